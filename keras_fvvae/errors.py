@@ -1,0 +1,36 @@
+"""The library's own errors: for files, data, weights and recipes. Wrong arguments raise `ValueError` or `TypeError`."""
+
+import difflib
+
+
+class KerasFVVAEError(Exception):
+    """Base of all errors that a user's files, data, downloads or recipes can cause; one clear sentence each."""
+
+
+class DataError(KerasFVVAEError):
+    """A data set, image or video cannot be used as it is."""
+
+
+class RecipeError(KerasFVVAEError):
+    """A recipe holds an unknown key or a value that cannot work."""
+
+
+class WeightsError(KerasFVVAEError):
+    """Weights are missing, damaged, of another architecture or of another format."""
+
+
+class RunError(KerasFVVAEError):
+    """A run folder cannot be created, continued or read."""
+
+
+def unknown_name(kind, name, known):
+    """One sentence for an unknown name, with the nearest known ones.
+
+    Example:
+        >>> unknown_name("recipe key", "latent_dims", ["latent_dim", "dropout"])
+        "Unknown recipe key 'latent_dims'; did you mean 'latent_dim'? Known: 'dropout', 'latent_dim'."
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"Unknown {kind} {name!r}{hint} Known: {', '.join(map(repr, known))}."

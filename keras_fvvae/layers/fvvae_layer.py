@@ -1,0 +1,201 @@
+"""The variational auto-encoder of FV-VAE over local descriptors."""
+
+import keras
+from keras import ops
+
+from keras_fvvae.ops import gaussian
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class FVVAELayer(keras.layers.Layer):
+    """Variational auto-encoder that learns the distribution of local descriptors (Section 3, Algorithm 1).
+
+    Encoder `mu_z = f(x)`, a stack of dense layers; sampling `z = mu_z + eps * sigma_z`; decoder
+    `mu_x = relu(W' z + b)`. Both variances are vectors shared by all descriptors and learnt by gradient descent. With
+    `num_classes`, every descriptor's sampled `z` gives class scores through one dense layer, and an image's score is
+    the maximum over its descriptors. The three terms of Eq. 8, each summed over dimensions:
+
+        L_rec = -log N(x; mu_x, sigma_x^2)                                  per descriptor
+        L_reg = KL(N(mu_z, sigma_z^2) || N(0, I))                           per descriptor
+        L_cls = softmax cross-entropy of max_t (scores of z_t)              per image
+
+    Dropout acts on the encoder's input only; the clean descriptor is the target, so the auto-encoder learns to repair.
+    When not training there is neither dropout nor sampling: `z = mu_z`.
+
+    Args:
+        latent_dim: latent variables D. Default 255: with the bias, Fisher vectors of 256 * C as in the paper.
+        hidden_units: widths of the encoder's hidden layers. Default `None`: one layer as wide as the descriptors, the
+            paper's C -> C -> 255. `()` gives one linear layer, as in the authors' release.
+        hidden_activation: activation of the hidden layers. Default `"relu"`; the mean itself is always linear.
+        dropout: share of the encoder's input dropped while training. Default 0.5 (Section 5.2).
+        num_classes: classes of the classification loss; `None` for an auto-encoder without one (FV-VAE minus).
+        seed: integer or `None`, for dropout and sampling.
+        **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
+
+    Call arguments:
+        inputs: descriptors `(batch, T, C)`.
+        mask: optional boolean `(batch, T)`; false descriptors enter no loss and no score.
+        training: whether to drop out and to sample.
+
+    Input shape:
+        `(batch, T, C)`.
+
+    Output shape:
+        A dictionary: `z_mean`, `z` `(batch, T, D)`; `reconstruction` `(batch, T, C)`; `reconstruction_loss`,
+        `regularization_loss` `(batch,)`, means over the image's descriptors in nats; with `num_classes` also
+        `class_scores` `(batch, num_classes)`.
+
+    Raises:
+        ValueError: for sizes that are not positive integers, a dropout outside [0, 1), or inputs of another rank.
+
+    Example:
+        >>> import numpy as np
+        >>> descriptors = np.random.default_rng(0).random((2, 50, 16)).astype("float32")
+        >>> layer = FVVAELayer(latent_dim=7, num_classes=3)
+        >>> outputs = layer(descriptors)
+        >>> outputs["z_mean"].shape, outputs["class_scores"].shape, outputs["reconstruction_loss"].shape
+        (TensorShape([2, 50, 7]), TensorShape([2, 3]), TensorShape([2]))
+
+    Reference:
+        Qiu et al., CVPR 2017, Section 3.3, Algorithm 1, Eq. 10; classification on the sampled z: the authors' release.
+    """
+
+    def __init__(
+        self,
+        latent_dim=255,
+        hidden_units=None,
+        hidden_activation="relu",
+        dropout=0.5,
+        num_classes=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_positive("latent_dim", latent_dim)
+        for units in hidden_units or ():
+            _check_positive("hidden_units", units)
+        if num_classes is not None:
+            _check_positive("num_classes", num_classes)
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
+        self.latent_dim = latent_dim
+        self.hidden_units = None if hidden_units is None else tuple(hidden_units)
+        self.hidden_activation = keras.activations.get(hidden_activation)
+        self.dropout = dropout
+        self.num_classes = num_classes
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if len(input_shape) != 3 or input_shape[-1] is None:
+            raise ValueError(
+                f"`FVVAELayer` expects descriptors (batch, descriptors, channels) with known channels. "
+                f"Received: shape={tuple(input_shape)}"
+            )
+        channels = input_shape[-1]
+        widths = (channels,) if self.hidden_units is None else self.hidden_units
+        self.encoder = [
+            keras.layers.Dense(units, self.hidden_activation, dtype=self.dtype_policy, name=f"encoder_{i}")
+            for i, units in enumerate(widths)
+        ]
+        self.encoder.append(keras.layers.Dense(self.latent_dim, dtype=self.dtype_policy, name="z_mean"))
+        width = channels
+        for dense in self.encoder:
+            dense.build((*input_shape[:-1], width))
+            width = dense.units
+        self.decoder = keras.layers.Dense(channels, "relu", dtype=self.dtype_policy, name="decoder")
+        self.decoder.build((*input_shape[:-1], self.latent_dim))
+        # Logarithms start at 0: both standard deviations start at 1 and stay positive without a constraint. They keep
+        # full precision under mixed precision.
+        self.x_log_variance = self.add_weight(
+            name="x_log_variance", shape=(channels,), initializer="zeros", autocast=False
+        )
+        self.z_log_variance = self.add_weight(
+            name="z_log_variance", shape=(self.latent_dim,), initializer="zeros", autocast=False
+        )
+        self.classifier = None
+        if self.num_classes is not None:
+            self.classifier = keras.layers.Dense(self.num_classes, dtype=self.dtype_policy, name="classifier")
+            self.classifier.build((*input_shape[:-1], self.latent_dim))
+        self.built = True
+
+    def encode(self, descriptors, training=False):
+        """The encoder's mean `mu_z` `(batch, T, D)` of descriptors `(batch, T, C)`; with dropout when training."""
+        hidden = descriptors
+        if training and self.dropout > 0:
+            hidden = keras.random.dropout(hidden, self.dropout, seed=self.seed_generator)
+        for dense in self.encoder:
+            hidden = dense(hidden)
+        return hidden
+
+    def decode(self, latent):
+        """The decoder's mean `mu_x` `(batch, T, C)` of latent variables `(batch, T, D)`."""
+        return self.decoder(latent)
+
+    def call(self, inputs, mask=None, training=False):
+        z_mean = self.encode(inputs, training=training)
+        z = gaussian.sample(z_mean, self.z_log_variance, self.seed_generator) if training else z_mean
+        reconstruction = self.decode(z)
+        outputs = {
+            "z_mean": z_mean,
+            "z": z,
+            "reconstruction": reconstruction,
+            "reconstruction_loss": _mean_over_descriptors(
+                gaussian.negative_log_likelihood(inputs, reconstruction, ops.convert_to_tensor(self.x_log_variance)),
+                mask,
+            ),
+            "regularization_loss": _mean_over_descriptors(
+                gaussian.kl_to_standard_normal(z_mean, ops.convert_to_tensor(self.z_log_variance)), mask
+            ),
+        }
+        if self.classifier is not None:
+            scores = self.classifier(z)  # (batch, T, num_classes)
+            if mask is not None:
+                lowest = ops.full_like(scores, -1e4)  # representable in float16, below any score
+                scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
+            outputs["class_scores"] = ops.max(scores, axis=1)
+        return outputs
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_spec(self, inputs, mask=None, training=False):
+        batch, count, channels = inputs.shape
+        loss_dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        spec = {
+            "z_mean": keras.KerasTensor((batch, count, self.latent_dim), self.compute_dtype),
+            "z": keras.KerasTensor((batch, count, self.latent_dim), self.compute_dtype),
+            "reconstruction": keras.KerasTensor((batch, count, channels), self.compute_dtype),
+            "reconstruction_loss": keras.KerasTensor((batch,), loss_dtype),
+            "regularization_loss": keras.KerasTensor((batch,), loss_dtype),
+        }
+        if self.num_classes is not None:
+            spec["class_scores"] = keras.KerasTensor((batch, self.num_classes), self.compute_dtype)
+        return spec
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "hidden_units": None if self.hidden_units is None else list(self.hidden_units),
+            "hidden_activation": keras.activations.serialize(self.hidden_activation),
+            "dropout": self.dropout,
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }
+
+
+def _check_positive(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def _mean_over_descriptors(values, mask):
+    """Mean of `(batch, T)` over the descriptors that count; 0 for an image without any."""
+    if mask is None:
+        return ops.mean(values, axis=1)
+    mask = ops.cast(mask, "bool")
+    total = ops.sum(ops.where(mask, values, ops.zeros_like(values)), axis=1)
+    count = ops.sum(ops.cast(mask, values.dtype), axis=1)
+    return total / ops.maximum(count, 1)

@@ -1,0 +1,54 @@
+"""Aggregation of an activation map into local descriptors."""
+
+from keras import ops
+
+POOLINGS = ("max", "average")
+
+
+def pyramid_window(side, level):
+    """Window and stride that split `side` positions into exactly `level` windows covering all of them.
+
+    `stride = side // level` and `window = side - stride * (level - 1)`: on a side of 7, the windows of the authors'
+    release (2 stride 1, 3 stride 2, 4 stride 3, 7 for the levels 6, 3, 2, 1). Neighbouring windows overlap unless
+    `level` divides `side`.
+
+    Args:
+        side: positions along one axis, at least `level`; an integer or a scalar tensor.
+        level: number of windows.
+
+    Returns:
+        Tuple `(window, stride)`.
+    """
+    stride = side // level
+    return side - stride * (level - 1), stride
+
+
+def spatial_pyramid_pool(x, levels, pooling="max"):
+    """Pools a map over a pyramid of overlapping windows into a list of descriptors (Section 4; He et al. [6]).
+
+    Pooling is separable, so every level takes `level` slices along the height and then `level` along the width. This
+    works alike for static and for dynamic sides.
+
+    Args:
+        x: tensor `(batch, H, W, C)`, both sides at least `max(levels)`.
+        levels: integers; a level `n` gives `n * n` descriptors.
+        pooling: `"max"` or `"average"`.
+
+    Returns:
+        Tensor `(batch, sum(n * n for n in levels), C)`: level by level as given, each row by row.
+    """
+    height, width = ops.shape(x)[1:3]
+    pooled = []
+    for level in levels:
+        rows = _pool_axis(x, 1, height, level, pooling)  # (batch, level, W, C)
+        cells = _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)
+        pooled.append(ops.reshape(cells, (-1, level * level, x.shape[-1])))
+    return ops.concatenate(pooled, axis=1)
+
+
+def _pool_axis(x, axis, side, level, pooling):
+    reduce = ops.max if pooling == "max" else ops.mean
+    window, stride = pyramid_window(side, level)
+    leading = (slice(None),) * axis
+    slices = [x[(*leading, slice(i * stride, i * stride + window))] for i in range(level)]
+    return ops.stack([reduce(part, axis=axis) for part in slices], axis=axis)

@@ -1,0 +1,57 @@
+"""Densities of diagonal Gaussians whose variances are shared by all descriptors (Eq. 6 and 7)."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_fvvae.ops.tensors import at_least_float32
+
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+def negative_log_likelihood(x, mean, log_variance):
+    """Reconstruction loss of Eq. 8: `-log N(x; mean, diag(exp(log_variance)))`, summed over dimensions.
+
+    Args:
+        x: tensor `(..., C)`, the descriptors to be explained.
+        mean: tensor `(..., C)`, the decoder's `mu_x`.
+        log_variance: tensor `(C,)`, `log sigma_x^2`, shared by all descriptors.
+
+    Returns:
+        Tensor `(...)`, in nats.
+    """
+    x, mean = at_least_float32(x), at_least_float32(mean)
+    squared_error = ops.square(x - mean) * ops.exp(-log_variance)
+    return 0.5 * ops.sum(LOG_TWO_PI + log_variance + squared_error, axis=-1)
+
+
+def kl_to_standard_normal(mean, log_variance):
+    """Regularisation loss of Eq. 8: `KL(N(mean, diag(exp(log_variance))) || N(0, I))`, summed over dimensions.
+
+    The paper's Algorithm 1 leaves the squares of both norms to the reader in Eq. 7; they are meant, and taken here.
+
+    Args:
+        mean: tensor `(..., D)`, the encoder's `mu_z`.
+        log_variance: tensor `(D,)`, `log sigma_z^2`, shared by all descriptors.
+
+    Returns:
+        Tensor `(...)`, in nats, never negative.
+    """
+    mean = at_least_float32(mean)
+    return 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=-1)
+
+
+def sample(mean, log_variance, seed):
+    """Draws `mean + epsilon * sigma` with `epsilon ~ N(0, I)`: one Monte-Carlo sample (Algorithm 1, line 7).
+
+    Args:
+        mean: tensor `(..., D)`.
+        log_variance: tensor `(D,)`.
+        seed: a `keras.random.SeedGenerator`, owned by the calling layer.
+
+    Returns:
+        Tensor of the shape and dtype of `mean`.
+    """
+    epsilon = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=seed)
+    return mean + epsilon * ops.cast(ops.exp(0.5 * log_variance), mean.dtype)

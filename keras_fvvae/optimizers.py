@@ -1,0 +1,65 @@
+"""Keras optimizers with per-variable learning-rate multipliers, as Caffe's `lr_mult`."""
+
+import re
+
+import keras
+
+# The authors' release: variances learn at ten times the base rate, biases at twice.
+RELEASE_MULTIPLIERS = {r"log_variance$": 10.0, r"bias$": 2.0}
+
+
+class _LearningRateMultipliers:
+    """Adds the argument `learning_rate_multipliers` to a Keras optimizer class.
+
+    The multiplier scales the step, not the gradient: Adadelta and Adam divide a scaled gradient out again.
+
+    Args of the mixed-in class:
+        learning_rate_multipliers: dictionary from a regular expression, searched in `variable.path`, to a factor. The
+            first match counts; variables without a match learn at the base rate.
+    """
+
+    def __init__(self, *args, learning_rate_multipliers=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.learning_rate_multipliers = dict(learning_rate_multipliers or {})
+        for pattern, factor in self.learning_rate_multipliers.items():
+            if not factor >= 0:
+                raise ValueError(
+                    f"`learning_rate_multipliers` must not be negative. Received: {pattern!r}: {factor}"
+                )
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * self.multiplier(variable.path))
+
+    def multiplier(self, path):
+        """The factor for the variable at `path`."""
+        for pattern, factor in self.learning_rate_multipliers.items():
+            if re.search(pattern, path):
+                return factor
+        return 1.0
+
+    def get_config(self):
+        return {**super().get_config(), "learning_rate_multipliers": self.learning_rate_multipliers}
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class Adadelta(_LearningRateMultipliers, keras.optimizers.Adadelta):
+    """`keras.optimizers.Adadelta` with `learning_rate_multipliers`.
+
+    Example:
+        >>> optimizer = Adadelta(1.0, learning_rate_multipliers=RELEASE_MULTIPLIERS)
+        >>> optimizer.multiplier("fvvae_layer/x_log_variance"), optimizer.multiplier("fvvae_layer/decoder/kernel")
+        (10.0, 1.0)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class Adam(_LearningRateMultipliers, keras.optimizers.Adam):
+    """`keras.optimizers.Adam` with `learning_rate_multipliers`."""
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class SGD(_LearningRateMultipliers, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with `learning_rate_multipliers`."""
+
+
+OPTIMIZERS = {"adadelta": Adadelta, "adam": Adam, "sgd": SGD}

@@ -1,0 +1,34 @@
+"""Packaging. `zoo/` and `tools/` stay top-level folders and are installed inside the package."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "keras_fvvae" / "__init__.py").read_text())[1]
+REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+
+setup(
+    name="keras_fvvae",
+    version=VERSION,
+    description="FV-VAE (deep quantization of convolutional activations, CVPR 2017) as a Keras model zoo",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[*find_packages(include=["keras_fvvae", "keras_fvvae.*"]), "keras_fvvae.tools", "keras_fvvae.zoo_entries"],
+    package_dir={"keras_fvvae.tools": "tools", "keras_fvvae.zoo_entries": "zoo"},
+    package_data={"keras_fvvae": ["templates/*"], "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"]},
+    install_requires=REQUIREMENTS,
+    extras_require={"test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14,<0.15", "build>=1.2", "pillow>=11"]},
+    entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

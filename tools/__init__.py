@@ -1,0 +1,1 @@
+"""The `keras-fvvae` command line: one file a command."""
