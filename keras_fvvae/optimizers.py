@@ -27,8 +27,14 @@ class _LearningRateMultipliers:
                     f"`learning_rate_multipliers` must not be negative. Received: {pattern!r}: {factor}"
                 )
 
+    def build(self, variables):
+        super().build(variables)
+        # By position: inside the update, TensorFlow hands over its own variables, which have no path.
+        self._factors = [self.multiplier(variable.path) for variable in variables]
+
     def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient, variable, learning_rate * self.multiplier(variable.path))
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def multiplier(self, path):
         """The factor for the variable at `path`."""

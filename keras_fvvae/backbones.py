@@ -1,0 +1,169 @@
+"""Backbones as a table: how each is built, what preprocessing its weights expect, and where it is tapped."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
+from keras_fvvae.layers import BackbonePreprocessing
+
+# A tap that ends in this is taken before the activation function that is fused into its layer.
+BEFORE_ACTIVATION = "/linear"
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneInfo:
+    """What must be known of a backbone.
+
+    Attributes:
+        preprocessing: scheme of `BackbonePreprocessing` that its weights expect.
+        taps: short names, as in the paper, of its layers; any other layer can be tapped by its own name. Without a
+            tap, the output of the last convolutional stage is taken.
+        build: function with the interface of `keras.applications.VGG19`; `None`: the Keras Applications function of
+            the backbone's name.
+    """
+
+    preprocessing: str
+    taps: dict = dataclasses.field(default_factory=dict)
+    build: Callable | None = None
+
+
+def digits_conv_net(input_tensor, input_shape=None, weights=None, include_top=False, filters=64):
+    """A small convolutional network for 8x8 images: three 3x3 convolutions, a map of 8x8 with `filters` channels."""
+    x = input_tensor
+    for index, width in enumerate((filters // 2, filters, filters), start=1):
+        x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{index}")(x)
+    model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+    if weights:
+        model.load_weights(weights)
+    return model
+
+
+_VGG16_TAPS = {"conv4_3": "block4_conv3", "conv5_3": "block5_conv3", "pool5": "block5_pool"}
+_VGG19_TAPS = {**_VGG16_TAPS, "conv5_4": "block5_conv4"}
+_RESNET_TAPS = {"res5c": "conv5_block3_out"}
+
+BACKBONES = {
+    "VGG16": BackboneInfo("caffe", _VGG16_TAPS),
+    "VGG19": BackboneInfo("caffe", _VGG19_TAPS),
+    "ResNet50": BackboneInfo("caffe", _RESNET_TAPS),
+    "ResNet101": BackboneInfo("caffe", _RESNET_TAPS),
+    "ResNet152": BackboneInfo("caffe", _RESNET_TAPS),
+    "DenseNet121": BackboneInfo("torch"),
+    "DenseNet169": BackboneInfo("torch"),
+    "DenseNet201": BackboneInfo("torch"),
+    "MobileNetV2": BackboneInfo("tf"),
+    "EfficientNetV2B0": BackboneInfo("none"),
+    "EfficientNetV2S": BackboneInfo("none"),
+    "ConvNeXtTiny": BackboneInfo("none"),
+    "ConvNeXtBase": BackboneInfo("none"),
+    "DigitsConvNet": BackboneInfo("tf", build=digits_conv_net),
+}
+
+
+def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=None):
+    """Builds a model from RGB images (0 to 255) to the activation map at a tap, preprocessing included.
+
+    Args:
+        name: a key of `BACKBONES`.
+        tap: a short name from the table (`"pool5"`, `"conv5_4"`, `"res5c"`), a layer's own name, or either followed by
+            `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage.
+        input_size: `(height, width)` in pixels; `None` entries leave a side dynamic.
+        weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
+            `include_top=False`.
+        options: further arguments of the Keras Applications function, such as `{"alpha": 0.35}`.
+
+    Returns:
+        A functional `keras.Model` named after the backbone; its layers keep their own names.
+
+    Raises:
+        RecipeError: for an unknown backbone, tap or option.
+        WeightsError: for weights that are missing, cannot be downloaded or do not fit.
+
+    Example:
+        >>> build_backbone("VGG19", "conv5_4", (448, 448)).output.shape
+        (None, 28, 28, 512)
+    """
+    if name not in BACKBONES:
+        raise RecipeError(unknown_name("backbone", name, BACKBONES))
+    if weights not in (None, "imagenet"):
+        weights = os.fspath(weights)
+        if not Path(weights).is_file():
+            raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
+    info = BACKBONES[name]
+    images = keras.Input((*input_size, 3), name="images")
+    x = BackbonePreprocessing(info.preprocessing, name="preprocessing")(images)
+    build = info.build or getattr(keras.applications, name)
+    arguments = {"include_top": False, "input_tensor": x, "input_shape": (*input_size, 3), **(options or {})}
+    try:
+        trunk = build(weights=None, **arguments)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{name} cannot be built for {input_size} images with options {options}: {error}") from error
+    if weights == "imagenet":
+        trunk = _download(build, name, arguments)
+    elif weights is not None:
+        _load(trunk, name, weights)
+    return keras.Model(images, _tapped(trunk, info, name, tap), name=name)
+
+
+def set_trainable(backbone, trainable_from):
+    """Freezes a backbone up to a layer.
+
+    Args:
+        backbone: model from `build_backbone`.
+        trainable_from: name of the first layer that is trained; `None`: all are frozen; `"all"`: none is.
+
+    Raises:
+        RecipeError: if there is no such layer.
+    """
+    backbone.trainable = True
+    names = [layer.name for layer in backbone.layers]
+    if trainable_from not in (None, "all", *names):
+        raise RecipeError(unknown_name("layer in `trainable_from`", trainable_from, names))
+    first = {None: len(names), "all": 0}.get(trainable_from)
+    first = names.index(trainable_from) if first is None else first
+    for index, layer in enumerate(backbone.layers):
+        layer.trainable = index >= first
+
+
+def _tapped(trunk, info, name, tap):
+    if tap is None:
+        return trunk.output
+    base, linear = tap.removesuffix(BEFORE_ACTIVATION), tap.endswith(BEFORE_ACTIVATION)
+    layer_name = info.taps.get(base, base)
+    names = [layer.name for layer in trunk.layers]
+    if layer_name not in names:
+        raise RecipeError(unknown_name(f"tap of {name}", base, [*info.taps, *names]))
+    layer = trunk.get_layer(layer_name)
+    if linear:
+        if getattr(layer, "activation", None) in (None, keras.activations.linear):
+            raise RecipeError(f"The tap {base!r} of {name} has no fused activation: use it without '{BEFORE_ACTIVATION}'.")
+        layer.activation = keras.activations.linear
+    if len(layer.output.shape) != 4:
+        raise RecipeError(f"The tap {base!r} of {name} is not an activation map: its shape is {layer.output.shape}.")
+    return layer.output
+
+
+def _load(trunk, name, path):
+    try:
+        trunk.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"The weights {path} do not fit {name} without its top, or are damaged: {reason} "
+            f"Check the backbone, its options (such as alpha) and the file."
+        ) from error
+
+
+def _download(build, name, arguments):
+    try:
+        return build(weights="imagenet", **arguments)
+    except Exception as error:  # keras.utils.get_file raises a bare Exception for any failed download
+        raise WeightsError(
+            f"The ImageNet weights of {name} could not be downloaded ({str(error).splitlines()[0]}). Pass the path of "
+            f"a weight file for include_top=False as `backbone_weights` (--backbone-weights PATH), or None for random "
+            f"weights."
+        ) from error

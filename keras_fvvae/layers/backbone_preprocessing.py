@@ -1,0 +1,69 @@
+"""Input preprocessing of ImageNet backbones, inside the graph."""
+
+import keras
+from keras import ops
+
+# Means and standard deviations of ImageNet's training images: in BGR and of values 0..255 as the VGG authors used
+# them with Caffe, and in RGB and of values 0..1 as torchvision uses them.
+CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
+TORCH_MEAN = (0.485, 0.456, 0.406)
+TORCH_STD = (0.229, 0.224, 0.225)
+SCHEMES = ("caffe", "torch", "tf", "none")
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class BackbonePreprocessing(keras.layers.Layer):
+    """Brings RGB images with values 0 to 255 to what a backbone was trained on.
+
+    The same as `keras.applications.imagenet_utils.preprocess_input`, as a layer: saved, exported and served with the
+    model, so that it cannot be forgotten or applied twice.
+
+    Args:
+        scheme: `"caffe"`: channels reversed to BGR and centred on ImageNet's mean (VGG, ResNet); `"torch"`: scaled to
+            0..1 and standardised per channel (DenseNet); `"tf"`: scaled to -1..1 (MobileNetV2); `"none"`: unchanged,
+            for backbones that carry their own (EfficientNetV2, ConvNeXt).
+        **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
+
+    Input shape:
+        `(batch, H, W, 3)`, RGB, 0 to 255, any numeric dtype.
+
+    Output shape:
+        That of the input.
+
+    Raises:
+        ValueError: for an unknown scheme or inputs without three channels.
+
+    Example:
+        >>> import numpy as np
+        >>> white = np.full((1, 2, 2, 3), 255.0)
+        >>> float(keras.ops.max(BackbonePreprocessing("tf")(white)))
+        1.0
+    """
+
+    def __init__(self, scheme, **kwargs):
+        super().__init__(**kwargs)
+        if scheme not in SCHEMES:
+            raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
+        self.scheme = scheme
+
+    def build(self, input_shape):
+        if input_shape[-1] != 3:
+            raise ValueError(f"`BackbonePreprocessing` expects RGB images. Received: shape={tuple(input_shape)}")
+        self.built = True
+
+    def call(self, inputs):
+        x = ops.cast(inputs, self.compute_dtype)
+        if self.scheme == "caffe":
+            return ops.flip(x, axis=-1) - ops.convert_to_tensor(CAFFE_BGR_MEAN, x.dtype)
+        if self.scheme == "torch":
+            mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (TORCH_MEAN, TORCH_STD))
+            return (x / 255.0 - mean) / std
+        if self.scheme == "tf":
+            return x / 127.5 - 1.0
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "scheme": self.scheme}

@@ -1,0 +1,7 @@
+"""Keras models: the trainable FV-VAE, the encoder of images and videos, and the classifier on top."""
+
+from keras_fvvae.models.classifier import Classifier
+from keras_fvvae.models.fisher_encoder import FisherEncoder
+from keras_fvvae.models.fvvae import FVVAE
+
+__all__ = ["FVVAE", "Classifier", "FisherEncoder"]

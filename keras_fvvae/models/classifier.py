@@ -1,0 +1,87 @@
+"""Images or videos in, decision values of the one-vs-all SVM out."""
+
+import keras
+import numpy as np
+
+from keras_fvvae.models.nested import NestedModel
+
+# Score of a class that the SVM has not seen: below any decision value on unit-length vectors.
+UNSEEN_SCORE = -1e9
+
+
+@keras.saving.register_keras_serializable(package="keras_fvvae")
+class Classifier(NestedModel):
+    """A `FisherEncoder` with the one-vs-all linear SVM as a dense layer: the whole way from pixels to scores.
+
+    Args:
+        encoder: a `keras_fvvae.models.FisherEncoder`.
+        class_names: names of the classes, in the order of their scores; at least two, all different.
+        **kwargs: `keras.Model` arguments (`name`, `dtype`).
+
+    Input shape:
+        Images `(batch, H, W, 3)` or videos `(batch, frames, H, W, 3)`.
+
+    Output shape:
+        `(batch, len(class_names))`: decision values (signed distances scaled by the weights' norms), not
+        probabilities. The largest one names the class.
+
+    Raises:
+        ValueError: for fewer than two classes, or names given twice.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_fvvae.models import FisherEncoder
+        >>> from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
+        >>> encoder = FisherEncoder(
+        ...     SpatialPyramidPooling(), FisherVectorHead(FVVAELayer(latent_dim=3)), FisherNormalization("none")
+        ... )
+        >>> classifier = Classifier(encoder, class_names=["cat", "dog"])
+        >>> classifier(np.ones((2, 7, 7, 4), "float32")).shape
+        TensorShape([2, 2])
+
+    Reference:
+        Qiu et al., CVPR 2017, Section 5.2, "Classifier training".
+    """
+
+    nested = ("encoder",)
+
+    def __init__(self, encoder, class_names, **kwargs):
+        super().__init__(**kwargs)
+        class_names = [str(name) for name in class_names]
+        if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+            raise ValueError(f"`class_names` must be at least two different names. Received: {class_names}")
+        self.encoder = encoder
+        self.class_names = class_names
+        self.svm = keras.layers.Dense(len(class_names), dtype="float32", name="svm")
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        self.svm.build((None, self.encoder.dimension))
+        self.built = True
+
+    def set_svm(self, svm):
+        """Installs the weights of a fitted `keras_fvvae.svm.OneVsRestSVM`.
+
+        Its classes must be the integers 0 .. len(class_names) - 1; classes that it has not seen get a score below
+        any other, so that they are never predicted.
+        """
+        count = len(self.class_names)
+        unknown = set(svm.classes_) - set(range(count))
+        if unknown:
+            raise ValueError(f"The SVM knows classes that `class_names` does not: {sorted(unknown)} of {count}.")
+        coefficients, intercepts = svm.one_vs_rest_weights()
+        kernel = np.zeros((coefficients.shape[1], count), "float32")
+        bias = np.full(count, UNSEEN_SCORE, "float32")
+        kernel[:, svm.classes_] = coefficients.T
+        bias[svm.classes_] = intercepts
+        self.svm.set_weights([kernel, bias])
+
+    def call(self, inputs, mask=None):
+        return self.svm(self.encoder(inputs, mask=mask))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], len(self.class_names))
+
+    def get_config(self):
+        return {**super().get_config(), "class_names": self.class_names}

@@ -1,0 +1,44 @@
+"""What the models share: they are made of layers and models, and save them by value."""
+
+import keras
+
+
+class NestedModel(keras.Model):
+    """A model whose constructor takes other layers or models, named in the class attribute `nested`.
+
+    It serialises them by value, so that a `.keras` file rebuilds the whole. Models with the attributes `backbone` and
+    `descriptors` also share the way from an image to its descriptors.
+    """
+
+    nested = ()
+
+    def compute_descriptors(self, inputs, training=False):
+        """Local descriptors `(batch, T, C)` of images, or of activation maps where there is no backbone."""
+        if self.backbone is not None:
+            # A frozen backbone always runs in inference mode: its batch statistics and dropout are part of it.
+            inputs = self.backbone(inputs, training=training and bool(self.backbone.trainable_variables))
+        return self.descriptors(inputs, training=training)
+
+    def descriptor_shape(self, input_shape):
+        """Shape `(None, T, C)` of the descriptors of inputs of `input_shape`; builds the layers on the way."""
+        shape = input_shape
+        if self.backbone is not None:
+            shape = self.backbone.compute_output_shape(shape)
+        if not self.descriptors.built:
+            self.descriptors.build(shape)
+        return self.descriptors.compute_output_shape(shape)
+
+    def get_config(self):
+        # Not `super().get_config()`: for subclassed models Keras refuses or guesses constructor arguments.
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        config = {"name": self.name, "trainable": self.trainable, "dtype": dtype}
+        for name in self.nested:
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in cls.nested:
+            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+        return cls(**config)
