@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from keras_fvvae.layers import BackbonePreprocessing
 
 # A tap that ends in this is taken before the activation function that is fused into its layer.
 BEFORE_ACTIVATION = "/linear"
+TRUNK = "trunk"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,12 @@ class BackboneInfo:
     build: Callable | None = None
 
 
-def digits_conv_net(input_tensor, input_shape=None, weights=None, include_top=False, filters=64):
+def digits_conv_net(input_shape, weights=None, include_top=False, filters=64):
     """A small convolutional network for 8x8 images: three 3x3 convolutions, a map of 8x8 with `filters` channels."""
-    x = input_tensor
+    inputs = x = keras.Input(input_shape)
     for index, width in enumerate((filters // 2, filters, filters), start=1):
         x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{index}")(x)
-    model = keras.Model(keras.utils.get_source_inputs(input_tensor), x)
-    if weights:
-        model.load_weights(weights)
-    return model
+    return keras.Model(inputs, x)
 
 
 _VGG16_TAPS = {"conv4_3": "block4_conv3", "conv5_3": "block5_conv3", "pool5": "block5_pool"}
@@ -77,7 +76,7 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         options: further arguments of the Keras Applications function, such as `{"alpha": 0.35}`.
 
     Returns:
-        A functional `keras.Model` named after the backbone; its layers keep their own names.
+        A functional `keras.Model`: the preprocessing, then the backbone up to the tap as a layer named "trunk".
 
     Raises:
         RecipeError: for an unknown backbone, tap or option.
@@ -94,10 +93,8 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         if not Path(weights).is_file():
             raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
     info = BACKBONES[name]
-    images = keras.Input((*input_size, 3), name="images")
-    x = BackbonePreprocessing(info.preprocessing, name="preprocessing")(images)
     build = info.build or getattr(keras.applications, name)
-    arguments = {"include_top": False, "input_tensor": x, "input_shape": (*input_size, 3), **(options or {})}
+    arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {})}
     try:
         trunk = build(weights=None, **arguments)
     except (TypeError, ValueError) as error:
@@ -106,7 +103,10 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         trunk = _download(build, name, arguments)
     elif weights is not None:
         _load(trunk, name, weights)
-    return keras.Model(images, _tapped(trunk, info, name, tap), name=name)
+    images = keras.Input((*input_size, 3), name="images")
+    x = BackbonePreprocessing(info.preprocessing, name="preprocessing")(images)
+    x = keras.Model(trunk.inputs, _tapped(trunk, info, name, tap), name=TRUNK)(x)
+    return keras.Model(images, x, name=name)
 
 
 def set_trainable(backbone, trainable_from):
@@ -120,12 +120,13 @@ def set_trainable(backbone, trainable_from):
         RecipeError: if there is no such layer.
     """
     backbone.trainable = True
-    names = [layer.name for layer in backbone.layers]
+    layers = backbone.get_layer(TRUNK).layers
+    names = [layer.name for layer in layers]
     if trainable_from not in (None, "all", *names):
         raise RecipeError(unknown_name("layer in `trainable_from`", trainable_from, names))
     first = {None: len(names), "all": 0}.get(trainable_from)
     first = names.index(trainable_from) if first is None else first
-    for index, layer in enumerate(backbone.layers):
+    for index, layer in enumerate(layers):
         layer.trainable = index >= first
 
 
@@ -149,7 +150,11 @@ def _tapped(trunk, info, name, tap):
 
 def _load(trunk, name, path):
     try:
-        trunk.load_weights(path)
+        with warnings.catch_warnings():
+            # Keras 3.15 walks a private copy of the layer list that files of older versions lack; the weights
+            # themselves are all found under `layers`, or the load fails.
+            warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
+            trunk.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(

@@ -1,5 +1,7 @@
 """Progress bars for long loops, on standard error, so that piped output stays clean."""
 
+import contextlib
+
 
 def track(iterable, description, total=None, enabled=True):
     """Iterates with a progress bar.
@@ -14,20 +16,36 @@ def track(iterable, description, total=None, enabled=True):
         >>> list(track([1, 2], "Counting", enabled=False))
         [1, 2]
     """
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    with progress_bar(description, total, enabled=enabled) as update:
+        for done, item in enumerate(iterable, start=1):
+            yield item
+            update(done)
+
+
+@contextlib.contextmanager
+def progress_bar(description, total, done=0, enabled=True):
+    """A progress bar that is told how far it is: yields a function of the items done and a note.
+
+    Example:
+        >>> with progress_bar("Training", total=2, enabled=False) as update:
+        ...     update(1, "loss 0.5")
+    """
     if not enabled:
-        yield from iterable
+        yield lambda done, note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(iterable, description=description, total=total)
+        task = progress.add_task(description, total=total, completed=done, note="")
+        yield lambda done, note="": progress.update(task, completed=done, note=note)

@@ -55,6 +55,7 @@ class FisherEncoder(NestedModel):
         self.head = head
         self.normalization = normalization
         self.backbone = backbone
+        self._raw_function = None
 
     def build(self, input_shape):
         _check_rank(input_shape)
@@ -85,6 +86,12 @@ class FisherEncoder(NestedModel):
         vectors = self.normalization(self.encode_raw(inputs, mask=mask))
         return ops.reshape(vectors, (-1, vectors.shape[1] * vectors.shape[2]))
 
+    def predict_raw_on_batch(self, inputs):
+        """`encode_raw` as a compiled function on one batch of images or activation maps; returns a NumPy array."""
+        if self._raw_function is None:
+            self._raw_function = _compile(self.encode_raw)
+        return ops.convert_to_numpy(self._raw_function(ops.convert_to_tensor(inputs, self.compute_dtype)))
+
     @property
     def dimension(self):
         """Entries of a Fisher vector, once built."""
@@ -93,6 +100,15 @@ class FisherEncoder(NestedModel):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.dimension)
+
+
+def _compile(function):
+    """The function as a TensorFlow graph; itself on other backends."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True)
 
 
 def _check_rank(shape):

@@ -1,0 +1,176 @@
+"""Recipes: everything that makes a model and its training, as validated data."""
+
+import dataclasses
+import numbers
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from keras_fvvae.errors import RecipeError, unknown_name
+
+ENTRIES = "keras_fvvae.zoo_entries"
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_list_of(check):
+    return lambda value: isinstance(value, list | tuple) and all(check(item) for item in value)
+
+
+# What a key accepts: a test and its description. `None` is accepted where it is the default.
+_POSITIVE_INTEGER = (lambda value: _is_integer(value) and value > 0, "a positive integer")
+_NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0, "a number, not negative")
+_POSITIVE = (lambda value: _is_number(value) and value > 0, "a positive number")
+_POSITIVE_INTEGERS = (_is_list_of(lambda value: _is_integer(value) and value > 0), "a list of positive integers")
+_TEXT = (lambda value: isinstance(value, str), "text")
+_MAPPING = (lambda value: isinstance(value, dict), "a mapping")
+_LIST = (lambda value: isinstance(value, list), "a list")
+
+
+def _choice(*options):
+    return (lambda value: value in options, "one of " + ", ".join(map(repr, options)))
+
+
+def _key(default, accepts, about):
+    metadata = {"accepts": accepts, "about": about}
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a model and its training; the keys are those of `zoo/<name>.yaml`.
+
+    Raises:
+        RecipeError: for a value of the wrong type or range.
+
+    Example:
+        >>> Recipe(name="mine", backbone="MobileNetV2").latent_dim
+        255
+    """
+
+    name: str = _key("", _TEXT, "name of the entry")
+    description: str = _key("", _TEXT, "one paragraph for the card")
+    dataset: str = _key("folder", _choice("folder", "digits"), "where the images come from")
+    test_fraction: float = _key(0.25, _NOT_NEGATIVE, "share held out of a folder without train and test parts")
+    backbone: str = _key("VGG19", _TEXT, "a name from keras_fvvae.backbones.BACKBONES")
+    backbone_options: dict = _key({}, _MAPPING, "further arguments of the Keras Applications function")
+    tap: str | None = _key(None, _TEXT, "layer whose activations are encoded; none: the last convolutional stage")
+    trainable_from: str | None = _key(None, _TEXT, "first backbone layer trained end to end; none: frozen; 'all'")
+    input_size: list = _key([224, 224], _POSITIVE_INTEGERS, "height and width of the input in pixels")
+    resize: str = _key("squeeze", _choice("squeeze", "crop"), "how an image is brought to input_size")
+    descriptors: str = _key("spp", _choice("spp", "dense"), "spatial pyramid pooling, or every position of the map")
+    spp_levels: list = _key([6, 3, 2, 1], _POSITIVE_INTEGERS, "levels of the pyramid")
+    spp_pooling: str = _key("max", _choice("max", "average"), "pooling inside the pyramid's windows")
+    normalization: str = _key("map", _choice("map", "descriptor", "none"), "scheme of DescriptorNormalization")
+    normalization_scale: float | None = _key(None, _POSITIVE, "norm of a whole map; none: sqrt(H * W * C)")
+    sampled_descriptors: int | None = _key(None, _POSITIVE_INTEGER, "descriptors per image in a training step; none: all")
+    latent_dim: int = _key(255, _POSITIVE_INTEGER, "latent variables of the FV-VAE")
+    hidden_units: list | None = _key(None, _POSITIVE_INTEGERS, "hidden layers of the encoder; none: one of C units")
+    hidden_activation: str = _key("relu", _TEXT, "activation of the hidden layers")
+    dropout: float = _key(0.5, (lambda v: _is_number(v) and 0 <= v < 1, "a number in [0, 1)"), "on the encoder's input")
+    lambda1: float = _key(1.0, _NOT_NEGATIVE, "weight of the reconstruction loss")
+    lambda2: float = _key(1.0, _NOT_NEGATIVE, "weight of the regularisation loss")
+    lambda3: float = _key(1e3, _NOT_NEGATIVE, "weight of the classification loss; 0: FV-VAE minus")
+    optimizer: str = _key("adadelta", _choice("adadelta", "adam", "sgd"), "optimizer")
+    learning_rate: float = _key(1.0, _POSITIVE, "base learning rate")
+    learning_rate_multipliers: dict | None = _key(None, _MAPPING, "pattern of variable path: factor; none: the release's")
+    batch_size: int = _key(128, _POSITIVE_INTEGER, "images per training step")
+    steps: int = _key(5000, _POSITIVE_INTEGER, "training steps")
+    information: str = _key("diagonal", _choice("diagonal", "kronecker", "none"), "approximation of the Fisher information")
+    damping: float = _key(0.1, _NOT_NEGATIVE, "of the Kronecker form")
+    svm_c: float = _key(100.0, _POSITIVE, "C of the one-vs-all SVM")
+    seed: int = _key(0, (lambda v: _is_integer(v) and v >= 0, "an integer, not negative"), "of everything random")
+    paper: dict = _key({}, _MAPPING, "where the paper reports this model, and what")
+    weights: dict = _key({}, _MAPPING, "file and sha256 of trained weights that ship with the package")
+    measured: list = _key([], _LIST, "results measured with this library: command, data, protocol, machine, figures")
+    licence: str = _key("Apache-2.0", _TEXT, "of the trained weights")
+    citation: str = _key("", _TEXT, "what to cite beside the FV-VAE paper")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            accepts, description = field.metadata["accepts"]
+            if value is None and field.default is None:
+                continue
+            if not accepts(value):
+                raise RecipeError(f"The recipe key `{field.name}` must be {description}. Received: {value!r}")
+        if len(self.input_size) != 2:
+            raise RecipeError(f"The recipe key `input_size` must be [height, width]. Received: {self.input_size!r}")
+
+    def replace(self, **overrides):
+        """A copy with other values.
+
+        Raises:
+            RecipeError: for an unknown key, naming the nearest known one, or a wrong value.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for key in overrides:
+            if key not in known:
+                raise RecipeError(unknown_name("recipe key", key, known))
+        return dataclasses.replace(self, **overrides)
+
+    def to_yaml(self):
+        """The recipe as YAML, every key included."""
+        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True, width=120)
+
+    @property
+    def loss_weights(self):
+        """`(lambda1, lambda2, lambda3)` of Eq. 8."""
+        return self.lambda1, self.lambda2, self.lambda3
+
+
+def list_recipes():
+    """Names of the recipes that ship with the package, sorted."""
+    files = resources.files(ENTRIES).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_recipe(name, **overrides):
+    """Reads a recipe of the zoo, or a YAML file of one's own.
+
+    Args:
+        name: an entry's name, or the path of a `.yaml` file.
+        **overrides: values for any of its keys.
+
+    Returns:
+        A validated `Recipe`.
+
+    Raises:
+        RecipeError: for an unknown entry or key, a wrong value, or a file that is not a recipe.
+
+    Example:
+        >>> load_recipe("digits_conv", lambda3=0.0).loss_weights
+        (1.0, 1.0, 0.0)
+    """
+    if str(name).endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise RecipeError(f"The recipe file {path} does not exist.")
+        return recipe_from_yaml(path.read_text(encoding="utf-8"), str(path)).replace(**overrides)
+    if name not in list_recipes():
+        raise RecipeError(unknown_name("zoo entry", str(name), list_recipes()))
+    text = (resources.files(ENTRIES) / f"{name}.yaml").read_text(encoding="utf-8")
+    return recipe_from_yaml(text, f"zoo/{name}.yaml").replace(**overrides)
+
+
+def recipe_from_yaml(text, where):
+    """Parses and validates a recipe; `where` names the source in errors."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{where} does not hold a recipe: a mapping of keys to values is expected.")
+    try:
+        return Recipe().replace(**content)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from error

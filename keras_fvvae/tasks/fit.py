@@ -1,0 +1,137 @@
+"""Training steps that can be stopped after any one and continued with the same result."""
+
+import json
+import time
+
+import numpy as np
+
+from keras_fvvae.errors import RunError
+from keras_fvvae.progress import progress_bar
+
+# A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
+CHECKPOINT_SECONDS = 10
+
+
+def fit(model, inputs, train_indices, recipe, run, verbose=1):
+    """Trains a compiled `FVVAE` for the recipe's steps, continuing from the run's newest checkpoint.
+
+    Every step is a function of the recipe's seed and its own number: which images it sees (`position_stream`) and
+    what dropout, sampling and descriptor sampling draw (`_seed_step`). So a training that was interrupted, or killed,
+    and continued ends with the same weights as one that was not.
+
+    Args:
+        model: a compiled `FVVAE`.
+        inputs: `ImageInputs` or `ActivationInputs`.
+        train_indices: positions of the training images in the inputs' collection.
+        recipe: a `Recipe`.
+        run: a `RunFolder`.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        Dictionary from the name of each reported loss to the list of its values, one per step.
+
+    Raises:
+        RunError: if the loss becomes NaN or infinite; the checkpoints before stay.
+        KeyboardInterrupt: passed on after a checkpoint is written.
+    """
+    model.optimizer.build(model.trainable_variables)
+    checkpoints = _Checkpoints(model, run)
+    history = checkpoints.restore()
+    step = int(model.optimizer.iterations)
+    stream = position_stream(train_indices, recipe.seed, start=step * recipe.batch_size)
+    batches = iter(inputs.training_batches(lambda: stream, recipe.batch_size))
+    try:
+        with progress_bar("Training", recipe.steps, step, enabled=bool(verbose)) as progress:
+            while step < recipe.steps:
+                images, labels = next(batches)
+                _seed_step(model, recipe.seed, step)
+                model.reset_metrics()
+                logs = model.train_on_batch(images, labels, return_dict=True)
+                step = int(model.optimizer.iterations)
+                logs = {name: float(value) for name, value in logs.items()}
+                if not np.isfinite(logs["loss"]):
+                    checkpoints.enabled = False
+                    raise RunError(
+                        f"The loss became {logs['loss']} at step {step}: {_terms(logs)}. Lower `learning_rate` (now "
+                        f"{recipe.learning_rate}), or check the backbone's weights and the images."
+                    )
+                progress(step, _terms(logs))
+                for name, value in logs.items():
+                    history.setdefault(name, []).append(value)
+                checkpoints.save_if_due(history)
+    finally:
+        # Also on Ctrl-C. A step is one call, so the state is that after the last whole step.
+        checkpoints.save(history)
+    return history
+
+
+def position_stream(indices, seed, start=0):
+    """Endless shuffled passes over `indices`, from any position of the stream on.
+
+    Pass `p` is a permutation drawn from `(seed, p)` alone, so that the stream can be entered anywhere.
+
+    Example:
+        >>> from itertools import islice
+        >>> whole = list(islice(position_stream([3, 5, 8], seed=1), 9))
+        >>> whole[4:] == list(islice(position_stream([3, 5, 8], seed=1, start=4), 5))
+        True
+    """
+    indices = np.asarray(indices)
+    number, offset = divmod(start, len(indices))
+    while True:
+        permuted = indices[np.random.default_rng([seed, number]).permutation(len(indices))]
+        yield from permuted[offset:]
+        number, offset = number + 1, 0
+
+
+def _seed_step(model, seed, step):
+    generators = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+    for number, state in enumerate(generators):
+        words = np.random.SeedSequence([seed, number, step]).generate_state(2)
+        state.assign(words.astype("uint32"))
+
+
+def _terms(logs):
+    return ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+
+
+class _Checkpoints:
+    """Weights, optimizer state and history after a whole number of steps; the newest two are kept."""
+
+    def __init__(self, model, run):
+        self.model = model
+        self.run = run
+        self.folder = run.path / "checkpoints"
+        self.last = time.monotonic()
+        self.enabled = True
+
+    def restore(self):
+        """Loads the newest intact checkpoint into the model; returns its history, empty without one."""
+        for path in sorted(self.folder.glob("step-*.weights.h5"), reverse=True):
+            try:
+                history = json.loads(path.with_suffix("").with_suffix(".json").read_text())
+                self.model.load_weights(path)
+            except (OSError, ValueError, KeyError):
+                continue  # damaged: the one before is as good, a little older
+            return history
+        return {}
+
+    def save_if_due(self, history):
+        if time.monotonic() - self.last >= CHECKPOINT_SECONDS:
+            self.save(history)
+
+    def save(self, history):
+        step = int(self.model.optimizer.iterations)
+        name = f"step-{step:08d}"
+        if not self.enabled or step == 0 or (self.folder / f"{name}.weights.h5").exists():
+            return
+        self.folder.mkdir(exist_ok=True)
+        # An interrupt can fall between a step and its entry in the history.
+        self.run.write_json(f"checkpoints/{name}.json", {key: values[:step] for key, values in history.items()})
+        partial = self.folder / "partial.weights.h5"
+        self.model.save_weights(partial, overwrite=True)
+        partial.replace(self.folder / f"{name}.weights.h5")
+        for old in sorted(self.folder.glob("step-*.weights.h5"))[:-2]:
+            old.unlink()
+            old.with_suffix("").with_suffix(".json").unlink(missing_ok=True)
+        self.last = time.monotonic()

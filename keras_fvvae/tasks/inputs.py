@@ -1,0 +1,130 @@
+"""What a training reads: cached activations of a frozen backbone, or images where the backbone is trained too."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.data.pipeline import image_batches, loader, unreadable_images
+from keras_fvvae.features import FeatureStore
+from keras_fvvae.progress import track
+
+# Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
+PIXELS_PER_BATCH = 2_000_000
+MAX_BATCH = 128
+
+
+def backbone_batch_size(input_size):
+    """Images that go through a backbone at once, so that memory stays flat over input sizes."""
+    return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (input_size[0] * input_size[1])))
+
+
+class ImageInputs:
+    """Images, decoded anew whenever they are needed.
+
+    Args:
+        collection: an `ImageCollection`.
+        recipe: a `Recipe`, for input size and resizing.
+    """
+
+    def __init__(self, collection, recipe):
+        self.collection = collection
+        self.recipe = recipe
+
+    def prepare(self, verbose=1):
+        """Checks that every image can be read; returns a dictionary from position to reason of those that cannot."""
+        return unreadable_images(self.collection, np.arange(len(self.collection)))
+
+    def batches(self, indices):
+        """Yields float32 batches of images in the order of `indices`."""
+        size = self.recipe.input_size
+        for batch in image_batches(self.collection, indices, size, backbone_batch_size(size), self.recipe.resize):
+            yield batch["image"]
+
+    def training_batches(self, positions, batch_size):
+        """`tf.data.Dataset` of `(images, labels)` for an endless generator of positions."""
+        dataset = tf.data.Dataset.from_generator(positions, output_signature=tf.TensorSpec((), tf.int64))
+        load = loader(self.collection, self.recipe.input_size, self.recipe.resize)
+        dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+        labels = tf.constant(self.collection.labels)
+        return dataset.map(lambda batch: (batch["image"], tf.gather(labels, batch["index"]))).prefetch(2)
+
+
+class ActivationInputs:
+    """Activation maps of a frozen backbone, computed once and kept on disk.
+
+    Args:
+        collection: an `ImageCollection`.
+        recipe: a `Recipe`.
+        backbone: model from images to activation maps.
+        directory: of the `FeatureStore`s.
+    """
+
+    def __init__(self, collection, recipe, backbone, directory):
+        self.collection = collection
+        self.recipe = recipe
+        self.backbone = backbone
+        self.shape = tuple(backbone.output.shape[1:])
+        settings = {
+            "backbone": recipe.backbone,
+            "tap": recipe.tap,
+            "input_size": list(recipe.input_size),
+            "resize": recipe.resize,
+            "weights": _weights_digest(backbone),
+        }
+        self.store = FeatureStore(directory, settings)
+        self.keys = [collection.key(index) for index in range(len(collection))]
+
+    def prepare(self, verbose=1):
+        """Computes what is not on disk yet; returns a dictionary from position to reason of what cannot be used.
+
+        Stopped at any moment, it keeps what it has.
+        """
+        missing = [index for index, key in enumerate(self.keys) if key not in self.store]
+        size = backbone_batch_size(self.recipe.input_size)
+        batches = image_batches(self.collection, missing, self.recipe.input_size, size, self.recipe.resize)
+        skipped = {}
+        total = -(-len(missing) // size)
+        try:
+            for batch in track(batches, f"Activations of {self.backbone.name}", total, enabled=verbose and missing):
+                maps = self.backbone.predict_on_batch(batch["image"])
+                for index, reason, activation in zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True):
+                    if not reason and not np.isfinite(activation.astype(self.store.dtype)).all():
+                        reason = b"its activations are NaN, infinite or beyond float16; check the backbone's weights"
+                    if reason:
+                        skipped[int(index)] = reason.decode()
+                    else:
+                        self.store.add(self.keys[index], activation)
+        finally:
+            self.store.flush()
+        return skipped
+
+    def batches(self, indices):
+        """Yields batches of activation maps in the order of `indices`."""
+        for start in range(0, len(indices), MAX_BATCH):
+            yield self._read(indices[start : start + MAX_BATCH])
+
+    def training_batches(self, positions, batch_size):
+        """`tf.data.Dataset` of `(activation maps, labels)` for an endless generator of positions."""
+
+        def generate():
+            stream = positions()
+            while True:
+                indices = [next(stream) for _ in range(batch_size)]
+                yield self._read(indices), self.collection.labels[indices]
+
+        signature = (
+            tf.TensorSpec((batch_size, *self.shape), self.store.dtype),
+            tf.TensorSpec((batch_size,), tf.int64),
+        )
+        return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+
+    def _read(self, indices):
+        return np.stack([self.store[self.keys[index]] for index in indices])
+
+
+def _weights_digest(model):
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight))
+    return digest.hexdigest()

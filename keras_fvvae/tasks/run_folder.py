@@ -1,0 +1,136 @@
+"""A training's folder: what it is made of, how it is continued, how it is read."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from keras_fvvae.errors import RunError
+from keras_fvvae.files import sha256, write_atomically
+from keras_fvvae.recipes import recipe_from_yaml
+
+FORMAT = 1
+# Files that make up the finished artifact and are listed, with their SHA-256, in manifest.json.
+ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv")
+
+
+class RunFolder:
+    """The folder of one training.
+
+        recipe.yaml      every setting, defaults included
+        labels.json      class names in the order of the scores
+        checkpoints/     the newest state of the training, removed when it is finished
+        history.json     losses over the steps
+        model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM
+        vectors.npy      normalised Fisher vectors, training images first; vectors.json names their images
+        metrics.json     accuracies on the test part, with the protocol
+        skipped.csv      images that could not be used, each with its reason
+        manifest.json    SHA-256 of all these: its presence says that the run is finished
+
+    Every file is written beside and renamed into place, so a run that was stopped anywhere can be continued.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path, recipe, collection, overwrite=False):
+        """Creates a folder for a training, or opens that of the same training to continue it.
+
+        Raises:
+            RunError: if the folder cannot be written, or holds something else.
+        """
+        run = cls(path)
+        if overwrite and run.is_run():
+            shutil.rmtree(run.path)
+        fingerprint = _fingerprint(collection)
+        if run.is_run():
+            run._check_same(recipe, fingerprint)
+            return run
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise RunError(f"{run.path} exists and is not a run of keras_fvvae; choose another folder with --out.")
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.write_json("labels.json", {"class_names": collection.class_names, "data": fingerprint})
+            run.write("recipe.yaml", recipe.to_yaml().encode())
+        except OSError as error:
+            raise RunError(f"The output folder {run.path} cannot be written: {error.strerror}.") from error
+        return run
+
+    @classmethod
+    def open(cls, path):
+        """Opens a finished run.
+
+        Raises:
+            RunError: if there is none, it is not finished, or a file of it was altered.
+        """
+        run = cls(path)
+        if not run.is_run():
+            raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
+        if not run.is_finished():
+            raise RunError(f"The training in {run.path} is not finished; run the same `keras-fvvae train` to continue it.")
+        manifest = run.read_json("manifest.json")
+        if manifest["format"] > FORMAT:
+            raise RunError(f"{run.path} was written by a newer keras_fvvae (format {manifest['format']}); upgrade it.")
+        for name, digest in manifest["sha256"].items():
+            if not (run.path / name).is_file():
+                raise RunError(f"{run.path} is incomplete: {name} is missing.")
+            if sha256(run.path / name) != digest:
+                raise RunError(f"{run.path / name} was altered after the training: its SHA-256 is not the recorded one.")
+        return run
+
+    def is_run(self):
+        return (self.path / "recipe.yaml").is_file()
+
+    def is_finished(self):
+        return (self.path / "manifest.json").is_file()
+
+    @property
+    def recipe(self):
+        return recipe_from_yaml((self.path / "recipe.yaml").read_text(encoding="utf-8"), str(self.path / "recipe.yaml"))
+
+    def write(self, name, content):
+        """Writes a file of bytes whole or not at all."""
+        write_atomically(self.path / name, content)
+
+    def write_json(self, name, content):
+        self.write(name, json.dumps(content, indent=2, ensure_ascii=False).encode())
+
+    def read_json(self, name):
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    @contextlib.contextmanager
+    def partial(self, name):
+        """A path beside `name` to write to; renamed to `name` when the block ends well, removed otherwise."""
+        final = self.path / name
+        partial = final.with_name(f".partial-{final.name}")
+        try:
+            yield partial
+            os.replace(partial, final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def finish(self):
+        """Writes the manifest and removes the checkpoints."""
+        digests = {name: sha256(self.path / name) for name in ARTIFACTS if (self.path / name).is_file()}
+        self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+
+    def _check_same(self, recipe, fingerprint):
+        old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
+        changed = [f"{key} = {old[key]!r}, now {new[key]!r}" for key in old if json.dumps(old[key]) != json.dumps(new[key])]
+        if self.read_json("labels.json")["data"] != fingerprint:
+            changed.append("other images, labels or splits")
+        if changed:
+            raise RunError(
+                f"{self.path} holds another training ({'; '.join(changed)}). Choose another folder with --out, or "
+                f"replace it with --overwrite."
+            )
+
+
+def _fingerprint(collection):
+    rows = zip(collection.names, collection.labels.tolist(), collection.splits.tolist(), strict=True)
+    return hashlib.sha256(json.dumps([collection.class_names, *rows]).encode()).hexdigest()

@@ -1,0 +1,164 @@
+"""From a recipe and images to a run folder: train, encode, classify, evaluate."""
+
+import csv
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_fvvae.data.collection import SPLITS
+from keras_fvvae.errors import DataError
+from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.tasks.encode import encode_averages, encode_fisher_vectors
+from keras_fvvae.tasks.fit import fit
+from keras_fvvae.tasks.inputs import ActivationInputs, ImageInputs
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
+
+DEFAULT_CACHE = Path("~/.cache/keras_fvvae/activations")
+DEFAULT_MAX_UNREADABLE = 0.1
+
+
+def train(
+    recipe,
+    collection,
+    out,
+    backbone_weights="imagenet",
+    backbone=None,
+    cache=None,
+    overwrite=False,
+    max_unreadable=DEFAULT_MAX_UNREADABLE,
+    verbose=1,
+):
+    """Trains a recipe on a collection of labelled images.
+
+    Stages: activations of a frozen backbone (cached on disk, shared by all runs with the same settings), FV-VAE,
+    Fisher vectors with statistics from the training part, one-vs-all SVM, accuracies on the test part beside those of
+    average pooling (AVE) on the same activations. Stopped anywhere, the same call continues.
+
+    Args:
+        recipe: a `Recipe`.
+        collection: an `ImageCollection`.
+        out: the run folder.
+        backbone_weights: `"imagenet"`, a path, or `None` for random weights.
+        backbone: a model to use instead of building one; it stays frozen.
+        cache: folder of the cached activations. Default: `~/.cache/keras_fvvae/activations`.
+        overwrite: whether to replace another run in that folder.
+        max_unreadable: largest share of images that may be unreadable before the training is refused.
+        verbose: 1 for progress bars.
+
+    Returns:
+        The finished `RunFolder`.
+
+    Raises:
+        RunError: if the folder cannot be used, or the training diverges.
+        DataError: if too many images cannot be read, or too few classes remain.
+        WeightsError, RecipeError: for a backbone that cannot be built.
+    """
+    run = RunFolder.create(out, recipe, collection, overwrite)
+    if run.is_finished():
+        return RunFolder.open(out)
+    keras.utils.set_random_seed(recipe.seed)
+    frozen = backbone is not None or recipe.trainable_from is None
+    if backbone is None:
+        backbone = build_recipe_backbone(recipe, backbone_weights)
+    else:
+        backbone.trainable = False
+
+    def inputs_of(images):
+        if frozen:
+            return ActivationInputs(images, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
+        return ImageInputs(images, recipe)
+
+    skipped = inputs_of(collection).prepare(verbose)
+    _write_skipped(run, collection, skipped)
+    usable = _usable(collection, skipped, max_unreadable, run)
+    inputs = inputs_of(usable)
+    train_indices, test_indices = (usable.indices(split) for split in SPLITS)
+
+    shape = inputs.shape if frozen else None
+    model = build_fvvae(recipe, None if frozen else backbone, len(usable.class_names), shape)
+    history = fit(model, inputs, train_indices, recipe, run, verbose)
+    run.write_json("history.json", history)
+
+    classifier = build_classifier(recipe, model, backbone, usable.class_names)
+    encoder = classifier.encoder
+    if frozen:
+        encoder = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
+    with run.partial("vectors.npy") as partial:
+        encode_fisher_vectors(encoder, inputs, len(train_indices), partial, verbose)
+    run.write_json("vectors.json", usable.names)
+    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
+    vectors = vectors.reshape(len(vectors), -1)
+
+    svm = _fit_svm(recipe, vectors, usable, verbose)
+    classifier.set_svm(svm)
+    averages = encode_averages(None if frozen else backbone, inputs)
+    results = {"protocol": _protocol(recipe, usable), "skipped": len(skipped), "notes": usable.notes}
+    if len(test_indices):
+        average_svm = _fit_svm(recipe, averages, usable, verbose=0)
+        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, usable)
+        results["AVE"] = _evaluate(average_svm, averages, usable)
+    run.write_json("metrics.json", results)
+    with run.partial("model.keras") as partial:
+        renamed = partial.with_suffix(".keras")
+        classifier.save(renamed)
+        if renamed != partial:
+            renamed.replace(partial)
+    run.finish()
+    return run
+
+
+def _usable(collection, skipped, max_unreadable, run):
+    """The readable images, training part first, in an order that does not depend on what was skipped."""
+    share = len(skipped) / len(collection)
+    if share > max_unreadable:
+        example = min(skipped)
+        raise DataError(
+            f"{len(skipped)} of {len(collection)} images cannot be used ({share:.0%}, allowed are {max_unreadable:.0%}); "
+            f"the first is {collection.names[example]}: {skipped[example]}. All are listed in {run.path}/skipped.csv; "
+            f"repair or remove them, or raise --max-unreadable."
+        )
+    kept = [i for split in SPLITS for i in collection.indices(split) if i not in skipped]
+    if not kept:
+        raise DataError(f"None of the {len(collection)} images can be used; the reasons are in {run.path}/skipped.csv.")
+    usable = collection.subset(kept)
+    if len(np.unique(usable.labels[usable.indices("train")])) < 2:
+        raise DataError("Fewer than two classes have readable training images.")
+    return usable
+
+
+def _write_skipped(run, collection, skipped):
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["image", "reason"])
+    writer.writerows([collection.names[index], reason] for index, reason in sorted(skipped.items()))
+    run.write("skipped.csv", text.getvalue().encode())
+
+
+def _fit_svm(recipe, vectors, collection, verbose):
+    count = len(collection.indices("train"))
+    return OneVsRestSVM(recipe.svm_c, verbose=verbose).fit(vectors[:count], collection.labels[:count])
+
+
+def _evaluate(svm, vectors, collection):
+    test = collection.indices("test")
+    scores = np.full((len(test), len(collection.class_names)), -np.inf)
+    coefficients, intercepts = svm.one_vs_rest_weights()
+    scores[:, svm.classes_] = vectors[test[0] :] @ coefficients.T.astype("float32") + intercepts
+    scores = np.where(np.isfinite(scores), scores, np.finfo("float32").min)
+    metrics = classification_metrics(scores, collection.labels[test], collection.class_names)
+    return {"dimension": vectors.shape[1], **metrics, "scores": np.round(scores, 5).tolist()}
+
+
+def _protocol(recipe, collection):
+    train, test = (len(collection.indices(split)) for split in SPLITS)
+    height, width = recipe.input_size
+    return (
+        f"{train} training and {test} test images of {len(collection.class_names)} classes; {recipe.backbone}"
+        f"{' ' + recipe.tap if recipe.tap else ''}, {height}x{width} ({recipe.resize}), one crop; Fisher statistics and "
+        f"SVM (C = {recipe.svm_c:g}) from the training images only"
+    )
