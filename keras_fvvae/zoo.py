@@ -122,6 +122,7 @@ def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
         hidden_units=recipe.hidden_units,
         hidden_activation=recipe.hidden_activation,
         dropout=recipe.dropout,
+        stop_target_gradient=recipe.stop_target_gradient,
         num_classes=num_classes if recipe.lambda3 else None,
         seed=recipe.seed,
         name="fvvae",

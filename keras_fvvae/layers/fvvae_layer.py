@@ -29,6 +29,9 @@ class FVVAELayer(keras.layers.Layer):
         hidden_activation: activation of the hidden layers. Default `"relu"`; the mean itself is always linear.
         dropout: share of the encoder's input dropped while training. Default 0.5 (Section 5.2).
         num_classes: classes of the classification loss; `None` for an auto-encoder without one (FV-VAE minus).
+        stop_target_gradient: whether the reconstruction's target is a constant to the layers below. Default `False`:
+            Eq. 8 as it is written. It matters only for a backbone trained end to end, which can lower `L_rec` by giving
+            up detail; `True` takes that way from it and keeps the gradient that reaches it through the encoder.
         seed: integer or `None`, for dropout and sampling.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
@@ -67,6 +70,7 @@ class FVVAELayer(keras.layers.Layer):
         hidden_activation="relu",
         dropout=0.5,
         num_classes=None,
+        stop_target_gradient=False,
         seed=None,
         **kwargs,
     ):
@@ -83,6 +87,7 @@ class FVVAELayer(keras.layers.Layer):
         self.hidden_activation = keras.activations.get(hidden_activation)
         self.dropout = dropout
         self.num_classes = num_classes
+        self.stop_target_gradient = stop_target_gradient
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
@@ -137,12 +142,13 @@ class FVVAELayer(keras.layers.Layer):
         z_mean = self.encode(inputs, training=training)
         z = gaussian.sample(z_mean, self.z_log_variance, self.seed_generator) if training else z_mean
         reconstruction = self.decode(z)
+        target = ops.stop_gradient(inputs) if self.stop_target_gradient else inputs
         outputs = {
             "z_mean": z_mean,
             "z": z,
             "reconstruction": reconstruction,
             "reconstruction_loss": _mean_over_descriptors(
-                gaussian.negative_log_likelihood(inputs, reconstruction, ops.convert_to_tensor(self.x_log_variance)),
+                gaussian.negative_log_likelihood(target, reconstruction, ops.convert_to_tensor(self.x_log_variance)),
                 mask,
             ),
             "regularization_loss": _mean_over_descriptors(
@@ -182,6 +188,7 @@ class FVVAELayer(keras.layers.Layer):
             "hidden_activation": keras.activations.serialize(self.hidden_activation),
             "dropout": self.dropout,
             "num_classes": self.num_classes,
+            "stop_target_gradient": self.stop_target_gradient,
             "seed": self.seed,
         }
 

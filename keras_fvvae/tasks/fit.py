@@ -38,8 +38,9 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
     checkpoints = _Checkpoints(model, run)
     history = checkpoints.restore()
     step = int(model.optimizer.iterations)
-    stream = position_stream(train_indices, recipe.seed, start=step * recipe.batch_size)
-    batches = iter(inputs.training_batches(lambda: stream, recipe.batch_size))
+    start = step * recipe.batch_size
+    stream = position_stream(train_indices, recipe.seed, start)
+    batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
     try:
         with progress_bar("Training", recipe.steps, step, enabled=bool(verbose)) as progress:
             while step < recipe.steps:

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.data.augmentation import augment
 from keras_fvvae.data.pipeline import image_batches, loader, unreadable_images
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.progress import track
@@ -41,13 +42,26 @@ class ImageInputs:
         for batch in image_batches(self.collection, indices, size, backbone_batch_size(size), self.recipe.resize):
             yield batch["image"]
 
-    def training_batches(self, positions, batch_size):
-        """`tf.data.Dataset` of `(images, labels)` for an endless generator of positions."""
-        dataset = tf.data.Dataset.from_generator(positions, output_signature=tf.TensorSpec((), tf.int64))
-        load = loader(self.collection, self.recipe.input_size, self.recipe.resize)
-        dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+    def training_batches(self, stream, batch_size, start=0):
+        """`tf.data.Dataset` of `(images, labels)` for an endless iterator of positions.
+
+        Args:
+            stream: the iterator.
+            batch_size: images per batch.
+            start: how many positions of the whole training were drawn before; augmentation is seeded with the count.
+        """
+        recipe = self.recipe
+        load = loader(self.collection, recipe.input_size, recipe.resize)
         labels = tf.constant(self.collection.labels)
-        return dataset.map(lambda batch: (batch["image"], tf.gather(labels, batch["index"]))).prefetch(2)
+
+        def example(count, index):
+            seed = tf.stack([tf.constant(recipe.seed, tf.int64), count])
+            image = augment(load(index)["image"], seed, recipe.random_shift, recipe.random_mirror)
+            return image, tf.gather(labels, index)
+
+        dataset = tf.data.Dataset.from_generator(lambda: stream, output_signature=tf.TensorSpec((), tf.int64))
+        dataset = dataset.enumerate(start).map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.batch(batch_size).prefetch(2)
 
 
 class ActivationInputs:
@@ -104,11 +118,10 @@ class ActivationInputs:
         for start in range(0, len(indices), MAX_BATCH):
             yield self._read(indices[start : start + MAX_BATCH])
 
-    def training_batches(self, positions, batch_size):
-        """`tf.data.Dataset` of `(activation maps, labels)` for an endless generator of positions."""
+    def training_batches(self, stream, batch_size, start=0):
+        """`tf.data.Dataset` of `(activation maps, labels)` for an endless iterator of positions."""
 
         def generate():
-            stream = positions()
             while True:
                 indices = [next(stream) for _ in range(batch_size)]
                 yield self._read(indices), self.collection.labels[indices]

@@ -1,0 +1,53 @@
+"""What the commands share: a quiet TensorFlow, and options that are used more than once."""
+
+import contextlib
+import os
+
+import click
+import yaml
+
+
+@contextlib.contextmanager
+def quiet_tensorflow():
+    """Imports inside the block load TensorFlow without its start-up messages, which it prints from C++."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+            import tensorflow  # noqa: F401
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+    yield
+
+
+def parse_settings(context, parameter, values):
+    """Click callback: `key=value` settings, values read as YAML (`steps=100`, `spp_levels=[2, 1]`, `tap=null`)."""
+    settings = {}
+    for item in values:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise click.BadParameter(f"{item!r} is not of the form key=value")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise click.BadParameter(f"the value of {key} is not valid YAML: {value}") from error
+    return settings
+
+
+def print_results(metrics):
+    """Prints the accuracies of a run beside each other, with their protocol."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column, justify in (("representation", "left"), ("dimension", "right"), ("accuracy", "right")):
+        table.add_column(column, justify=justify)
+    for name, result in metrics.items():
+        if isinstance(result, dict) and "accuracy" in result:
+            accuracy = f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}"
+            table.add_row(name, f"{result['dimension']:,}", accuracy)
+    console = Console()
+    console.print(table)
+    console.print(metrics["protocol"], style="dim", soft_wrap=True)

@@ -1,0 +1,45 @@
+"""`keras-fvvae`: the commands, each imported when it is called, so that help does not wait for TensorFlow."""
+
+import importlib
+import sys
+
+import click
+
+from keras_fvvae import __version__
+from keras_fvvae.errors import KerasFVVAEError
+
+COMMANDS = ("demo", "train", "predict", "export", "zoo")
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"keras_fvvae.tools.{name}").command
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-fvvae")
+def cli():
+    """FV-VAE: encode convolutional activations with a deep generative model (CVPR 2017), train, evaluate, deploy."""
+
+
+def main():
+    """Runs the command line; a user's mistake ends in one sentence, not in a traceback."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nInterrupted. What was computed is kept; the same command continues.", err=True)
+        sys.exit(130)
+    except (KerasFVVAEError, ValueError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        click.echo("Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`.", err=True)
+        sys.exit(1)

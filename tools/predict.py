@@ -1,0 +1,33 @@
+"""`keras-fvvae predict`"""
+
+import json
+import sys
+
+import click
+
+from keras_fvvae.tools.console import quiet_tensorflow
+
+
+@click.command("predict", short_help="Classify image files with a trained run.")
+@click.argument("run", type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per image.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line instead of a table.")
+def command(run, files, top_k, as_json):
+    """Classify image FILES with the finished RUN. Scores are decision values of the SVM, not probabilities.
+
+    Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
+    """
+    with quiet_tensorflow():
+        from keras_fvvae.tasks.predict import predict
+    read = 0
+    for result in predict(run, list(files), top_k):
+        read += "error" not in result
+        if as_json:
+            click.echo(json.dumps(result, ensure_ascii=False))
+        elif "error" in result:
+            click.echo(f"{result['file']}: {result['error']}", err=True)
+        else:
+            pairs = zip(result["labels"], result["scores"], strict=True)
+            click.echo(f"{result['file']}: " + ", ".join(f"{label} ({score:+.2f})" for label, score in pairs))
+    sys.exit(0 if read else 1)

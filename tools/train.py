@@ -1,0 +1,70 @@
+"""`keras-fvvae train`"""
+
+from pathlib import Path
+
+import click
+
+from keras_fvvae.tools.console import parse_settings, print_results, quiet_tensorflow
+
+
+@click.command("train", short_help="Train a recipe on a folder of images.")
+@click.argument("recipe", default="image_folder")
+@click.option(
+    "--data", type=click.Path(), help="Folder with one sub-folder of images per class, or with train/ and test/ of those."
+)
+@click.option("--out", type=click.Path(), help="Run folder to write or continue. Default: runs/RECIPE.")
+@click.option("--backbone", help="Backbone, such as VGG19 or MobileNetV2 (default tap unless --tap is given).")
+@click.option("--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name.")
+@click.option("--backbone-weights", default="imagenet", show_default=True, help="imagenet, a weight file, or none.")
+@click.option(
+    "--backbone-option", "backbone_options", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
+    help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
+)  # fmt: skip
+@click.option("--input-size", type=int, help="Side of the square input in pixels.")
+@click.option(
+    "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
+    help="Any key of the recipe, such as steps=300, latent_dim=127 or lambda3=0 (FV-VAE minus). Repeatable.",
+)  # fmt: skip
+@click.option("--cache", type=click.Path(), help="Folder of cached activations. Default: ~/.cache/keras_fvvae/activations.")
+@click.option("--max-unreadable", default=0.1, show_default=True, help="Largest share of unusable images to accept.")
+@click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
+def command(
+    recipe, data, out, backbone, tap, backbone_weights, backbone_options, input_size, settings, cache, max_unreadable,
+    overwrite,
+):  # fmt: skip
+    """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
+
+    The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
+    continues where it was.
+    """
+    overrides = {
+        **({"backbone": backbone, "tap": None} if backbone else {}),
+        **({"tap": tap} if tap else {}),
+        **({"backbone_options": backbone_options} if backbone_options else {}),
+        **({"input_size": [input_size, input_size]} if input_size else {}),
+        **settings,
+    }
+    from keras_fvvae.recipes import load_recipe
+
+    recipe = load_recipe(recipe, **overrides)
+    if recipe.dataset == "folder" and data is None:
+        raise click.UsageError("This recipe needs --data DIR: a folder with one sub-folder of images per class.")
+    with quiet_tensorflow():
+        from keras_fvvae.data import load_digits, load_image_folder
+        from keras_fvvae.tasks.report import write_report
+        from keras_fvvae.tasks.train import train
+    if recipe.dataset == "digits":
+        collection = load_digits()
+    else:
+        collection = load_image_folder(data, recipe.test_fraction, recipe.seed)
+    for note in collection.notes:
+        click.echo(f"Note: {note}", err=True)
+    out = Path(out or Path("runs") / recipe.name)
+    weights = None if backbone_weights.lower() == "none" or recipe.backbone == "DigitsConvNet" else backbone_weights
+    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable)
+    report = write_report([run.path], run.path / "report.html", collection)
+    metrics = run.read_json("metrics.json")
+    print_results(metrics)
+    if metrics["skipped"]:
+        click.echo(f"{metrics['skipped']} images could not be used; see {run.path / 'skipped.csv'}.", err=True)
+    click.echo(f"Run: {run.path}\nReport: {report}")
