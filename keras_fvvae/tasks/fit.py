@@ -1,6 +1,9 @@
 """Training steps that can be stopped after any one and continued with the same result."""
 
+import contextlib
 import json
+import signal
+import threading
 import time
 
 import numpy as np
@@ -42,7 +45,10 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
     stream = position_stream(train_indices, recipe.seed, start)
     batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
     try:
-        with progress_bar("Training", recipe.steps, step, enabled=bool(verbose)) as progress:
+        with (
+            progress_bar("Training", recipe.steps, step, enabled=bool(verbose)) as progress,
+            _interrupt_between_steps() as raise_if_interrupted,
+        ):
             while step < recipe.steps:
                 images, labels = next(batches)
                 _seed_step(model, recipe.seed, step)
@@ -60,8 +66,8 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
                 for name, value in logs.items():
                     history.setdefault(name, []).append(value)
                 checkpoints.save_if_due(history)
+                raise_if_interrupted()
     finally:
-        # Also on Ctrl-C. A step is one call, so the state is that after the last whole step.
         checkpoints.save(history)
     return history
 
@@ -83,6 +89,34 @@ def position_stream(indices, seed, start=0):
         permuted = indices[np.random.default_rng([seed, number]).permutation(len(indices))]
         yield from permuted[offset:]
         number, offset = number + 1, 0
+
+
+@contextlib.contextmanager
+def _interrupt_between_steps():
+    """Holds Ctrl-C (and SIGTERM) back until the running step and its entry in the history are complete.
+
+    Yields a function that raises the held `KeyboardInterrupt`. A second Ctrl-C is not held.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield lambda: None
+        return
+    received = []
+
+    def hold(number, frame):
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    def raise_if_interrupted():
+        if received:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield raise_if_interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _seed_step(model, seed, step):
@@ -127,8 +161,7 @@ class _Checkpoints:
         if not self.enabled or step == 0 or (self.folder / f"{name}.weights.h5").exists():
             return
         self.folder.mkdir(exist_ok=True)
-        # An interrupt can fall between a step and its entry in the history.
-        self.run.write_json(f"checkpoints/{name}.json", {key: values[:step] for key, values in history.items()})
+        self.run.write_json(f"checkpoints/{name}.json", history)
         partial = self.folder / "partial.weights.h5"
         self.model.save_weights(partial, overwrite=True)
         partial.replace(self.folder / f"{name}.weights.h5")

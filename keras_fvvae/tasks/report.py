@@ -1,0 +1,117 @@
+"""An HTML report of one run, or of several beside each other."""
+
+import base64
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+import keras_fvvae
+from keras_fvvae.data.pipeline import image_batches
+from keras_fvvae.files import write_atomically
+from keras_fvvae.tasks import figures
+from keras_fvvae.tasks.run_folder import RunFolder
+
+EXAMPLES = 32
+# Settings that a reader needs to judge a result; the whole recipe lies in the run.
+SHOWN_SETTINGS = (
+    "backbone", "tap", "input_size", "descriptors", "normalization", "sampled_descriptors", "hidden_units", "latent_dim",
+    "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information", "svm_c", "seed",
+)  # fmt: skip
+
+
+def write_report(run_paths, out, collection):
+    """Writes a self-contained HTML file, and its figures as PNG in `figures/` beside it.
+
+    Args:
+        run_paths: finished runs on the same data; the first is the one in detail, the others are compared with it.
+        out: the `.html` file.
+        collection: the `ImageCollection` they were trained on, for example images.
+
+    Returns:
+        Path of the report.
+    """
+    out = Path(out)
+    runs = [RunFolder.open(path) for path in run_paths]
+    metrics = [run.read_json("metrics.json") for run in runs]
+    results = {name: result for part in reversed(metrics) for name, result in part.items() if _is_result(result)}
+    histories = {_main_result(run, part): run.read_json("history.json") for run, part in zip(runs, metrics, strict=True)}
+    pictures = {"Loss curves": (figures.loss_curves(histories), "Thin: every step; bold: moving average.")}
+    if results:
+        pictures |= _test_pictures(runs[0], results[_main_result(runs[0], metrics[0])], collection)
+
+    folder = out.parent / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    embedded = []
+    for title, (figure, caption) in pictures.items():
+        content = figures.save(figure, folder / f"{title.lower().replace(' ', '_')}.png")
+        embedded.append({"title": title, "caption": caption, "data": base64.b64encode(content).decode()})
+    template = (resources.files("keras_fvvae") / "templates" / "report.html").read_text(encoding="utf-8")
+    html = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
+        title=runs[0].recipe.name,
+        description=runs[0].recipe.description,
+        protocol=metrics[0]["protocol"],
+        results=results,
+        figures=embedded,
+        runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
+        shown=SHOWN_SETTINGS,
+        skipped=metrics[0]["skipped"],
+        notes=metrics[0]["notes"],
+        version=keras_fvvae.__version__,
+    )
+    write_atomically(out, html.encode())
+    return out
+
+
+def _is_result(value):
+    return isinstance(value, dict) and "accuracy" in value
+
+
+def _main_result(run, metrics):
+    """The name under which the run's own FV-VAE is reported (AVE is computed beside it)."""
+    return next((name for name in metrics if name.startswith("FV-VAE")), run.path.name)
+
+
+def _settings(run):
+    recipe = run.recipe
+    return {key: getattr(recipe, key) for key in SHOWN_SETTINGS}
+
+
+def _test_pictures(run, result, collection):
+    classes = run.read_json("labels.json")["class_names"]
+    names = run.read_json("vectors.json")
+    position = {name: index for index, name in enumerate(collection.names)}
+    tested = names[len(names) - result["examples"] :]  # the test part follows the training part
+    labels = collection.labels[[position[name] for name in tested]]
+    scores = np.asarray(result["scores"])
+    predicted = scores.argmax(axis=1)
+    correct = predicted == labels
+    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")[-len(tested) :].reshape(len(tested), -1)
+
+    shown = _examples(scores, correct)
+    recipe = run.recipe
+    batches = image_batches(collection, [position[tested[i]] for i in shown], recipe.input_size, len(shown), recipe.resize)
+    images = next(iter(batches))["image"].numpy()
+    titles = [f"{classes[predicted[i]]}" + ("" if correct[i] else f"\n(is {classes[labels[i]]})") for i in shown]
+    caption = f"Test images with the predicted class: the {(~correct[shown]).sum()} most confident errors first."
+    return {
+        "Confusion matrix": (figures.confusion(result, classes), "Counts on the test images; shade: share of the row."),
+        "Embedding": (
+            figures.embedding(vectors, labels, correct, classes, recipe.seed),
+            "t-SNE of the test images' Fisher vectors, coloured by true class; crosses are classified wrongly.",
+        ),
+        "Examples": (figures.examples(images, titles, correct[shown]), caption),
+    }
+
+
+def _examples(scores, correct):
+    """Positions of examples: up to half are errors, by confidence; the rest is spread evenly over the right ones."""
+    ordered = np.sort(scores, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    wrong = np.flatnonzero(~correct)
+    wrong = wrong[np.argsort(-margin[wrong])][: EXAMPLES // 2]
+    right = np.flatnonzero(correct)
+    count = min(EXAMPLES - len(wrong), len(right))
+    spread = right[np.linspace(0, len(right) - 1, count).astype(int)] if count else right[:0]
+    return np.concatenate([wrong, spread])

@@ -1,0 +1,89 @@
+"""The whole way on embedded data: train, encode, classify, compare, export, check, report."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from keras_fvvae.data import load_digits
+from keras_fvvae.export import export_saved_model
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.report import write_report
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.train import train
+from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
+from keras_fvvae.zoo import load_classifier
+
+# Test images whose served scores are compared with Keras's.
+CHECKED_IMAGES = 100
+# Largest difference of decision values between Keras and the SavedModel that rounding explains in float32.
+TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        metrics: results of FV-VAE, FV-VAE minus and AVE, as in a run's metrics.json.
+        saved_model: the exported version folder.
+        difference: largest difference between the scores of Keras and of the SavedModel in a fresh process.
+        report: the HTML report.
+    """
+
+    metrics: dict
+    saved_model: Path
+    difference: float
+    report: Path
+
+
+def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
+    """Trains `digits_conv` from scratch and does everything that one does with a trained FV-VAE.
+
+    1. Backbone and FV-VAE are trained end to end; Fisher vectors, SVM; accuracy beside that of average pooling (AVE).
+    2. FV-VAE minus (no classification loss) on the same backbone, frozen.
+    3. The classifier is exported as a SavedModel, loaded in a fresh process without this library, and must give the
+       same scores.
+    4. A report with figures.
+
+    Args:
+        out: folder to write; a finished part is not computed again.
+        steps: training steps instead of the recipe's.
+        seed: instead of the recipe's. Same seed, same machine: same numbers.
+        overwrite: whether to start anew.
+        verbose: 1 for progress bars.
+
+    Returns:
+        A `DemoResult`.
+
+    Raises:
+        RunError: if the folder cannot be used, or the exported scores differ.
+    """
+    out = Path(out)
+    changes = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
+    recipe = load_recipe("digits_conv", **changes)
+    digits = load_digits()
+    full = train(recipe, digits, out / "fv_vae", overwrite=overwrite, verbose=verbose)
+    classifier = load_classifier(full.path / "model.keras")
+
+    # The same backbone, now frozen: its activations are inputs as any others.
+    minus_recipe = recipe.replace(lambda3=0.0, trainable_from=None)
+    minus = train(
+        minus_recipe, digits, out / "fv_vae_minus", backbone=classifier.encoder.backbone, cache=out / "activations",
+        overwrite=overwrite, verbose=verbose,
+    )  # fmt: skip
+
+    saved_model = export_saved_model(classifier, out / "export", recipe.resize)
+    difference = _compare(saved_model, classifier, digits)
+    if not difference <= TOLERANCE:
+        raise RunError(f"The scores of {saved_model} differ from Keras's by {difference:.2g}.")
+    report = write_report([full.path, minus.path], out / "report.html", digits)
+    metrics = {**minus.read_json("metrics.json"), **RunFolder.open(full.path).read_json("metrics.json")}
+    return DemoResult(metrics, saved_model, difference, report)
+
+
+def _compare(saved_model, classifier, digits):
+    indices = digits.indices("test")[:CHECKED_IMAGES]
+    served = scores_in_fresh_process(saved_model, encoded_images(digits, indices))
+    images = np.stack([digits.read(index) for index in indices]).astype("float32")
+    return float(np.abs(served - classifier.predict_on_batch(images)).max())

@@ -1,0 +1,118 @@
+"""The figures of a report, drawn with matplotlib."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE = {
+    "figure.dpi": 144,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+# Above this many classes, a confusion matrix is drawn without numbers and names.
+NAMED_CLASSES = 20
+TERMS = ("reconstruction", "regularization", "classification", "accuracy")
+# t-SNE is quadratic in memory; more points would not be told apart in a figure anyway.
+EMBEDDED_IMAGES = 1500
+
+
+def loss_curves(histories):
+    """The terms of Eq. 8 over the training steps.
+
+    Args:
+        histories: dictionary from a name to a history: lists of values by term.
+    """
+    terms = [term for term in TERMS if any(term in history for history in histories.values())]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(terms), figsize=(3 * len(terms), 2.6), squeeze=False)
+        for axis, term in zip(axes[0], terms, strict=True):
+            for color, (name, history) in zip(COLORS, histories.items(), strict=False):
+                values = np.asarray(history.get(term, []))
+                if not len(values):
+                    continue
+                width = max(1, len(values) // 50)
+                axis.plot(values, color=color, alpha=0.25, linewidth=0.8)
+                smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+                axis.plot(np.arange(len(smooth)) + width // 2, smooth, color=color, label=name)
+            axis.set_title(term + (" (nats)" if term != "accuracy" else " (training images)"))
+            axis.set_xlabel("step")
+        axes[0][0].legend()
+    return figure
+
+
+def confusion(metrics, class_names):
+    """The confusion matrix of a result from `classification_metrics`, rows normalised."""
+    counts = np.asarray(metrics["confusion"])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    named = len(class_names) <= NAMED_CLASSES
+    side = 1.5 + (0.32 if named else 0.03) * len(class_names)
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, axis = plt.subplots(figsize=(max(4.0, side + 1), max(3.5, side)))
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        figure.colorbar(image, ax=axis, shrink=0.8, label="share of the true class")
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        if named:
+            axis.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", rotation_mode="anchor")
+            axis.set_yticks(range(len(class_names)), class_names)
+            for row, column in np.argwhere(counts):
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
+    return figure
+
+
+def embedding(vectors, labels, correct, class_names, seed=0):
+    """Fisher vectors of test images in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    labels, correct = np.asarray(labels), np.asarray(correct)
+    if len(labels) > EMBEDDED_IMAGES:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(labels), EMBEDDED_IMAGES, replace=False))
+        vectors, labels, correct = vectors[chosen], labels[chosen], correct[chosen]
+    reduced = PCA(min(50, *np.shape(vectors)), random_state=seed, svd_solver="randomized").fit_transform(vectors)
+    perplexity = min(30, (len(labels) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    colors = plt.get_cmap("tab20" if len(class_names) > 10 else "tab10")
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, axis = plt.subplots(figsize=(6.5, 4.6))
+        for label, name in enumerate(class_names):
+            for shown, marker in ((correct, "o"), (~correct, "x")):
+                rows = (labels == label) & shown
+                title = name if marker == "o" and len(class_names) <= NAMED_CLASSES else None
+                axis.scatter(*points[rows].T, s=14, color=colors(label % colors.N), marker=marker, linewidth=1, label=title)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if len(class_names) <= NAMED_CLASSES:
+            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, markerscale=1.2)
+    return figure
+
+
+def examples(images, titles, correct, columns=8):
+    """A grid of images with their predicted classes, green if right."""
+    rows = -(-len(images) // columns)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.75 * rows), squeeze=False)
+        for axis in axes.flat:
+            axis.axis("off")
+        for axis, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
+            axis.imshow(np.clip(image / 255.0, 0, 1), interpolation="nearest" if len(image) < 64 else "antialiased")
+            axis.set_title(title, fontsize=7, color="#007A33" if right else "#C00000")
+    return figure
+
+
+def save(figure, path):
+    """Writes a figure as PNG and closes it; returns its bytes."""
+    figure.savefig(path)
+    plt.close(figure)
+    return path.read_bytes()

@@ -1,0 +1,56 @@
+"""Checks a SavedModel where it will live: in a process that has neither this library nor Keras."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.errors import RunError
+
+# Runs isolated (-I); both libraries are barred, should they be installed.
+_SCRIPT = """
+import sys
+sys.modules["keras_fvvae"] = sys.modules["keras"] = None
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+contents = np.load(sys.argv[2])
+offsets = contents["offsets"]
+data = contents["data"].tobytes()
+images = tf.constant([data[start:end] for start, end in zip(offsets[:-1], offsets[1:])])
+outputs = model.signatures["serving_default"](image=images)
+np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items() if value.dtype == tf.float32})
+"""
+
+
+def scores_in_fresh_process(saved_model, contents):
+    """Scores of a SavedModel's `serving_default`, computed in a fresh process without keras_fvvae and Keras.
+
+    Args:
+        saved_model: the version folder.
+        contents: list of encoded images, bytes.
+
+    Returns:
+        float32 array `(len(contents), classes)`.
+
+    Raises:
+        RunError: if the process fails, with its last line of output.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, result = Path(folder, "images.npz"), Path(folder, "scores.npz")
+        offsets = np.cumsum([0, *map(len, contents)])
+        np.savez(given, offsets=offsets, data=np.frombuffer(b"".join(contents), "uint8"))
+        command = [sys.executable, "-I", "-c", _SCRIPT, str(saved_model), str(given), str(result)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise RunError(f"The SavedModel {saved_model} does not run: {process.stderr.strip().splitlines()[-1]}")
+        return np.load(result)["scores"]
+
+
+def encoded_images(collection, indices):
+    """The encoded bytes of images; pixels of a collection of arrays are encoded as PNG, which is lossless."""
+    contents = (collection.read(int(index)) for index in indices)
+    return [tf.io.encode_png(one).numpy() if isinstance(one, np.ndarray) else one for one in contents]
