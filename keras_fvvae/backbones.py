@@ -141,7 +141,7 @@ def _tapped(trunk, info, name, tap):
     layer = trunk.get_layer(layer_name)
     if linear:
         if getattr(layer, "activation", None) in (None, keras.activations.linear):
-            raise RecipeError(f"The tap {base!r} of {name} has no fused activation: use it without '{BEFORE_ACTIVATION}'.")
+            raise RecipeError(f"The tap {base!r} of {name} has no fused activation: leave out '{BEFORE_ACTIVATION}'.")
         layer.activation = keras.activations.linear
     if len(layer.output.shape) != 4:
         raise RecipeError(f"The tap {base!r} of {name} is not an activation map: its shape is {layer.output.shape}.")

@@ -36,9 +36,7 @@ def classification_metrics(scores, labels, class_names):
     accuracy = float(np.mean(predicted == labels))
     confusion = confusion_matrix(labels, predicted, labels=range(len(class_names)))
     counts = confusion.sum(axis=1)
-    class_accuracy = {
-        name: float(confusion[i, i] / counts[i]) for i, name in enumerate(class_names) if counts[i]
-    }
+    class_accuracy = {name: float(confusion[i, i] / counts[i]) for i, name in enumerate(class_names) if counts[i]}
     metrics = {
         "examples": len(labels),
         "accuracy": accuracy,

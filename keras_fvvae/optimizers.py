@@ -23,9 +23,7 @@ class _LearningRateMultipliers:
         self.learning_rate_multipliers = dict(learning_rate_multipliers or {})
         for pattern, factor in self.learning_rate_multipliers.items():
             if not factor >= 0:
-                raise ValueError(
-                    f"`learning_rate_multipliers` must not be negative. Received: {pattern!r}: {factor}"
-                )
+                raise ValueError(f"`learning_rate_multipliers` must not be negative. Received: {pattern!r}: {factor}")
 
     def build(self, variables):
         super().build(variables)

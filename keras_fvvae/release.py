@@ -11,8 +11,8 @@ def load_release(path):
     """Reads a released MATLAB file (`caffe_vae_weights_*.mat`).
 
     The released auto-encoders have a single linear encoder layer (512 -> 256) and a ReLU decoder (256 -> 512); they
-    expect descriptors from `DescriptorNormalization("map", scale=158.0)` and `SpatialPyramidPooling()` on VGG19's `pool5`. They come
-    without `sigma_z` and class scores, which encoding does not need.
+    expect descriptors from `DescriptorNormalization("map", scale=158.0)` and `SpatialPyramidPooling()` on VGG19's
+    `pool5`. They come without `sigma_z` and class scores, which encoding does not need.
 
     Args:
         path: the `.mat` file (MATLAB 5 format; data only, nothing in it is executed).

@@ -10,6 +10,8 @@ from keras_fvvae.progress import track
 
 # Columns of X held in float64 at a time while the Gram matrix is accumulated: 2,000 x 4,096 doubles are 64 MB.
 GRAM_BLOCK_COLUMNS = 4096
+# Score of a class without training samples: below any decision value on unit-length vectors.
+UNSEEN_SCORE = -1e9
 
 
 class OneVsRestSVM(ClassifierMixin, BaseEstimator):
@@ -90,12 +92,29 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
-    def one_vs_rest_weights(self):
-        """Weights `(n_classes, n_features)` and intercepts `(n_classes,)` with one row per class, also for two."""
+    def dense_weights(self, class_count):
+        """The SVM as a dense layer over the classes 0 .. `class_count` - 1, also where `fit` has not seen them all.
+
+        Args:
+            class_count: number of classes; the fitted labels must be integers below it.
+
+        Returns:
+            Tuple of float32 arrays: kernel `(n_features, class_count)` and bias `(class_count,)`. A class without
+            training samples gets the constant score `UNSEEN_SCORE`, below any other.
+
+        Raises:
+            ValueError: if the SVM was fitted to other labels.
+        """
         check_is_fitted(self)
-        if len(self.classes_) > 2:
-            return self.coef_, self.intercept_
-        return np.vstack([-self.coef_, self.coef_]), np.concatenate([-self.intercept_, self.intercept_])
+        unknown = sorted(set(self.classes_.tolist()) - set(range(class_count)))
+        if unknown:
+            raise ValueError(f"The SVM was fitted to labels outside 0 .. {class_count - 1}: {unknown}")
+        signs = np.array([[-1.0], [1.0]]) if len(self.classes_) == 2 else 1.0
+        kernel = np.zeros((self.n_features_in_, class_count), "float32")
+        bias = np.full(class_count, UNSEEN_SCORE, "float32")
+        kernel[:, self.classes_] = (signs * self.coef_).T
+        bias[self.classes_] = (signs * self.intercept_[:, np.newaxis])[:, 0]
+        return kernel, bias
 
 
 def _gram(X):

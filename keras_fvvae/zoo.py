@@ -92,7 +92,7 @@ def load_classifier(path):
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The model {path} cannot be loaded; it is damaged or of another version: {reason}") from error
+        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
     if not isinstance(model, Classifier):
         raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae Classifier.")
     return model

@@ -1,15 +1,13 @@
 """What the commands share: a quiet TensorFlow, and options that are used more than once."""
 
-import contextlib
 import os
 
 import click
 import yaml
 
 
-@contextlib.contextmanager
-def quiet_tensorflow():
-    """Imports inside the block load TensorFlow without its start-up messages, which it prints from C++."""
+def load_tensorflow_quietly():
+    """Imports TensorFlow without its start-up messages, which it prints from C++ to the file descriptor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     saved = os.dup(2)
     try:
@@ -19,7 +17,6 @@ def quiet_tensorflow():
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-    yield
 
 
 def parse_settings(context, parameter, values):

@@ -1,8 +1,7 @@
 """`keras-fvvae demo`"""
 
 import click
-
-from keras_fvvae.tools.console import print_results, quiet_tensorflow
+from keras_fvvae.tools.console import load_tensorflow_quietly, print_results
 
 
 @click.command("demo", short_help="The whole way on embedded data; ends in a report.")
@@ -13,8 +12,9 @@ from keras_fvvae.tools.console import print_results, quiet_tensorflow
 def command(out, steps, seed, overwrite):
     """Train FV-VAE on handwritten digits from scratch, encode, classify, compare with average pooling and FV-VAE minus,
     export a SavedModel, check it in a fresh process, and write a report."""
-    with quiet_tensorflow():
-        from keras_fvvae.tasks.demo import demo
+    load_tensorflow_quietly()
+    from keras_fvvae.tasks.demo import demo
+
     result = demo(out, steps, seed, overwrite)
     print_results(result.metrics)
     click.echo(

@@ -40,6 +40,9 @@ def main():
     except (KerasFVVAEError, ValueError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"Error: {error.strerror or error}: {error.filename or 'unknown file'}", err=True)
+        sys.exit(1)
     except MemoryError:
         click.echo("Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`.", err=True)
         sys.exit(1)

@@ -4,8 +4,7 @@ import json
 import sys
 
 import click
-
-from keras_fvvae.tools.console import quiet_tensorflow
+from keras_fvvae.tools.console import load_tensorflow_quietly
 
 
 @click.command("predict", short_help="Classify image files with a trained run.")
@@ -18,8 +17,9 @@ def command(run, files, top_k, as_json):
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
-    with quiet_tensorflow():
-        from keras_fvvae.tasks.predict import predict
+    load_tensorflow_quietly()
+    from keras_fvvae.tasks.predict import predict
+
     read = 0
     for result in predict(run, list(files), top_k):
         read += "error" not in result

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import click
-
-from keras_fvvae.tools.console import parse_settings, print_results, quiet_tensorflow
+from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, print_results
 
 
 @click.command("train", short_help="Train a recipe on a folder of images.")
 @click.argument("recipe", default="image_folder")
 @click.option(
-    "--data", type=click.Path(), help="Folder with one sub-folder of images per class, or with train/ and test/ of those."
-)
+    "--data", type=click.Path(),
+    help="Folder with one sub-folder of images per class, or with train/ and test/ of those.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(), help="Run folder to write or continue. Default: runs/RECIPE.")
 @click.option("--backbone", help="Backbone, such as VGG19 or MobileNetV2 (default tap unless --tap is given).")
 @click.option("--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name.")
@@ -25,8 +25,13 @@ from keras_fvvae.tools.console import parse_settings, print_results, quiet_tenso
     "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
     help="Any key of the recipe, such as steps=300, latent_dim=127 or lambda3=0 (FV-VAE minus). Repeatable.",
 )  # fmt: skip
-@click.option("--cache", type=click.Path(), help="Folder of cached activations. Default: ~/.cache/keras_fvvae/activations.")
-@click.option("--max-unreadable", default=0.1, show_default=True, help="Largest share of unusable images to accept.")
+@click.option(
+    "--cache", type=click.Path(), help="Folder of cached activations. Default: ~/.cache/keras_fvvae/activations."
+)
+@click.option(
+    "--max-unreadable", default=0.1, show_default=True, type=click.FloatRange(0, 1),
+    help="Largest share of unusable images to accept.",
+)  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
 def command(
     recipe, data, out, backbone, tap, backbone_weights, backbone_options, input_size, settings, cache, max_unreadable,
@@ -49,10 +54,13 @@ def command(
     recipe = load_recipe(recipe, **overrides)
     if recipe.dataset == "folder" and data is None:
         raise click.UsageError("This recipe needs --data DIR: a folder with one sub-folder of images per class.")
-    with quiet_tensorflow():
-        from keras_fvvae.data import load_digits, load_image_folder
-        from keras_fvvae.tasks.report import write_report
-        from keras_fvvae.tasks.train import train
+    if recipe.dataset != "folder" and data is not None:
+        raise click.UsageError(f"The recipe {recipe.name} brings its own data ({recipe.dataset}); leave out --data.")
+    load_tensorflow_quietly()
+    from keras_fvvae.data import load_digits, load_image_folder
+    from keras_fvvae.tasks.report import write_report
+    from keras_fvvae.tasks.train import train
+
     if recipe.dataset == "digits":
         collection = load_digits()
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import SPLITS, UNLABELLED, ImageCollection
+from keras_fvvae.data.collection import SPLITS, ImageCollection
 from keras_fvvae.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -14,7 +14,7 @@ SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "valida
 DEFAULT_TEST_FRACTION = 0.25
 
 
-def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, labelled=True):
+def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
     """Collects the images of a folder.
 
     Two layouts are understood: `DIR/<class>/**/<image>`, split at random with every class in the same proportion, and
@@ -25,7 +25,6 @@ def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, la
         directory: the folder.
         test_fraction: share of every class that is held out for testing in the first layout; 0 holds out nothing.
         seed: of the random split.
-        labelled: `False` takes all images below the folder as unlabelled training images.
 
     Returns:
         An `ImageCollection`; its `notes` name what was passed over.
@@ -39,13 +38,6 @@ def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, la
     if not 0 <= test_fraction < 1:
         raise ValueError(f"`test_fraction` must be in [0, 1). Received: test_fraction={test_fraction}")
     notes = []
-    if not labelled:
-        paths = _images(directory, notes)
-        if not paths:
-            raise DataError(f"There are no images ({', '.join(EXTENSIONS)}) below {directory}.")
-        names = [str(path.relative_to(directory)) for path in paths]
-        return ImageCollection(paths, names, [UNLABELLED] * len(paths), ["train"] * len(paths), [], notes)
-
     parts = _split_folders(directory)
     rows = []  # (path, class name, split or None)
     for split, folder in parts.items() or {None: directory}.items():

@@ -1,12 +1,8 @@
 """Images or videos in, decision values of the one-vs-all SVM out."""
 
 import keras
-import numpy as np
 
 from keras_fvvae.models.nested import NestedModel
-
-# Score of a class that the SVM has not seen: below any decision value on unit-length vectors.
-UNSEEN_SCORE = -1e9
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -63,19 +59,10 @@ class Classifier(NestedModel):
     def set_svm(self, svm):
         """Installs the weights of a fitted `keras_fvvae.svm.OneVsRestSVM`.
 
-        Its classes must be the integers 0 .. len(class_names) - 1; classes that it has not seen get a score below
-        any other, so that they are never predicted.
+        Its labels must be integers 0 .. len(class_names) - 1; a class without training samples gets a score below any
+        other, so that it is never predicted.
         """
-        count = len(self.class_names)
-        unknown = set(svm.classes_) - set(range(count))
-        if unknown:
-            raise ValueError(f"The SVM knows classes that `class_names` does not: {sorted(unknown)} of {count}.")
-        coefficients, intercepts = svm.one_vs_rest_weights()
-        kernel = np.zeros((coefficients.shape[1], count), "float32")
-        bias = np.full(count, UNSEEN_SCORE, "float32")
-        kernel[:, svm.classes_] = coefficients.T
-        bias[svm.classes_] = intercepts
-        self.svm.set_weights([kernel, bias])
+        self.svm.set_weights(svm.dense_weights(len(self.class_names)))
 
     def call(self, inputs, mask=None):
         return self.svm(self.encoder(inputs, mask=mask))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data import load_digits
+from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.report import write_report

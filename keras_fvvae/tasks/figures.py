@@ -3,8 +3,8 @@
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -90,7 +90,8 @@ def embedding(vectors, labels, correct, class_names, seed=0):
             for shown, marker in ((correct, "o"), (~correct, "x")):
                 rows = (labels == label) & shown
                 title = name if marker == "o" and len(class_names) <= NAMED_CLASSES else None
-                axis.scatter(*points[rows].T, s=14, color=colors(label % colors.N), marker=marker, linewidth=1, label=title)
+                color = colors(label % colors.N)
+                axis.scatter(*points[rows].T, s=14, color=color, marker=marker, linewidth=1, label=title)
         axis.set_xticks([])
         axis.set_yticks([])
         if len(class_names) <= NAMED_CLASSES:
@@ -107,7 +108,7 @@ def examples(images, titles, correct, columns=8):
             axis.axis("off")
         for axis, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
             axis.imshow(np.clip(image / 255.0, 0, 1), interpolation="nearest" if len(image) < 64 else "antialiased")
-            axis.set_title(title, fontsize=7, color="#007A33" if right else "#C00000")
+            axis.set_title(title, fontsize=9, color="#007A33" if right else "#C00000")
     return figure
 
 

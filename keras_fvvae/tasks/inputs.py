@@ -1,6 +1,7 @@
 """What a training reads: cached activations of a frozen backbone, or images where the backbone is trained too."""
 
 import hashlib
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,8 @@ from keras_fvvae.progress import track
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
 PIXELS_PER_BATCH = 2_000_000
 MAX_BATCH = 128
+# Activations read from disk at once, in float16.
+READ_BYTES = 32 * 2**20
 
 
 def backbone_batch_size(input_size):
@@ -102,7 +105,8 @@ class ActivationInputs:
         try:
             for batch in track(batches, f"Activations of {self.backbone.name}", total, enabled=verbose and missing):
                 maps = self.backbone.predict_on_batch(batch["image"])
-                for index, reason, activation in zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True):
+                rows = zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True)
+                for index, reason, activation in rows:
                     if not reason and not np.isfinite(activation.astype(self.store.dtype)).all():
                         reason = b"its activations are NaN, infinite or beyond float16; check the backbone's weights"
                     if reason:
@@ -115,8 +119,9 @@ class ActivationInputs:
 
     def batches(self, indices):
         """Yields batches of activation maps in the order of `indices`."""
-        for start in range(0, len(indices), MAX_BATCH):
-            yield self._read(indices[start : start + MAX_BATCH])
+        size = max(1, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize))
+        for start in range(0, len(indices), size):
+            yield self._read(indices[start : start + size])
 
     def training_batches(self, stream, batch_size, start=0):
         """`tf.data.Dataset` of `(activation maps, labels)` for an endless iterator of positions."""

@@ -16,8 +16,9 @@ from keras_fvvae.tasks.run_folder import RunFolder
 EXAMPLES = 32
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
-    "backbone", "tap", "input_size", "descriptors", "normalization", "sampled_descriptors", "hidden_units", "latent_dim",
-    "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information", "svm_c", "seed",
+    "backbone", "tap", "input_size", "descriptors", "normalization", "sampled_descriptors", "hidden_units",
+    "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information",
+    "svm_c", "seed",
 )  # fmt: skip
 
 
@@ -35,8 +36,9 @@ def write_report(run_paths, out, collection):
     out = Path(out)
     runs = [RunFolder.open(path) for path in run_paths]
     metrics = [run.read_json("metrics.json") for run in runs]
-    results = {name: result for part in reversed(metrics) for name, result in part.items() if _is_result(result)}
-    histories = {_main_result(run, part): run.read_json("history.json") for run, part in zip(runs, metrics, strict=True)}
+    results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
+    named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
+    histories = {name: run.read_json("history.json") for name, run in zip(named, runs, strict=True)}
     pictures = {"Loss curves": (figures.loss_curves(histories), "Thin: every step; bold: moving average.")}
     if results:
         pictures |= _test_pictures(runs[0], results[_main_result(runs[0], metrics[0])], collection)
@@ -48,17 +50,21 @@ def write_report(run_paths, out, collection):
         content = figures.save(figure, folder / f"{title.lower().replace(' ', '_')}.png")
         embedded.append({"title": title, "caption": caption, "data": base64.b64encode(content).decode()})
     template = (resources.files("keras_fvvae") / "templates" / "report.html").read_text(encoding="utf-8")
-    html = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
-        title=runs[0].recipe.name,
-        description=runs[0].recipe.description,
-        protocol=metrics[0]["protocol"],
-        results=results,
-        figures=embedded,
-        runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
-        shown=SHOWN_SETTINGS,
-        skipped=metrics[0]["skipped"],
-        notes=metrics[0]["notes"],
-        version=keras_fvvae.__version__,
+    html = (
+        jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        .from_string(template)
+        .render(
+            title=runs[0].recipe.name,
+            description=runs[0].recipe.description,
+            protocol=metrics[0]["protocol"],
+            results=results,
+            figures=embedded,
+            runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
+            shown=SHOWN_SETTINGS,
+            skipped=metrics[0]["skipped"],
+            notes=metrics[0]["notes"],
+            version=keras_fvvae.__version__,
+        )
     )
     write_atomically(out, html.encode())
     return out
@@ -91,7 +97,8 @@ def _test_pictures(run, result, collection):
 
     shown = _examples(scores, correct)
     recipe = run.recipe
-    batches = image_batches(collection, [position[tested[i]] for i in shown], recipe.input_size, len(shown), recipe.resize)
+    indices = [position[tested[i]] for i in shown]
+    batches = image_batches(collection, indices, recipe.input_size, len(shown), recipe.resize)
     images = next(iter(batches))["image"].numpy()
     titles = [f"{classes[predicted[i]]}" + ("" if correct[i] else f"\n(is {classes[labels[i]]})") for i in shown]
     caption = f"Test images with the predicted class: the {(~correct[shown]).sum()} most confident errors first."

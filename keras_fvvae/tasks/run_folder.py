@@ -71,7 +71,9 @@ class RunFolder:
         if not run.is_run():
             raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
         if not run.is_finished():
-            raise RunError(f"The training in {run.path} is not finished; run the same `keras-fvvae train` to continue it.")
+            raise RunError(
+                f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on."
+            )
         manifest = run.read_json("manifest.json")
         if manifest["format"] > FORMAT:
             raise RunError(f"{run.path} was written by a newer keras_fvvae (format {manifest['format']}); upgrade it.")
@@ -79,7 +81,7 @@ class RunFolder:
             if not (run.path / name).is_file():
                 raise RunError(f"{run.path} is incomplete: {name} is missing.")
             if sha256(run.path / name) != digest:
-                raise RunError(f"{run.path / name} was altered after the training: its SHA-256 is not the recorded one.")
+                raise RunError(f"{run.path / name} was altered after the training: its SHA-256 has changed.")
         return run
 
     def is_run(self):
@@ -121,7 +123,8 @@ class RunFolder:
 
     def _check_same(self, recipe, fingerprint):
         old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
-        changed = [f"{key} = {old[key]!r}, now {new[key]!r}" for key in old if json.dumps(old[key]) != json.dumps(new[key])]
+        pairs = ((key, old[key], new[key]) for key in old)
+        changed = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
         if self.read_json("labels.json")["data"] != fingerprint:
             changed.append("other images, labels or splits")
         if changed:

@@ -12,7 +12,7 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks.encode import encode_averages, encode_fisher_vectors
+from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_fisher_vectors
 from keras_fvvae.tasks.fit import fit
 from keras_fvvae.tasks.inputs import ActivationInputs, ImageInputs
 from keras_fvvae.tasks.run_folder import RunFolder
@@ -100,14 +100,11 @@ def train(
     results = {"protocol": _protocol(recipe, usable), "skipped": len(skipped), "notes": usable.notes}
     if len(test_indices):
         average_svm = _fit_svm(recipe, averages, usable, verbose=0)
-        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, usable)
         results["AVE"] = _evaluate(average_svm, averages, usable)
+        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, usable)
     run.write_json("metrics.json", results)
     with run.partial("model.keras") as partial:
-        renamed = partial.with_suffix(".keras")
-        classifier.save(renamed)
-        if renamed != partial:
-            renamed.replace(partial)
+        classifier.save(partial)
     run.finish()
     return run
 
@@ -118,9 +115,9 @@ def _usable(collection, skipped, max_unreadable, run):
     if share > max_unreadable:
         example = min(skipped)
         raise DataError(
-            f"{len(skipped)} of {len(collection)} images cannot be used ({share:.0%}, allowed are {max_unreadable:.0%}); "
-            f"the first is {collection.names[example]}: {skipped[example]}. All are listed in {run.path}/skipped.csv; "
-            f"repair or remove them, or raise --max-unreadable."
+            f"{len(skipped)} of {len(collection)} images cannot be used ({share:.0%}, allowed are "
+            f"{max_unreadable:.0%}); the first is {collection.names[example]}: {skipped[example]}. All are listed in "
+            f"{run.path}/skipped.csv; repair or remove them, or raise --max-unreadable."
         )
     kept = [i for split in SPLITS for i in collection.indices(split) if i not in skipped]
     if not kept:
@@ -146,10 +143,9 @@ def _fit_svm(recipe, vectors, collection, verbose):
 
 def _evaluate(svm, vectors, collection):
     test = collection.indices("test")
-    scores = np.full((len(test), len(collection.class_names)), -np.inf)
-    coefficients, intercepts = svm.one_vs_rest_weights()
-    scores[:, svm.classes_] = vectors[test[0] :] @ coefficients.T.astype("float32") + intercepts
-    scores = np.where(np.isfinite(scores), scores, np.finfo("float32").min)
+    kernel, bias = svm.dense_weights(len(collection.class_names))
+    blocks = (vectors[rows] @ kernel + bias for rows in np.array_split(test, -(-len(test) // BLOCK_ROWS)))
+    scores = np.concatenate(list(blocks))
     metrics = classification_metrics(scores, collection.labels[test], collection.class_names)
     return {"dimension": vectors.shape[1], **metrics, "scores": np.round(scores, 5).tolist()}
 
@@ -159,6 +155,6 @@ def _protocol(recipe, collection):
     height, width = recipe.input_size
     return (
         f"{train} training and {test} test images of {len(collection.class_names)} classes; {recipe.backbone}"
-        f"{' ' + recipe.tap if recipe.tap else ''}, {height}x{width} ({recipe.resize}), one crop; Fisher statistics and "
-        f"SVM (C = {recipe.svm_c:g}) from the training images only"
+        f"{' ' + recipe.tap if recipe.tap else ''}, {height}x{width} ({recipe.resize}), one crop; Fisher statistics "
+        f"and SVM (C = {recipe.svm_c:g}) from the training images only"
     )

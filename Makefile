@@ -1,0 +1,37 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and a package index, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test test-slow lint format benchmark weights clean
+
+demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (under 3 minutes on 2 cores)
+	$(BIN)/keras-fvvae demo --overwrite
+
+test: $(INSTALLED)  ## Run the test suite
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(INSTALLED)  ## Run the tests that take over a minute each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## Check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(INSTALLED)  ## Mend style
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+benchmark: $(INSTALLED)  ## Measure encoding against the bare backbone
+	$(BIN)/python benchmarks/encode.py
+
+weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
+	$(BIN)/python zoo/make_weights.py
+
+# Made anew when the requirements change.
+$(INSTALLED): setup.py requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test]"
+	touch $@
+
+clean:  ## Remove the environment and what the demo wrote
+	rm -rf $(VENV) runs

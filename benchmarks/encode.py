@@ -1,0 +1,132 @@
+"""Encoding against the bare backbone: from image files, and from cached activations.
+
+    python benchmarks/encode.py [--data DIR] [--backbone VGG19] [--tap conv5_4] [--size 448] [--descriptors dense]
+
+Every row is a ratio of rates in one run: rounds are interleaved in random order, and medians are taken. Without --data,
+JPEG files of 500x375 pixels are made. Weights are random: they do not change the speed.
+"""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.data import ImageCollection, image_batches
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
+from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
+
+
+def main():
+    """Prints a table and writes it as JSON."""
+    arguments = _arguments()
+    recipe = load_recipe(
+        "image_folder",
+        backbone=arguments.backbone,
+        tap=arguments.tap or None,
+        input_size=[arguments.size, arguments.size],
+        descriptors=arguments.descriptors,
+    )
+    backbone = build_recipe_backbone(recipe, None)
+    model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
+    encoder = build_classifier(recipe.replace(information="none"), model, backbone, ["a", "b"]).encoder
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _images(arguments, Path(folder))
+        collection = ImageCollection(paths, paths, [0] * len(paths), ["test"] * len(paths), ["a", "b"])
+        inputs = ActivationInputs(collection, recipe, backbone, Path(folder) / "cache")
+        inputs.prepare(verbose=0)
+        indices = np.arange(len(paths))
+        batch_size = backbone_batch_size(recipe.input_size)
+        decoded = [b["image"] for b in image_batches(collection, indices, recipe.input_size, batch_size)]
+        cached = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
+
+        def normalised(source, batches):
+            for batch in batches:
+                keras.ops.convert_to_numpy(source.normalization(source.predict_raw_on_batch(batch)))
+
+        jobs = {
+            "bare backbone, images in memory": lambda: [backbone.predict_on_batch(b) for b in decoded],
+            "Fisher vectors from image files": lambda: normalised(
+                encoder, (b["image"] for b in image_batches(collection, indices, recipe.input_size, batch_size))
+            ),
+            "Fisher vectors from cached activations": lambda: normalised(cached, inputs.batches(indices)),
+        }
+        rates = _measure(jobs, len(paths), arguments.rounds)
+    _report(arguments, recipe, rates, len(paths), model)
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder of images, searched in depth; default: made for the run")
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--backbone", default="VGG19")
+    parser.add_argument("--tap", default="conv5_4", help="empty for the last convolutional stage")
+    parser.add_argument("--size", type=int, default=448)
+    parser.add_argument("--descriptors", default="dense", choices=("dense", "spp"))
+    parser.add_argument("--out", help="JSON file to write the result to")
+    return parser.parse_args()
+
+
+def _images(arguments, folder):
+    if arguments.data:
+        paths = sorted(Path(arguments.data).rglob("*.jpg"))
+        return [str(path) for path in paths[:: max(1, len(paths) // arguments.images)][: arguments.images]]
+    generator = np.random.default_rng(0)
+    for index in range(arguments.images):
+        coarse = generator.integers(0, 255, (24, 32, 3)).astype("float32")
+        image = tf.cast(tf.image.resize(coarse, (375, 500), method="bicubic"), tf.uint8)
+        (folder / f"{index:04d}.jpg").write_bytes(tf.io.encode_jpeg(image).numpy())
+    return [str(path) for path in sorted(folder.glob("*.jpg"))]
+
+
+def _measure(jobs, count, rounds):
+    seconds = {name: [] for name in jobs}
+    for name in jobs:
+        jobs[name]()  # compiles
+    for _ in range(rounds):
+        for name in random.sample(list(jobs), len(jobs)):
+            start = time.perf_counter()
+            jobs[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: [count / value for value in values] for name, values in seconds.items()}
+
+
+def _report(arguments, recipe, rates, count, model):
+    bare = statistics.median(rates["bare backbone, images in memory"])
+    rows = [
+        {
+            "what": name,
+            "images_per_second": statistics.median(values),
+            "lowest": min(values),
+            "highest": max(values),
+            "ratio_to_backbone": statistics.median(values) / bare,
+        }
+        for name, values in rates.items()
+    ]
+    print(
+        f"{recipe.backbone} {recipe.tap or ''} {arguments.size}x{arguments.size}, {recipe.descriptors} descriptors, "
+        f"{count} images, {arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, "
+        f"{len(tf.config.list_logical_devices('GPU'))} GPU"
+    )
+    print(f"| what | images/s (lowest - highest) | ratio to the bare backbone |\n|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['what']} | {row['images_per_second']:.2f} ({row['lowest']:.2f} - {row['highest']:.2f}) | "
+            f"{row['ratio_to_backbone']:.2f} |"
+        )
+    if arguments.out:
+        Path(arguments.out).write_text(json.dumps({"arguments": vars(arguments), "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
