@@ -17,7 +17,7 @@ TOP_K = 5
 def export_saved_model(classifier, directory, resize="squeeze", version=None, top_k=TOP_K):
     """Writes `directory/<version>/`, a SavedModel that runs without this library and without Keras.
 
-    Both signatures take `image: string[N]`, JPEG, PNG, BMP or GIF bytes, decoded and resized in the graph as in
+    Both signatures take `image: string[N]`, JPEG, PNG, WebP, BMP or GIF bytes, decoded and resized in the graph as in
     training, and return float32:
 
         serving_default  scores [N, classes]: decision values of the SVM, not probabilities;

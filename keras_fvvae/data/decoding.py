@@ -6,7 +6,7 @@ RESIZE_MODES = ("squeeze", "crop")
 
 
 def decode_image(contents):
-    """Decodes JPEG, PNG, BMP or GIF bytes to RGB.
+    """Decodes JPEG, PNG, WebP, BMP or GIF bytes to RGB.
 
     Grayscale and CMYK become RGB, an alpha channel is dropped, 16 bits are scaled to 8, and of an animation the first
     frame is taken. EXIF rotation is not applied: TensorFlow has no op for it, and a served graph could not follow.

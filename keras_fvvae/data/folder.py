@@ -8,7 +8,7 @@ import numpy as np
 from keras_fvvae.data.collection import SPLITS, ImageCollection
 from keras_fvvae.errors import DataError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 # Names under which data sets keep their parts; validation images are test images where a data set has no other.
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "validation", "valid")}
 DEFAULT_TEST_FRACTION = 0.25

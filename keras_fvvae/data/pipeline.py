@@ -86,12 +86,12 @@ def _decode(content):
     try:
         return decode_image(content).numpy()
     except tf.errors.InvalidArgumentError as error:
-        kind = "truncated or damaged" if _looks_like_image(content) else "not a JPEG, PNG, BMP or GIF image"
+        kind = "truncated or damaged" if _looks_like_image(content) else "not a JPEG, PNG, WebP, BMP or GIF image"
         raise ValueError(kind) from error
 
 
 def _looks_like_image(content):
-    return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8"))
+    return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8"))
 
 
 def _claimed_pixels(content):

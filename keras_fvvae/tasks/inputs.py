@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from keras_fvvae.data.augmentation import augment
 from keras_fvvae.data.pipeline import image_batches, loader, unreadable_images
+from keras_fvvae.errors import WeightsError
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.progress import track
 
@@ -108,7 +110,7 @@ class ActivationInputs:
                 rows = zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True)
                 for index, reason, activation in rows:
                     if not reason and not np.isfinite(activation.astype(self.store.dtype)).all():
-                        reason = b"its activations are NaN, infinite or beyond float16; check the backbone's weights"
+                        reason = b"its activations are NaN, infinite or beyond float16"
                     if reason:
                         skipped[int(index)] = reason.decode()
                     else:
@@ -143,6 +145,10 @@ class ActivationInputs:
 
 def _weights_digest(model):
     digest = hashlib.sha256()
-    for weight in model.get_weights():
+    for variable in model.weights:
+        weight = ops.convert_to_numpy(variable)
+        if not np.isfinite(weight).all():
+            # Not left to the activations: a ReLU can turn NaN into 0, and all maps would be zero.
+            raise WeightsError(f"The backbone's weights hold NaN or infinite values, first in {variable.path}.")
         digest.update(np.ascontiguousarray(weight))
     return digest.hexdigest()

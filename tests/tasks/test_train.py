@@ -1,0 +1,294 @@
+"""The whole way on a folder of images, with all that can be wrong with it."""
+
+import csv
+import os
+import signal
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fvvae import data, zoo
+from keras_fvvae.data import ImageCollection, load_image_folder
+from keras_fvvae.errors import DataError, RunError, WeightsError
+from keras_fvvae.tasks import inputs as task_inputs
+from keras_fvvae.tasks import train as task_train
+from keras_fvvae.tasks.predict import predict
+from keras_fvvae.tasks.run_folder import RunFolder
+
+
+@pytest.fixture
+def train(tmp_path, recipe):
+    """`train` with the fixture's recipe, random backbone weights and a cache of its own; keywords change the recipe."""
+
+    def run(directory, out="run", overwrite=False, max_unreadable=0.1, backbone=None, **changes):
+        return task_train.train(
+            recipe.replace(**changes),
+            load_image_folder(directory),
+            tmp_path / out,
+            backbone_weights=None,
+            backbone=backbone,
+            cache=tmp_path / "cache",
+            overwrite=overwrite,
+            max_unreadable=max_unreadable,
+            verbose=0,
+        )
+
+    return run
+
+
+def _weights(run):
+    return zoo.load_classifier(run.path / "model.keras").get_weights()
+
+
+def _same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("trainable_from", [None, "all"])
+def test_run_is_complete(folder, train, trainable_from):
+    run = train(folder, trainable_from=trainable_from)
+    run = RunFolder.open(run.path)
+    metrics = run.read_json("metrics.json")
+    assert set(metrics) == {"protocol", "skipped", "notes", "AVE", "FV-VAE"}
+    assert metrics["FV-VAE"]["examples"] == 6
+    assert metrics["FV-VAE"]["dimension"] == 8 * 4
+    assert len(run.read_json("history.json")["loss"]) == 6
+    vectors = np.load(run.path / "vectors.npy")
+    assert vectors.shape == (24, 8, 4)
+    assert np.allclose(np.linalg.norm(vectors.reshape(24, -1), axis=1), 1, atol=1e-5)
+    assert not (run.path / "checkpoints").exists()
+
+
+def test_saved_model_gives_the_evaluated_scores(folder, train):
+    run = train(folder, trainable_from="all")
+    names = run.read_json("vectors.json")[-6:]
+    expected = np.array(run.read_json("metrics.json")["FV-VAE"]["scores"])
+    results = list(predict(run.path, [folder / name for name in names], top_k=3))
+    for row, result in zip(expected, results, strict=True):
+        assert np.allclose(np.sort(row)[::-1], result["scores"], atol=1e-4)
+        assert result["labels"][0] == run.read_json("labels.json")["class_names"][row.argmax()]
+
+
+def test_the_model_comes_from_the_training_part_only(folder, train):
+    """Other test images must not change it: normalising over all images would be transductive."""
+    before = _weights(train(folder))
+    collection = load_image_folder(folder)
+    blank = tf.io.encode_png(np.full((8, 8, 3), 90, "uint8")).numpy()
+    for index in collection.indices("test"):
+        collection.sources[index].write_bytes(blank)
+    after = _weights(train(folder, out="other"))
+    for one, other in zip(before, after, strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_same_seed_same_result(folder, train):
+    first = _weights(train(folder, out="one", trainable_from="all", random_shift=1))
+    assert _same(first, _weights(train(folder, out="two", trainable_from="all", random_shift=1)))
+    assert not _same(first, _weights(train(folder, out="three", trainable_from="all", random_shift=1, seed=1)))
+
+
+@pytest.mark.parametrize("trainable_from", [None, "all"])
+def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, trainable_from):
+    """Ctrl-C after the third of six steps; the same call continues and ends with the same weights and history."""
+    whole = train(folder, out="whole", trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+    kind = task_inputs.ActivationInputs if trainable_from is None else task_inputs.ImageInputs
+    original = kind.training_batches
+
+    def interrupting(self, *arguments):
+        for number, batch in enumerate(original(self, *arguments)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(kind, "training_batches", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+    monkeypatch.undo()
+    run = RunFolder(whole.path.parent / "run")
+    assert [p.name for p in (run.path / "checkpoints").glob("*.h5")] == ["step-00000004.weights.h5"]
+    with pytest.raises(RunError, match="is not finished"):
+        RunFolder.open(run.path)
+    run = train(folder, trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+    assert run.read_json("history.json") == whole.read_json("history.json")
+    assert _same(_weights(run), _weights(whole))
+
+
+def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
+    whole = train(folder, out="whole")
+    monkeypatch.setattr("keras_fvvae.tasks.fit.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(task_train, "encode_fisher_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(folder)
+    monkeypatch.undo()
+    checkpoints = sorted((whole.path.parent / "run" / "checkpoints").glob("*.h5"))
+    assert len(checkpoints) == 2
+    checkpoints[-1].write_bytes(checkpoints[-1].read_bytes()[:100])
+    assert _same(_weights(train(folder)), _weights(whole))
+
+
+def test_activations_are_computed_once(folder, train, monkeypatch):
+    train(folder)
+    monkeypatch.setattr(keras.Model, "predict_on_batch", lambda *a: pytest.fail("the backbone ran again"))
+    train(folder, out="second", latent_dim=2)
+
+
+def test_interrupted_activations_are_kept(folder, train, monkeypatch, tmp_path):
+    monkeypatch.setattr(task_inputs, "MAX_BATCH", 8)
+    original, calls = keras.Model.predict_on_batch, []
+
+    def interrupting(self, x):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(x))
+        return original(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder)
+    monkeypatch.setattr(keras.Model, "predict_on_batch", lambda self, x: calls.append(len(x)) or original(self, x))
+    train(folder)
+    assert calls == [8, 8, 8]
+
+
+def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
+    """And the result for the rest is the same as without them."""
+    clean = train(folder, out="clean")
+    good = load_image_folder(folder)
+    bad = {"0/broken.jpg": b"\xff\xd8\xff\xe0 broken", "7/empty.png": b""}
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    collection = ImageCollection(
+        [folder / name for name in bad] + good.sources,
+        [*bad, *good.names],
+        [0, 2, *good.labels],
+        ["train", "test", *good.splits],
+        good.class_names,
+    )
+    run = task_train.train(clean.recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    rows = list(csv.reader((run.path / "skipped.csv").open()))
+    assert rows[0] == ["image", "reason"]
+    assert dict(rows[1:]) == {"0/broken.jpg": "truncated or damaged", "7/empty.png": "the file is empty"}
+    assert run.read_json("metrics.json")["skipped"] == 2
+    assert _same(_weights(run), _weights(clean))
+
+
+def test_too_many_bad_files(folder, train):
+    for path in (folder / "0").iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"8 of 24 images cannot be used \(33%, allowed are 10%\); the first is 0/"):
+        train(folder)
+
+
+def test_a_class_without_readable_images_is_never_predicted(folder, train):
+    for path in (folder / "0").iterdir():
+        path.write_bytes(b"nothing")
+    run = train(folder, max_unreadable=0.5)
+    results = list(predict(run.path, sorted((folder / "1").iterdir()), top_k=3))
+    assert {result["labels"][-1] for result in results} == {"0"}
+
+
+def test_only_one_class_is_readable(folder, train):
+    for name in "01":
+        for path in (folder / name).iterdir():
+            path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="Fewer than two classes have readable training images"):
+        train(folder, max_unreadable=1.0)
+
+
+def test_a_class_with_one_image(folder, train):
+    (folder / "lonely").mkdir()
+    (folder / "lonely" / "1.png").write_bytes(next((folder / "7").iterdir()).read_bytes())
+    run = train(folder)
+    assert any("'lonely' has too few images (1)" in note for note in run.read_json("metrics.json")["notes"])
+    assert run.read_json("labels.json")["class_names"] == ["0", "1", "7", "lonely"]
+
+
+def test_overflowing_activations(folder, train, recipe):
+    backbone = zoo.build_recipe_backbone(recipe, None)
+    weights = backbone.get_weights()
+    weights[-1][:] = 1e6  # the last bias: beyond float16, in which activations are kept
+    backbone.set_weights(weights)
+    with pytest.raises(DataError, match="24 of 24 images cannot be used .* activations are NaN, infinite or beyond"):
+        train(folder, backbone=backbone)
+
+
+def test_nan_weights(folder, train, recipe):
+    backbone = zoo.build_recipe_backbone(recipe, None)
+    weights = backbone.get_weights()
+    weights[2][..., 0] = np.nan
+    backbone.set_weights(weights)
+    with pytest.raises(WeightsError, match="weights hold NaN or infinite values, first in conv2/kernel"):
+        train(folder, backbone=backbone)
+
+
+def test_diverging_training_is_stopped(folder, train):
+    with pytest.raises(RunError, match=r"The loss became nan .*Lower `learning_rate`"):
+        train(folder, optimizer="sgd", learning_rate=1e6)
+
+
+def test_no_test_images(folder, train, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "load_image_folder", lambda path: data.load_image_folder(path, 0.0))
+    metrics = train(folder).read_json("metrics.json")
+    assert set(metrics) == {"protocol", "skipped", "notes"}
+    assert "24 training and 0 test images" in metrics["protocol"]
+
+
+def test_finished_run_is_not_trained_again(folder, train, monkeypatch):
+    run = train(folder)
+    monkeypatch.setattr(task_train, "fit", lambda *a: pytest.fail("trained again"))
+    assert train(folder).path == run.path
+
+
+def test_other_settings_in_the_same_folder(folder, train):
+    train(folder)
+    with pytest.raises(RunError, match=r"holds another training \(latent_dim = 3, now 2\)"):
+        train(folder, latent_dim=2)
+    (folder / "0" / "new.png").write_bytes(next((folder / "0").iterdir()).read_bytes())
+    with pytest.raises(RunError, match="other images, labels or splits"):
+        train(folder)
+    assert train(folder, latent_dim=2, overwrite=True).recipe.latent_dim == 2
+
+
+def test_output_folder_that_is_something_else(folder, train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("")
+    with pytest.raises(RunError, match="exists and is not a run"):
+        train(folder, overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        train(folder, out="file/run")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+def test_altered_run_is_refused(folder, train, name):
+    run = train(folder)
+    content = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(content + b" ")
+    with pytest.raises(RunError, match="was altered after the training"):
+        RunFolder.open(run.path)
+    (run.path / name).unlink()
+    with pytest.raises(RunError, match=f"is incomplete: {name} is missing"):
+        RunFolder.open(run.path)
+
+
+def test_newer_format_is_refused(folder, train):
+    run = train(folder)
+    run.write_json("manifest.json", {**run.read_json("manifest.json"), "format": 99})
+    with pytest.raises(RunError, match="written by a newer keras_fvvae"):
+        RunFolder.open(run.path)
+
+
+def test_not_a_run(tmp_path):
+    with pytest.raises(RunError, match="is not a run of keras_fvvae"):
+        RunFolder.open(tmp_path)
+
+
+def test_predict_reports_bad_files(folder, train):
+    run = train(folder)
+    good = next((folder / "0").iterdir())
+    results = list(predict(run.path, [folder / "absent.png", good]))
+    assert results[0]["error"] == "cannot be opened: No such file or directory"
+    assert len(results[1]["labels"]) == 3
