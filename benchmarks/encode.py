@@ -118,7 +118,7 @@ def _report(arguments, recipe, rates, count, model):
         f"{count} images, {arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, "
         f"{len(tf.config.list_logical_devices('GPU'))} GPU"
     )
-    print(f"| what | images/s (lowest - highest) | ratio to the bare backbone |\n|---|---|---|")
+    print("| what | images/s (lowest - highest) | ratio to the bare backbone |\n|---|---|---|")
     for row in rows:
         print(
             f"| {row['what']} | {row['images_per_second']:.2f} ({row['lowest']:.2f} - {row['highest']:.2f}) | "

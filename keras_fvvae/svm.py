@@ -19,9 +19,8 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
 
     The Gram matrix `K = X X'` is accumulated in float64 over blocks of columns (X is never copied and may be a memory
     map), one dual problem per class is solved on it by scikit-learn's `SVC(kernel="precomputed")`, and the primal
-    weights `W = (alpha * y)' X` are recovered in a second pass, so that prediction is one matrix product. With the
-    paper's 131,072 dimensions this is more than a hundred times faster than `sklearn.svm.LinearSVC`. Unlike there, the
-    intercept is not penalised.
+    weights `W = (alpha * y)' X` are recovered in a second pass, so that prediction is one matrix product. Unlike in
+    `sklearn.svm.LinearSVC`, the intercept is not penalised.
 
     Args:
         C: inverse regularisation strength, positive. Default 100, fixed for all methods in the paper (Section 5.2).

@@ -8,8 +8,8 @@ from keras import ops
 class DescriptorSampling(keras.layers.Layer):
     """Keeps a random subset of every image's descriptors while training, and all of them otherwise.
 
-    A 448x448 image gives 784 descriptors at VGG19's `conv5_4`; neighbours are alike, so a fresh subset of 50 at every
-    step trains the FV-VAE as well at a fifteenth of the cost. Drawn without replacement, for every image anew.
+    A 448x448 image gives 784 descriptors at VGG19's `conv5_4`, and neighbours are alike: a fresh subset at every step
+    spares most of the work. Drawn without replacement, for every image anew.
 
     Args:
         count: descriptors to keep, a positive integer; with `T <= count` all are kept.
@@ -20,7 +20,7 @@ class DescriptorSampling(keras.layers.Layer):
         `(batch, T, C)`.
 
     Output shape:
-        `(batch, min(count, T), C)` when training, the input's otherwise.
+        `(batch, min(count, T), C)` when training, the input's otherwise (the static shape is that of the latter).
 
     Raises:
         ValueError: for a `count` that is not a positive integer.

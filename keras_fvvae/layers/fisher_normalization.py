@@ -12,6 +12,8 @@ from keras_fvvae.statistics import FisherStatistics
 INFORMATION = ("diagonal", "kronecker", "none")
 # A mean square at or below this is a dead column. The authors' release clips column norms at 1e-10.
 DEAD_MEAN_SQUARE = 1e-20
+# An eigenvalue below this share of the largest is rounding noise of the float64 decomposition.
+NULL_EIGENVALUE = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -27,8 +29,8 @@ class FisherNormalization(keras.layers.Layer):
                      the full matrix, but not more accurate in classification (docs/theory.md).
         "none"       F = I.
 
-    Entries that are zero for the whole training set (decoder units that never fire) carry no information and become
-    exactly zero in every later vector, never NaN.
+    What is zero for the whole training set carries no information and becomes exactly zero in every later vector, never
+    NaN: single entries under "diagonal", whole rows (decoder units that never fire) and columns under "kronecker".
 
     Args:
         information: `"diagonal"` (default), `"kronecker"` or `"none"`.
@@ -153,7 +155,8 @@ def _damped_inverse_root(moment, damping):
     if not alive.any():
         return result
     values, vectors = np.linalg.eigh(moment[np.ix_(alive, alive)])
-    # Rounding can leave eigenvalues slightly negative.
-    inverse = _inverse_sqrt(np.maximum(values, 0.0) + damping * values.mean())
+    # Null directions come out of the decomposition as rounding noise, of either sign; without damping they are dead.
+    values = np.where(values > NULL_EIGENVALUE * values.max(), values, 0.0)
+    inverse = _inverse_sqrt(values + damping * values.mean())
     result[np.ix_(alive, alive)] = (vectors * inverse) @ vectors.T
     return result

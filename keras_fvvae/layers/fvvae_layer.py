@@ -1,9 +1,17 @@
 """The variational auto-encoder of FV-VAE over local descriptors."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_fvvae.ops import gaussian
+
+# A channel that is zero in every descriptor, and reconstructed as zero, would lower its variance for ever, until its
+# inverse overflows. Normalised descriptors have mean squares between 1e-3 (unit length) and 1 (whole map).
+MIN_LOG_VARIANCE = math.log(1e-6)
+# Far below the scores of a trained layer, and within float16.
+MASKED_SCORE = -1e4
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -114,7 +122,11 @@ class FVVAELayer(keras.layers.Layer):
         # Logarithms start at 0: both standard deviations start at 1 and stay positive without a constraint. They keep
         # full precision under mixed precision.
         self.x_log_variance = self.add_weight(
-            name="x_log_variance", shape=(channels,), initializer="zeros", autocast=False
+            name="x_log_variance",
+            shape=(channels,),
+            initializer="zeros",
+            constraint=lambda value: ops.maximum(value, MIN_LOG_VARIANCE),
+            autocast=False,
         )
         self.z_log_variance = self.add_weight(
             name="z_log_variance", shape=(self.latent_dim,), initializer="zeros", autocast=False
@@ -139,6 +151,10 @@ class FVVAELayer(keras.layers.Layer):
         return self.decoder(latent)
 
     def call(self, inputs, mask=None, training=False):
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            # Not only kept out of the sums: a masked NaN would come back through the gradient.
+            inputs = ops.where(ops.expand_dims(mask, -1), inputs, ops.zeros_like(inputs))
         z_mean = self.encode(inputs, training=training)
         z = gaussian.sample(z_mean, self.z_log_variance, self.seed_generator) if training else z_mean
         reconstruction = self.decode(z)
@@ -158,7 +174,7 @@ class FVVAELayer(keras.layers.Layer):
         if self.classifier is not None:
             scores = self.classifier(z)  # (batch, T, num_classes)
             if mask is not None:
-                lowest = ops.full_like(scores, -1e4)  # representable in float16, below any score
+                lowest = ops.full_like(scores, MASKED_SCORE)
                 scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
             outputs["class_scores"] = ops.max(scores, axis=1)
         return outputs
@@ -202,7 +218,6 @@ def _mean_over_descriptors(values, mask):
     """Mean of `(batch, T)` over the descriptors that count; 0 for an image without any."""
     if mask is None:
         return ops.mean(values, axis=1)
-    mask = ops.cast(mask, "bool")
     total = ops.sum(ops.where(mask, values, ops.zeros_like(values)), axis=1)
     count = ops.sum(ops.cast(mask, values.dtype), axis=1)
     return total / ops.maximum(count, 1)

@@ -96,8 +96,8 @@ class FVVAE(NestedModel):
             optimizer = Adadelta(1.0, learning_rate_multipliers=RELEASE_MULTIPLIERS)
         super().compile(optimizer=optimizer, **kwargs)
 
-    def call(self, inputs, mask=None, training=False):
-        outputs = self.fvvae(self.compute_descriptors(inputs, training=training), mask=mask, training=training)
+    def call(self, inputs, training=False):
+        outputs = self.fvvae(self.compute_descriptors(inputs, training=training), training=training)
         return {name: outputs[name] for name in outputs if name.endswith(("_loss", "class_scores"))}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

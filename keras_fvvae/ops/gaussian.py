@@ -29,7 +29,7 @@ def negative_log_likelihood(x, mean, log_variance):
 def kl_to_standard_normal(mean, log_variance):
     """Regularisation loss of Eq. 8: `KL(N(mean, diag(exp(log_variance))) || N(0, I))`, summed over dimensions.
 
-    The paper's Algorithm 1 leaves the squares of both norms to the reader in Eq. 7; they are meant, and taken here.
+    Eq. 7 lacks the squares of its two norms; Algorithm 1, line 10, has them, and so has this.
 
     Args:
         mean: tensor `(..., D)`, the encoder's `mu_z`.

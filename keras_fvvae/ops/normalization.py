@@ -1,4 +1,4 @@
-"""Normalisations of activations and of encoded vectors. Zeros stay zeros, in values and in gradients."""
+"""Normalisations of activations and of encoded vectors. Zeros stay zeros."""
 
 from keras import ops
 

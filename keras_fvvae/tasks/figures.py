@@ -24,6 +24,8 @@ NAMED_CLASSES = 20
 TERMS = ("reconstruction", "regularization", "classification", "accuracy")
 # t-SNE is quadratic in memory; more points would not be told apart in a figure anyway.
 EMBEDDED_IMAGES = 1500
+# Fewer are shown by their two principal components: neighbourhoods need neighbours.
+TSNE_MIN_IMAGES = 10
 
 
 def loss_curves(histories):
@@ -72,17 +74,25 @@ def confusion(metrics, class_names):
 
 
 def embedding(vectors, labels, correct, class_names, seed=0):
-    """Fisher vectors of test images in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses."""
+    """Fisher vectors of test images in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
+
+    Few images, or images without any difference, are shown by their principal components.
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     labels, correct = np.asarray(labels), np.asarray(correct)
     if len(labels) > EMBEDDED_IMAGES:
         chosen = np.sort(np.random.default_rng(seed).choice(len(labels), EMBEDDED_IMAGES, replace=False))
         vectors, labels, correct = vectors[chosen], labels[chosen], correct[chosen]
-    reduced = PCA(min(50, *np.shape(vectors)), random_state=seed, svd_solver="randomized").fit_transform(vectors)
-    perplexity = min(30, (len(labels) - 1) / 3)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    points = PCA(min(50, *np.shape(vectors)), random_state=seed, svd_solver="randomized").fit_transform(vectors)
+    # Scikit-learn's t-SNE divides by the spread of the first component, and crashes on what that gives without one.
+    if len(points) >= TSNE_MIN_IMAGES and np.std(points[:, 0]) > 0:
+        perplexity = min(30, (len(labels) - 1) / 3)
+        with threadpool_limits(1):  # its threads wait for each other in a loop, which stalls on a busy machine
+            points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    points = np.pad(points, [(0, 0), (0, 2)])[:, :2]  # a single image has one component only
     colors = plt.get_cmap("tab20" if len(class_names) > 10 else "tab10")
     with plt.rc_context({**STYLE, "axes.grid": False}):
         figure, axis = plt.subplots(figsize=(6.5, 4.6))

@@ -109,7 +109,9 @@ class ActivationInputs:
                 maps = self.backbone.predict_on_batch(batch["image"])
                 rows = zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True)
                 for index, reason, activation in rows:
-                    if not reason and not np.isfinite(activation.astype(self.store.dtype)).all():
+                    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
+                        activation = activation.astype(self.store.dtype)
+                    if not reason and not np.isfinite(activation).all():
                         reason = b"its activations are NaN, infinite or beyond float16"
                     if reason:
                         skipped[int(index)] = reason.decode()

@@ -71,9 +71,7 @@ class RunFolder:
         if not run.is_run():
             raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
         if not run.is_finished():
-            raise RunError(
-                f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on."
-            )
+            raise RunError(f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on.")
         manifest = run.read_json("manifest.json")
         if manifest["format"] > FORMAT:
             raise RunError(f"{run.path} was written by a newer keras_fvvae (format {manifest['format']}); upgrade it.")

@@ -93,7 +93,7 @@ def test_same_seed_same_result(folder, train):
 @pytest.mark.parametrize("trainable_from", [None, "all"])
 def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, trainable_from):
     """Ctrl-C after the third of six steps; the same call continues and ends with the same weights and history."""
-    whole = train(folder, out="whole", trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+    whole = train(folder, out="whole", trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
     kind = task_inputs.ActivationInputs if trainable_from is None else task_inputs.ImageInputs
     original = kind.training_batches
 
@@ -105,13 +105,13 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 
     monkeypatch.setattr(kind, "training_batches", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        train(folder, trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+        train(folder, trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
     monkeypatch.undo()
     run = RunFolder(whole.path.parent / "run")
     assert [p.name for p in (run.path / "checkpoints").glob("*.h5")] == ["step-00000004.weights.h5"]
     with pytest.raises(RunError, match="is not finished"):
         RunFolder.open(run.path)
-    run = train(folder, trainable_from=trainable_from, random_shift=trainable_from and 1 or 0)
+    run = train(folder, trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
     assert run.read_json("history.json") == whole.read_json("history.json")
     assert _same(_weights(run), _weights(whole))
 

@@ -1,0 +1,28 @@
+"""What every test shares: quiet TensorFlow, fixed seeds, float32, and the folder of research data where there is one."""
+
+import os
+from pathlib import Path
+
+# Before the first import of TensorFlow, which reads it once.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+
+SHARED = Path(os.environ.get("KERAS_FVVAE_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture
+def shared():
+    """The folder with the authors' released weights, their outputs, small backbones and the paper."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the research data of {SHARED}, which is not part of the repository (KERAS_FVVAE_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    """Every test starts from the same seeds and leaves no dtype policy behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")

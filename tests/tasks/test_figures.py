@@ -1,0 +1,40 @@
+"""Figures are drawn whatever the data: few images, no differences, many classes."""
+
+import numpy as np
+import pytest
+
+from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.tasks import figures
+
+PNG = b"\x89PNG"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_embedding(tmp_path, count, spread):
+    vectors = spread * np.random.default_rng(0).normal(size=(count, 6)).astype("float32")
+    figure = figures.embedding(vectors, np.arange(count) % 3, np.arange(count) % 2 == 0, ["a", "b", "c"])
+    assert figures.save(figure, tmp_path / "embedding.png").startswith(PNG)
+
+
+@pytest.mark.parametrize("classes", [2, 30])
+def test_confusion(tmp_path, classes):
+    labels = np.arange(60) % classes
+    scores = np.random.default_rng(0).normal(size=(60, classes))
+    names = [f"a rather long class name {i}" for i in range(classes)]
+    figure = figures.confusion(classification_metrics(scores, labels, names), names)
+    assert figures.save(figure, tmp_path / "confusion.png").startswith(PNG)
+
+
+def test_loss_curves_of_two_runs(tmp_path):
+    steps = np.linspace(3, 1, 120).tolist()
+    histories = {
+        "one": {"reconstruction": steps, "regularization": steps, "classification": steps, "accuracy": steps},
+        "two": {"reconstruction": steps[:5], "regularization": steps[:5]},
+    }
+    figure = figures.loss_curves(histories)
+    assert [axis.get_title() for axis in figure.axes] == [
+        "reconstruction (nats)", "regularization (nats)", "classification (nats)", "accuracy (training images)",
+    ]  # fmt: skip
+    assert len(figure.axes[0].lines) == 4
+    assert figures.save(figure, tmp_path / "loss.png").startswith(PNG)

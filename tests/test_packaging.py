@@ -1,0 +1,52 @@
+"""The wheel holds everything: built, installed apart from the checkout, and used from an empty folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the installed wheel; the dependencies are those of the running environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
+    subprocess.run(build, check=True, cwd=folder, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True, capture_output=True)
+    return target
+
+
+def test_wheel_works_from_an_empty_folder(site, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import keras_fvvae\n"
+        "assert keras_fvvae.__file__.startswith(sys.argv[1]), keras_fvvae.__file__\n"
+        "model = keras_fvvae.zoo.load('digits_conv')\n"  # embedded weights: their SHA-256 is checked
+        "print(model.fvvae.num_classes, keras_fvvae.zoo.list_entries())\n"
+        "from importlib import resources\n"
+        "assert (resources.files('keras_fvvae') / 'templates' / 'report.html').is_file()\n"
+        "sys.argv = ['keras-fvvae', 'zoo', 'list']\n"
+        "from keras_fvvae.tools.main import main\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(site)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.startswith("10 ['digits_conv', 'image_folder']")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_console_script_is_declared(site):
+    (entry_points,) = site.glob("*.dist-info/entry_points.txt")
+    assert "keras-fvvae = keras_fvvae.tools.main:main" in entry_points.read_text()
+
+
+def test_tests_and_benchmarks_are_not_installed(site):
+    assert sorted(p.name for p in site.iterdir() if p.suffix != ".dist-info" and p.name != "bin") == ["keras_fvvae"]

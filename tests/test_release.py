@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import scipy.io
+
+from keras_fvvae.errors import WeightsError
+from keras_fvvae.release import load_release
+
+
+def _release(shared, split):
+    return shared / "weights" / "fv_vae_release" / f"caffe_vae_weights_ucf101_split{split}_vgg19.mat"
+
+
+def _write(path, **replaced):
+    """A file as the authors wrote them, for five channels and three latent variables."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "encoder": {"w": rng.normal(size=(5, 3)), "b": rng.normal(size=3)},
+        "decoder": {"w": rng.normal(size=(5, 3)), "b": rng.normal(size=5)},
+        "decoder_sigma": np.array([0.5, 1.0, 2.0, 3.0, 4.0]),
+        **replaced,
+    }
+    scipy.io.savemat(path, {"caffe_vae_weights": weights})
+    return weights
+
+
+@pytest.mark.parametrize("split", [1, 2, 3])
+def test_released_weights_load(shared, split):
+    layer = load_release(_release(shared, split))
+    assert (layer.latent_dim, layer.hidden_units, layer.decoder.units) == (256, (), 512)
+    assert all(np.isfinite(weight).all() and weight.any() for weight in (layer.decoder.kernel.numpy(), *layer.get_weights()[:4]))
+    assert np.ptp(layer.x_log_variance.numpy()) > 0
+    outputs = layer(np.ones((1, 50, 512), "float32"))
+    assert outputs["z_mean"].shape == (1, 50, 256)
+
+
+def test_released_splits_differ(shared):
+    kernels = [load_release(_release(shared, split)).decoder.kernel.numpy() for split in (1, 2, 3)]
+    assert not np.allclose(kernels[0], kernels[1])
+    assert not np.allclose(kernels[1], kernels[2])
+
+
+def test_what_goes_where(tmp_path):
+    weights = _write(tmp_path / "weights.mat")
+    layer = load_release(tmp_path / "weights.mat")
+    x = np.random.default_rng(1).normal(size=5)
+    z = x @ weights["encoder"]["w"] + weights["encoder"]["b"]
+    mean = np.maximum(weights["decoder"]["w"] @ z + weights["decoder"]["b"], 0)
+    outputs = layer(x.reshape(1, 1, 5).astype("float32"))
+    np.testing.assert_allclose(outputs["z_mean"][0, 0], z, rtol=1e-5)
+    np.testing.assert_allclose(outputs["reconstruction"][0, 0], mean, rtol=1e-5)
+    variance = weights["decoder_sigma"] ** 2
+    loss = 0.5 * np.sum(np.log(2 * np.pi * variance) + (x - mean) ** 2 / variance)
+    np.testing.assert_allclose(outputs["reconstruction_loss"][0], loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["missing.mat", "."])
+def test_no_file(tmp_path, path):
+    with pytest.raises(WeightsError, match="is not a released FV-VAE weight file"):
+        load_release(tmp_path / path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"hello" * 100], ids=["empty", "short", "text"])
+def test_not_a_matlab_file(tmp_path, content):
+    (tmp_path / "weights.mat").write_bytes(content)
+    with pytest.raises(WeightsError, match="is not a released FV-VAE weight file"):
+        load_release(tmp_path / "weights.mat")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_truncated_file(tmp_path, shared, share):
+    content = _release(shared, 1).read_bytes()
+    (tmp_path / "weights.mat").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WeightsError, match="is not a released FV-VAE weight file"):
+        load_release(tmp_path / "weights.mat")
+
+
+def test_damaged_file(tmp_path, shared):
+    content = bytearray(_release(shared, 1).read_bytes())
+    content[5000:5010] = bytes(10)
+    (tmp_path / "weights.mat").write_bytes(bytes(content))
+    with pytest.raises(WeightsError, match="is not a released FV-VAE weight file"):
+        load_release(tmp_path / "weights.mat")
+
+
+def test_another_matlab_file(tmp_path):
+    scipy.io.savemat(tmp_path / "weights.mat", {"x": np.ones(3)})
+    with pytest.raises(WeightsError, match="is not a released FV-VAE weight file"):
+        load_release(tmp_path / "weights.mat")
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"decoder": {"w": np.ones((6, 3)), "b": np.ones(6)}},
+        {"encoder": {"w": np.ones((5, 4)), "b": np.ones(3)}},
+        {"encoder": {"w": np.ones(5), "b": np.ones(3)}},
+        {"decoder_sigma": np.ones(4)},
+        {"decoder_sigma": np.array([1.0, 1.0, 0.0, 1.0, 1.0])},
+        {"decoder_sigma": np.array([1.0, 1.0, -1.0, 1.0, 1.0])},
+        {"decoder": {"w": np.full((5, 3), np.nan), "b": np.ones(5)}},
+    ],
+    ids=["decoder", "encoder", "vector", "short sigma", "zero sigma", "negative sigma", "nan"],
+)
+def test_weights_that_do_not_fit_together(tmp_path, replaced):
+    _write(tmp_path / "weights.mat", **replaced)
+    with pytest.raises(WeightsError):
+        load_release(tmp_path / "weights.mat")
