@@ -22,7 +22,7 @@ setup(
     package_data={"keras_fvvae": ["templates/*"], "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14,<0.15", "pillow>=11", "setuptools>=77", "wheel"]
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.17,<0.18", "pillow>=11", "setuptools>=77", "wheel"]
     },
     entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},
     classifiers=[
