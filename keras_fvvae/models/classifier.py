@@ -49,6 +49,7 @@ class Classifier(NestedModel):
         self.encoder = encoder
         self.class_names = class_names
         self.svm = keras.layers.Dense(len(class_names), dtype="float32", name="svm")
+        self.supports_masking = True
 
     def build(self, input_shape):
         if not self.encoder.built:
@@ -66,6 +67,9 @@ class Classifier(NestedModel):
 
     def call(self, inputs, mask=None):
         return self.svm(self.encoder(inputs, mask=mask))
+
+    def compute_mask(self, inputs, mask=None):
+        return None
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], len(self.class_names))

@@ -56,6 +56,7 @@ class FisherEncoder(NestedModel):
         self.normalization = normalization
         self.backbone = backbone
         self._raw_function = None
+        self.supports_masking = True
 
     def build(self, input_shape):
         _check_rank(input_shape)
@@ -97,6 +98,9 @@ class FisherEncoder(NestedModel):
         """Entries of a Fisher vector, once built."""
         decoder = self.head.fvvae.decoder
         return decoder.units * (self.head.fvvae.latent_dim + 1)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.dimension)
