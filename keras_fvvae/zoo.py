@@ -156,7 +156,7 @@ def _compiled(model, recipe):
     multipliers = recipe.learning_rate_multipliers
     multipliers = RELEASE_MULTIPLIERS if multipliers is None else multipliers
     optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, learning_rate_multipliers=multipliers)
-    model.compile(optimizer, jit_compile=False)
+    model.compile(optimizer)
     return model
 
 

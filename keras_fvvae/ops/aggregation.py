@@ -26,9 +26,6 @@ def pyramid_window(side, level):
 def spatial_pyramid_pool(x, levels, pooling="max"):
     """Pools a map over a pyramid of overlapping windows into a list of descriptors (Section 4; He et al. [6]).
 
-    Pooling is separable, so every level takes `level` slices along the height and then `level` along the width. This
-    works alike for static and for dynamic sides.
-
     Args:
         x: tensor `(batch, H, W, C)`, both sides at least `max(levels)`.
         levels: integers; a level `n` gives `n * n` descriptors.
@@ -37,13 +34,25 @@ def spatial_pyramid_pool(x, levels, pooling="max"):
     Returns:
         Tensor `(batch, sum(n * n for n in levels), C)`: level by level as given, each row by row.
     """
+    pool = _pool_dynamic if None in x.shape[1:3] else _pool_static
+    cells = [ops.reshape(pool(x, level, pooling), (-1, level * level, x.shape[-1])) for level in levels]
+    return ops.concatenate(cells, axis=1)
+
+
+def _pool_static(x, level, pooling):
+    windows, strides = zip(*(pyramid_window(side, level) for side in x.shape[1:3]), strict=True)
+    pool = ops.max_pool if pooling == "max" else ops.average_pool
+    return pool(x, windows, strides, padding="valid")
+
+
+def _pool_dynamic(x, level, pooling):
+    """The same where the sides, and so the windows, are only known at run time, which pooling ops cannot take.
+
+    Separable: `level` slices along the height, then `level` along the width. Its gradient is 20 times slower.
+    """
     height, width = ops.shape(x)[1:3]
-    pooled = []
-    for level in levels:
-        rows = _pool_axis(x, 1, height, level, pooling)  # (batch, level, W, C)
-        cells = _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)
-        pooled.append(ops.reshape(cells, (-1, level * level, x.shape[-1])))
-    return ops.concatenate(pooled, axis=1)
+    rows = _pool_axis(x, 1, height, level, pooling)  # (batch, level, W, C)
+    return _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)
 
 
 def _pool_axis(x, axis, side, level, pooling):
