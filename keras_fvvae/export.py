@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_fvvae.data.decoding import decode_image, resize_image
 from keras_fvvae.errors import RunError
+from keras_fvvae.files import reason
 
 TOP_K = 5
 
@@ -45,12 +46,12 @@ def export_saved_model(classifier, directory, resize="squeeze", version=None, to
             raise RunError(f"{target} exists; served versions are never replaced. Choose another --version.")
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory))
     except OSError as error:
-        raise RunError(f"The export folder {directory} cannot be written: {error.strerror}.") from error
+        raise RunError(f"The export folder {directory} cannot be written: {reason(error)}.") from error
     try:
         _archive(classifier, resize, top_k).write_out(str(partial / "model"), verbose=False)
         os.replace(partial / "model", target)
     except OSError as error:
-        raise RunError(f"The export to {target} failed: {error.strerror or error}.") from error
+        raise RunError(f"The export to {target} failed: {reason(error)}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target

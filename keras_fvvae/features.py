@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import write_atomically
+from keras_fvvae.files import reason, write_atomically
 
 # A shard is written when it reaches this size: few enough files for large sets, little lost when killed.
 SHARD_BYTES = 64 * 2**20
@@ -47,7 +47,7 @@ class FeatureStore:
             if not (self.path / "settings.json").exists():
                 write_atomically(self.path / "settings.json", canonical.encode())
         except OSError as error:
-            raise DataError(f"The feature store {self.path} cannot be written: {error.strerror}.") from error
+            raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending = {}
         self._shards = {}
         self._where = {}
@@ -95,7 +95,7 @@ class FeatureStore:
             write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise DataError(f"The feature store {self.path} cannot be written: {error.strerror}.") from error
+            raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending.clear()
         self._register(self.path / f"{name}.json")
 

@@ -1,5 +1,6 @@
 """Writing files so that they are whole or not there."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +15,14 @@ def write_atomically(path, content):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def reason(error):
+    """Why an `OSError` happened, in a few words; HDF5 buries them in several lines."""
+    full = os.strerror(errno.ENOSPC)
+    if full in str(error):
+        return full
+    return (error.strerror or str(error) or type(error).__name__).splitlines()[0]
 
 
 def sha256(path):

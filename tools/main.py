@@ -7,6 +7,7 @@ import click
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import KerasFVVAEError
+from keras_fvvae.files import reason
 
 COMMANDS = ("demo", "train", "predict", "export", "zoo")
 
@@ -41,7 +42,7 @@ def main():
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        click.echo(f"Error: {error.strerror or error}: {error.filename or 'unknown file'}", err=True)
+        click.echo(f"Error: {reason(error)}: {error.filename or 'unknown file'}", err=True)
         sys.exit(1)
     except MemoryError:
         click.echo("Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`.", err=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, ImageCollection
 from keras_fvvae.errors import DataError
+from keras_fvvae.files import reason
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 # Names under which data sets keep their parts; validation images are test images where a data set has no other.
@@ -74,7 +75,7 @@ def _subfolders(directory):
     try:
         return sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise DataError(f"The folder {directory} cannot be read: {error.strerror}.") from error
+        raise DataError(f"The folder {directory} cannot be read: {reason(error)}.") from error
 
 
 def _images(directory, notes):

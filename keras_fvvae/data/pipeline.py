@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data.decoding import decode_image, resize_image
+from keras_fvvae.files import reason as reason_of
 
 # An image of fewer pixels has no content to encode: most often a tracking pixel or a failed conversion.
 MIN_SIDE = 2
@@ -71,7 +72,7 @@ def _read(collection, index):
         if min(content.shape[:2]) < MIN_SIDE:
             raise ValueError(f"{content.shape[1]}x{content.shape[0]} pixels are too few to hold content")
     except OSError as error:
-        return np.zeros((1, 1, 3), "uint8"), np.bytes_(f"cannot be opened: {error.strerror or error}".encode())
+        return np.zeros((1, 1, 3), "uint8"), np.bytes_(f"cannot be opened: {reason_of(error)}".encode())
     except (ValueError, tf.errors.OpError) as error:
         return np.zeros((1, 1, 3), "uint8"), np.bytes_(str(error).encode())
     return content, np.bytes_(b"")

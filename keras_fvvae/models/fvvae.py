@@ -88,8 +88,8 @@ class FVVAE(NestedModel):
         Args:
             optimizer: default: Adadelta with the paper's base rate 1.0 and the release's multipliers (variances 10,
                 biases 2). Keras's string "adadelta" would learn at 0.001.
-            **kwargs: passed on; `loss` is not accepted, the objective is the model's own. `jit_compile` is off by default
-                on TensorFlow without a GPU, where XLA makes the step several times slower.
+            **kwargs: passed on; `loss` is not accepted, the objective is the model's own. `jit_compile` is off by
+                default on TensorFlow without a GPU, where XLA makes the step several times slower.
         """
         if kwargs.pop("loss", None) is not None:
             raise ValueError("`FVVAE` has its own objective (Eq. 8); change `loss_weights` instead of `loss`.")

@@ -2,7 +2,6 @@
 
 import numpy as np
 from keras import ops
-from numpy.lib.format import open_memmap
 
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.progress import progress_bar
@@ -15,7 +14,7 @@ BLOCK_ROWS = 256
 def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
     """Encodes a collection and adapts the encoder's Fisher normalisation on its training part.
 
-    Raw vectors are streamed into a memory map and normalised in place, so memory does not grow with the collection.
+    Raw vectors are streamed to the file and normalised there, in place: memory does not grow with the collection.
 
     Args:
         encoder: a `FisherEncoder` for what the inputs give; its normalisation is adapted.
@@ -28,20 +27,22 @@ def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
         ValueError: for NaN or infinite vectors.
     """
     statistics = FisherStatistics(kronecker=encoder.normalization.information == "kronecker")
-    vectors, row = None, 0
-    with progress_bar("Fisher vectors", len(inputs.collection), enabled=bool(verbose)) as update:
-        for batch in inputs.batches(np.arange(len(inputs.collection))):
+    count, row = len(inputs.collection), 0
+    # Written in order, not through a memory map: on a full disk that would be a bus error, not an exception.
+    with open(path, "wb") as file, progress_bar("Fisher vectors", count, enabled=bool(verbose)) as update:
+        for batch in inputs.batches(np.arange(count)):
             raw = encoder.predict_raw_on_batch(batch)
-            if vectors is None:
-                shape = (len(inputs.collection), *raw.shape[1:])
-                vectors = open_memmap(path, mode="w+", dtype="float32", shape=shape)
-            vectors[row : row + len(raw)] = raw
+            if row == 0:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (count, *raw.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(raw, "<f4"))
             if row < train_count:
                 statistics.update(raw[: train_count - row])
             row += len(raw)
             update(row)
     encoder.normalization.set_statistics(statistics)
-    for start in range(0, row, BLOCK_ROWS):
+    vectors = np.load(path, mmap_mode="r+")
+    for start in range(0, count, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
         block[...] = ops.convert_to_numpy(encoder.normalization(np.array(block)))
     vectors.flush()

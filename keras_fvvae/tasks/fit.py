@@ -162,9 +162,8 @@ class _Checkpoints:
             return
         self.folder.mkdir(exist_ok=True)
         self.run.write_json(f"checkpoints/{name}.json", history)
-        partial = self.folder / "partial.weights.h5"
-        self.model.save_weights(partial, overwrite=True)
-        partial.replace(self.folder / f"{name}.weights.h5")
+        with self.run.partial(f"checkpoints/{name}.weights.h5") as partial:
+            self.model.save_weights(partial, overwrite=True)
         for old in sorted(self.folder.glob("step-*.weights.h5"))[:-2]:
             old.unlink()
             old.with_suffix("").with_suffix(".json").unlink(missing_ok=True)

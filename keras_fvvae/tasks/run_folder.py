@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.files import sha256, write_atomically
+from keras_fvvae.files import reason, sha256, write_atomically
 from keras_fvvae.recipes import recipe_from_yaml
 
 FORMAT = 1
@@ -57,7 +57,7 @@ class RunFolder:
             run.write_json("labels.json", {"class_names": collection.class_names, "data": fingerprint})
             run.write("recipe.yaml", recipe.to_yaml().encode())
         except OSError as error:
-            raise RunError(f"The output folder {run.path} cannot be written: {error.strerror}.") from error
+            raise RunError(f"The output folder {run.path} cannot be written: {reason(error)}.") from error
         return run
 
     @classmethod

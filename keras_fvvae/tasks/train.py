@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS
-from keras_fvvae.errors import DataError
+from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.files import reason
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.svm import OneVsRestSVM
@@ -61,6 +62,16 @@ def train(
     run = RunFolder.create(out, recipe, collection, overwrite)
     if run.is_finished():
         return RunFolder.open(out)
+    try:
+        _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, verbose)
+    except OSError as error:
+        raise RunError(
+            f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to continue."
+        ) from error
+    return run
+
+
+def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, verbose):
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
     if backbone is None:
@@ -106,7 +117,6 @@ def train(
     with run.partial("model.keras") as partial:
         classifier.save(partial)
     run.finish()
-    return run
 
 
 def _usable(collection, skipped, max_unreadable, run):
