@@ -93,6 +93,8 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         if not Path(weights).is_file():
             raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
     info = BACKBONES[name]
+    if weights == "imagenet" and info.build is not None:
+        raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
     build = info.build or getattr(keras.applications, name)
     arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {})}
     try:
@@ -131,8 +133,13 @@ def set_trainable(backbone, trainable_from):
 
 
 def _tapped(trunk, info, name, tap):
-    if tap is None:
-        return trunk.output
+    output = trunk.output if tap is None else _tapped_layer(trunk, info, name, tap).output
+    if len(output.shape) != 4:
+        raise RecipeError(f"The tap {tap!r} of {name} is not an activation map: its shape is {output.shape}.")
+    return output
+
+
+def _tapped_layer(trunk, info, name, tap):
     base, linear = tap.removesuffix(BEFORE_ACTIVATION), tap.endswith(BEFORE_ACTIVATION)
     layer_name = info.taps.get(base, base)
     names = [layer.name for layer in trunk.layers]
@@ -143,9 +150,7 @@ def _tapped(trunk, info, name, tap):
         if getattr(layer, "activation", None) in (None, keras.activations.linear):
             raise RecipeError(f"The tap {base!r} of {name} has no fused activation: leave out '{BEFORE_ACTIVATION}'.")
         layer.activation = keras.activations.linear
-    if len(layer.output.shape) != 4:
-        raise RecipeError(f"The tap {base!r} of {name} is not an activation map: its shape is {layer.output.shape}.")
-    return layer.output
+    return layer
 
 
 def _load(trunk, name, path):

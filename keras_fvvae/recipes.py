@@ -1,7 +1,9 @@
 """Recipes: everything that makes a model and its training, as validated data."""
 
 import dataclasses
+import math
 import numbers
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import yaml
 from keras_fvvae.errors import RecipeError, unknown_name
 
 ENTRIES = "keras_fvvae.zoo_entries"
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 
 
 def _is_integer(value):
@@ -17,7 +20,16 @@ def _is_integer(value):
 
 
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_multipliers(value):
+    if not isinstance(value, dict) or not all(_is_number(factor) and factor >= 0 for factor in value.values()):
+        return False
+    try:
+        return all(re.compile(pattern) for pattern in value)
+    except (re.error, TypeError):
+        return False
 
 
 def _is_list_of(check):
@@ -32,6 +44,8 @@ _POSITIVE_INTEGERS = (_is_list_of(lambda value: _is_integer(value) and value > 0
 _COUNT = (lambda value: _is_integer(value) and value >= 0, "an integer, not negative")
 _SHARE = (lambda value: _is_number(value) and 0 <= value < 1, "a number in [0, 1)")
 _FLAG = (lambda value: isinstance(value, bool), "true or false")
+_LEVELS = (lambda value: bool(value) and _POSITIVE_INTEGERS[0](value), "a list of positive integers, at least one")
+_MULTIPLIERS = (_are_multipliers, "a mapping from regular expressions to numbers, none negative")
 _TEXT = (lambda value: isinstance(value, str), "text")
 _MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 _LIST = (lambda value: isinstance(value, list), "a list")
@@ -73,14 +87,14 @@ class Recipe:
     random_shift: int = _key(0, _COUNT, "pixels; trained backbones only")
     random_mirror: bool = _key(False, _FLAG, "left to right; likewise")
     descriptors: str = _key("spp", _choice("spp", "dense"), "spatial pyramid pooling, or every position of the map")
-    spp_levels: list = _key([6, 3, 2, 1], _POSITIVE_INTEGERS, "levels of the pyramid")
+    spp_levels: list = _key([6, 3, 2, 1], _LEVELS, "levels of the pyramid")
     spp_pooling: str = _key("max", _choice("max", "average"), "pooling inside the pyramid's windows")
     normalization: str = _key("map", _choice("map", "descriptor", "none"), "scheme of DescriptorNormalization")
     normalization_scale: float | None = _key(None, _POSITIVE, "norm of a whole map; none: sqrt(H * W * C)")
     sampled_descriptors: int | None = _key(None, _POSITIVE_INTEGER, "descriptors of an image in a step; none: all")
     latent_dim: int = _key(255, _POSITIVE_INTEGER, "latent variables of the FV-VAE")
     hidden_units: list | None = _key(None, _POSITIVE_INTEGERS, "hidden layers of the encoder; none: one of C units")
-    hidden_activation: str = _key("relu", _TEXT, "activation of the hidden layers")
+    hidden_activation: str = _key("relu", _choice(*ACTIVATIONS), "activation of the hidden layers")
     dropout: float = _key(0.5, _SHARE, "on the encoder's input")
     stop_target_gradient: bool = _key(False, _FLAG, "see FVVAELayer")
     lambda1: float = _key(1.0, _NOT_NEGATIVE, "weight of the reconstruction loss")
@@ -88,7 +102,7 @@ class Recipe:
     lambda3: float = _key(1e3, _NOT_NEGATIVE, "weight of the classification loss; 0: FV-VAE minus")
     optimizer: str = _key("adadelta", _choice("adadelta", "adam", "sgd"), "optimizer")
     learning_rate: float = _key(1.0, _POSITIVE, "base learning rate")
-    learning_rate_multipliers: dict | None = _key(None, _MAPPING, "pattern: factor; none: the release's")
+    learning_rate_multipliers: dict | None = _key(None, _MULTIPLIERS, "pattern: factor; none: the release's")
     batch_size: int = _key(128, _POSITIVE_INTEGER, "images per training step")
     steps: int = _key(5000, _POSITIVE_INTEGER, "training steps")
     information: str = _key("diagonal", _choice("diagonal", "kronecker", "none"), "form of the Fisher information")
@@ -121,7 +135,7 @@ class Recipe:
         known = [field.name for field in dataclasses.fields(self)]
         for key in overrides:
             if key not in known:
-                raise RecipeError(unknown_name("recipe key", key, known))
+                raise RecipeError(unknown_name("recipe key", str(key), known))
         return dataclasses.replace(self, **overrides)
 
     def to_yaml(self):
@@ -161,7 +175,11 @@ def load_recipe(name, **overrides):
         path = Path(name)
         if not path.is_file():
             raise RecipeError(f"The recipe file {path} does not exist.")
-        return recipe_from_yaml(path.read_text(encoding="utf-8"), str(path)).replace(**overrides)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"The recipe file {path} cannot be read as UTF-8 text: {error}") from error
+        return recipe_from_yaml(text, str(path)).replace(**overrides)
     if name not in list_recipes():
         raise RecipeError(unknown_name("zoo entry", str(name), list_recipes()))
     text = (resources.files(ENTRIES) / f"{name}.yaml").read_text(encoding="utf-8")
@@ -177,6 +195,6 @@ def recipe_from_yaml(text, where):
     if not isinstance(content, dict):
         raise RecipeError(f"{where} does not hold a recipe: a mapping of keys to values is expected.")
     try:
-        return Recipe().replace(**content)
+        return Recipe().replace(**{str(key): value for key, value in content.items()})
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_fvvae import recipes
-from keras_fvvae.backbones import build_backbone, set_trainable
+from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.files import sha256
 from keras_fvvae.layers import (
@@ -53,6 +53,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
     Raises:
         RecipeError: for an unknown entry, key or value.
         WeightsError: for weights that are missing, damaged, or cannot be downloaded.
+        ValueError: if the number of classes is not known.
 
     Example:
         >>> model = load("digits_conv", weights=None)
@@ -74,9 +75,13 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         return _compiled(FVVAE(encoder.descriptors, encoder.head.fvvae, encoder.backbone, recipe.loss_weights), recipe)
     if num_classes is None and recipe.dataset == "digits":
         num_classes = 10
-    if recipe.backbone == "DigitsConvNet":
-        backbone_weights = None  # a network of this library's own: no ImageNet weights exist
-    return build_fvvae(recipe, build_recipe_backbone(recipe, backbone_weights), num_classes)
+    backbone = build_recipe_backbone(recipe, backbone_weights)
+    if num_classes is None and recipe.lambda3:
+        raise ValueError(
+            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or `lambda3=0` "
+            f"for FV-VAE minus, which learns without labels."
+        )
+    return build_fvvae(recipe, backbone, num_classes)
 
 
 def load_classifier(path):
@@ -99,7 +104,9 @@ def load_classifier(path):
 
 
 def build_recipe_backbone(recipe, backbone_weights):
-    """The backbone of a recipe with its trainable part set."""
+    """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
+    if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
+        backbone_weights = None
     backbone = build_backbone(
         recipe.backbone, recipe.tap, tuple(recipe.input_size), backbone_weights, recipe.backbone_options
     )

@@ -68,7 +68,7 @@ def command(
     for note in collection.notes:
         click.echo(f"Note: {note}", err=True)
     out = Path(out or Path("runs") / recipe.name)
-    weights = None if backbone_weights.lower() == "none" or recipe.backbone == "DigitsConvNet" else backbone_weights
+    weights = None if backbone_weights.lower() == "none" else backbone_weights
     run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable)
     report = write_report([run.path], run.path / "report.html", collection)
     metrics = run.read_json("metrics.json")

@@ -79,7 +79,9 @@ class FVVAE(NestedModel):
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     def build(self, input_shape):
-        self.fvvae.build(self.descriptor_shape(input_shape))
+        shape = self.descriptor_shape(input_shape)
+        if not self.fvvae.built:
+            self.fvvae.build(shape)
         self.built = True
 
     def compile(self, optimizer=None, **kwargs):
