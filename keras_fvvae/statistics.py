@@ -43,7 +43,7 @@ class FisherStatistics:
             raise ValueError(f"The Kronecker form needs vectors (batch, C, D + 1). Received: shape={vectors.shape}")
         if vectors.ndim < 2 or (shape is not None and vectors.shape[1:] != shape):
             raise ValueError(f"Expected a batch of vectors of shape {shape}. Received: shape={vectors.shape}")
-        bad = ~np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
+        bad = ~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
         if bad.any():
             raise ValueError(
                 f"{bad.sum()} of {len(bad)} Fisher vectors hold NaN or infinite values (first at position "
@@ -63,6 +63,11 @@ class FisherStatistics:
             raise ValueError("Only statistics of the same form merge: one of the two is Kronecker, the other is not.")
         if other.sum_of_squares is None:
             return self
+        if self.sum_of_squares is not None and self.sum_of_squares.shape != other.sum_of_squares.shape:
+            raise ValueError(
+                f"Only statistics of vectors of one shape merge. Received: shape={self.sum_of_squares.shape} and "
+                f"shape={other.sum_of_squares.shape}"
+            )
         for name in ("sum_of_squares", "row_moment", "column_moment"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if theirs is not None:
@@ -79,6 +84,8 @@ class FisherStatistics:
     def kronecker_factors(self):
         """`E[G G']` `(C, C)` and `E[G' G]` `(D + 1, D + 1)`."""
         self._require_data()
+        if not self.kronecker:
+            raise ValueError("These statistics are diagonal; make them with `FisherStatistics(kronecker=True)`.")
         return self.row_moment / self.count, self.column_moment / self.count
 
     def _require_data(self):

@@ -66,7 +66,7 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"A classifier needs samples of at least two classes. Received: one class, {self.classes_[0]!r}"
+                f"A classifier needs samples of at least two classes. Received: one class, {self.classes_.tolist()[0]!r}"
             )
         gram = _gram(X)
         positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
@@ -108,6 +108,8 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         unknown = sorted(set(self.classes_.tolist()) - set(range(class_count)))
         if unknown:
             raise ValueError(f"The SVM was fitted to labels outside 0 .. {class_count - 1}: {unknown}")
+        if not np.issubdtype(self.classes_.dtype, np.integer):
+            raise ValueError(f"The SVM was fitted to labels of dtype {self.classes_.dtype}; integers are needed.")
         signs = np.array([[-1.0], [1.0]]) if len(self.classes_) == 2 else 1.0
         kernel = np.zeros((self.n_features_in_, class_count), "float32")
         bias = np.full(class_count, UNSEEN_SCORE, "float32")

@@ -48,7 +48,8 @@ class DescriptorSampling(keras.layers.Layer):
             return inputs
         noise = keras.random.uniform(ops.shape(inputs)[:2], dtype="float32", seed=self.seed_generator)
         # The positions of the `count` largest of T independent uniforms are a uniform subset without replacement.
-        indices = ops.top_k(noise, self.count, sorted=False)[1]
+        count = self.count if total is not None else ops.minimum(self.count, ops.shape(inputs)[1])
+        indices = ops.top_k(noise, count, sorted=False)[1]
         return ops.take_along_axis(inputs, ops.expand_dims(indices, -1), axis=1)
 
     def compute_output_shape(self, input_shape):

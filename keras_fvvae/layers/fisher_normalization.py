@@ -45,7 +45,7 @@ class FisherNormalization(keras.layers.Layer):
         That of the input; the L2 norm over all but the first axis is one (or zero, for a zero vector).
 
     Raises:
-        ValueError: for unknown arguments; when called before `adapt` or a load, unless `information="none"`.
+        ValueError: for unknown arguments; when called eagerly before `adapt` or a load, unless `information="none"`.
 
     Example:
         >>> import numpy as np
@@ -127,6 +127,8 @@ class FisherNormalization(keras.layers.Layer):
         self.examples_seen.assign(statistics.count)
 
     def call(self, inputs):
+        if _runs_eagerly() and not self.is_adapted:
+            raise ValueError("This `FisherNormalization` has no statistics yet: call `adapt` on raw vectors first.")
         vectors = at_least_float32(inputs)
         if self.information == "diagonal":
             vectors = vectors * ops.cast(self.scale, vectors.dtype)
@@ -141,6 +143,15 @@ class FisherNormalization(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "information": self.information, "damping": self.damping}
+
+
+def _runs_eagerly():
+    """Whether values are at hand; a graph may be built before the statistics are."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
 
 
 def _inverse_sqrt(mean_square):

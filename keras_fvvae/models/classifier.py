@@ -63,6 +63,8 @@ class Classifier(NestedModel):
         Its labels must be integers 0 .. len(class_names) - 1; a class without training samples gets a score below any
         other, so that it is never predicted.
         """
+        if not self.built:
+            raise ValueError("The classifier must be built before `set_svm`: call it on a batch, or `build` it.")
         self.svm.set_weights(svm.dense_weights(len(self.class_names)))
 
     def call(self, inputs, mask=None):
@@ -73,6 +75,9 @@ class Classifier(NestedModel):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], len(self.class_names))
+
+    def compute_output_spec(self, inputs, mask=None):
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
 
     def get_config(self):
         return {**super().get_config(), "class_names": self.class_names}

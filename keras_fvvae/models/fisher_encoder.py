@@ -105,6 +105,10 @@ class FisherEncoder(NestedModel):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.dimension)
 
+    def compute_output_spec(self, inputs, mask=None):
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
+
 
 def _compile(function):
     """The function as a TensorFlow graph; itself on other backends."""

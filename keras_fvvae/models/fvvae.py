@@ -45,7 +45,7 @@ class FVVAE(NestedModel):
         `(batch, num_classes)`.
 
     Raises:
-        ValueError: for loss weights that are not three numbers, none negative.
+        ValueError: for loss weights that are not three numbers, none negative and not all zero.
 
     Example:
         >>> import numpy as np
@@ -67,8 +67,10 @@ class FVVAE(NestedModel):
     def __init__(self, descriptors, fvvae, backbone=None, loss_weights=LOSS_WEIGHTS, **kwargs):
         super().__init__(**kwargs)
         loss_weights = tuple(float(weight) for weight in loss_weights)
-        if len(loss_weights) != 3 or not all(weight >= 0 for weight in loss_weights):
-            raise ValueError(f"`loss_weights` must be three numbers, none negative. Received: {loss_weights}")
+        if len(loss_weights) != 3 or not all(weight >= 0 for weight in loss_weights) or not any(loss_weights):
+            raise ValueError(
+                f"`loss_weights` must be three numbers, none negative and not all zero. Received: {loss_weights}"
+            )
         self.descriptors = descriptors
         self.fvvae = fvvae
         self.backbone = backbone
@@ -100,6 +102,15 @@ class FVVAE(NestedModel):
         kwargs.setdefault("jit_compile", _xla_pays())
         super().compile(optimizer=optimizer, **kwargs)
 
+    def get_compile_config(self):
+        return super().get_compile_config()
+
+    def compile_from_config(self, config):
+        # Keras leaves models that override `compile` uncompiled when they are loaded.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def call(self, inputs, training=False):
         outputs = self.fvvae(self.compute_descriptors(inputs, training=training), training=training)
         return {name: outputs[name] for name in outputs if name.endswith(("_loss", "class_scores"))}
@@ -120,7 +131,8 @@ class FVVAE(NestedModel):
             scores = at_least_float32(y_pred["class_scores"])
             labelled = ops.where(labels == UNLABELLED, ops.zeros_like(weights), weights)
             # Any class does for an unlabelled image: its weight is zero.
-            cross_entropy = ops.sparse_categorical_crossentropy(ops.maximum(labels, 0), scores, from_logits=True)
+            targets = ops.where(labels == UNLABELLED, ops.zeros_like(labels), labels)
+            cross_entropy = ops.sparse_categorical_crossentropy(targets, scores, from_logits=True)
             correct = ops.cast(ops.equal(ops.cast(ops.argmax(scores, axis=-1), "int32"), labels), weights.dtype)
             terms["classification"] = (cross_entropy, labelled)
             self.loss_trackers["accuracy"].update_state(correct, sample_weight=labelled)
@@ -128,9 +140,7 @@ class FVVAE(NestedModel):
         total = 0.0
         for weight, (name, (values, counts)) in zip(self.loss_weights, terms.items(), strict=False):
             self.loss_trackers[name].update_state(values, sample_weight=counts)
-            # An explicit zero weight must also keep a diverged term out of the gradient (0 * NaN is NaN).
-            if weight > 0:
-                total += weight * _mean_over_global_batch(values, counts)
+            total += weight * _mean_over_global_batch(values, counts)
         for extra in self.losses:  # the backbone's own, for example weight decay
             total += ops.sum(extra) / _replicas()
         return total
