@@ -1,4 +1,4 @@
-"""What every test shares: quiet TensorFlow, fixed seeds, float32, and the folder of research data where there is one."""
+"""What every test shares: quiet TensorFlow, fixed seeds, float32, and the folder of research data where it exists."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The paper in NumPy: float64, one descriptor and one dimension at a time, written from its text and from no other code.
+"""The paper in NumPy: float64, one descriptor and one dimension at a time, written from its text, not from the library.
 
-Qiu et al., CVPR 2017: Algorithm 1 (losses), Eq. 11 (gradient), Section 4 (pooling; windows as the authors released them).
+Qiu et al., CVPR 2017: Algorithm 1 (losses), Eq. 11 (gradient), Section 4 (pooling, with the windows of the release).
 """
 
 import math
@@ -13,6 +13,16 @@ def randomize(layer, seed=0, scale=0.5):
     rng = np.random.default_rng(seed)
     layer.set_weights([rng.normal(scale=scale, size=weight.shape) for weight in layer.get_weights()])
     return layer
+
+
+def firing(layer, descriptors):
+    """Shares of the descriptors `(batch, T, C)` for which every ReLU of an `FVVAELayer` fires."""
+    hidden, shares = np.array(descriptors), []
+    for dense in [*layer.encoder[:-1], layer.encoder[-1], layer.decoder]:
+        hidden = np.array(dense(hidden))
+        if dense is not layer.encoder[-1]:
+            shares.extend((hidden > 0).mean(axis=(0, 1)))
+    return np.array(shares)
 
 
 def pyramid_pooling(maps, levels, reduce):

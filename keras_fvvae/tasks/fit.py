@@ -62,7 +62,7 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
                         f"The loss became {logs['loss']} at step {step}: {_terms(logs)}. Lower `learning_rate` (now "
                         f"{recipe.learning_rate}), or check the backbone's weights and the images."
                     )
-                progress(step, _terms(logs))
+                progress(step, _terms({name: logs[name] for name in ("loss", "accuracy") if name in logs}))
                 for name, value in logs.items():
                     history.setdefault(name, []).append(value)
                 checkpoints.save_if_due(history)

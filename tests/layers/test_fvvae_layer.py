@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FVVAELayer
 from tests.layer_harness import check_layer
-from tests.numpy_reference import NumpyFVVAE, randomize
+from tests.numpy_reference import NumpyFVVAE, firing, randomize
 
 LOSSES = ("reconstruction_loss", "regularization_loss")
 # exp(-60): the noise of the sampling falls below the last bit of z.
@@ -19,11 +19,15 @@ def _descriptors(batch=3, count=6, channels=4):
     return descriptors.astype("float32")
 
 
-def _layer(channels=4, **arguments):
+# Seeds and scales of random weights with which every unit fires for some of the descriptors and not for others.
+LIVE = {None: (112, 0.7), (): (4, 0.7), (5, 4): (68, 1.0)}
+
+
+def _layer(hidden_units=None, **arguments):
     """A built layer with random weights: biases and log variances far from zero."""
-    layer = FVVAELayer(**{"latent_dim": 3, "num_classes": 5, "seed": 1, **arguments})
-    layer.build((None, None, channels))
-    return randomize(layer)
+    layer = FVVAELayer(**{"latent_dim": 3, "hidden_units": hidden_units, "num_classes": 5, "seed": 1, **arguments})
+    layer.build((None, None, 4))
+    return randomize(layer, *LIVE[hidden_units])
 
 
 def _identity_encoder(**arguments):
@@ -35,14 +39,23 @@ def _identity_encoder(**arguments):
 
 def _mean_losses(reference, descriptors, latents, z_means):
     """The two losses of Algorithm 1 per image: means over its descriptors."""
-    reconstruction = [np.mean([*map(reference.reconstruction_loss, *pair)]) for pair in zip(descriptors, latents)]
-    regularization = [np.mean([*map(reference.regularization_loss, z_mean)]) for z_mean in z_means]
-    return {"reconstruction_loss": reconstruction, "regularization_loss": regularization}
+    pairs = zip(descriptors, latents, strict=True)
+    return {
+        "reconstruction_loss": [np.mean([*map(reference.reconstruction_loss, *pair)]) for pair in pairs],
+        "regularization_loss": [np.mean([*map(reference.regularization_loss, z_mean)]) for z_mean in z_means],
+    }
 
 
 @pytest.mark.parametrize("arguments", [{"hidden_units": (5, 4)}, {"num_classes": 3, "dropout": 0.25}])
 def test_harness(arguments):
     check_layer(lambda **kwargs: FVVAELayer(latent_dim=3, seed=1, **arguments, **kwargs), _descriptors())
+
+
+@pytest.mark.parametrize("hidden_units", LIVE)
+def test_all_units_fire_for_some_descriptors(hidden_units):
+    """What the tests below rest on."""
+    shares = firing(_layer(hidden_units), _descriptors())
+    assert 0.1 < shares.min() <= shares.max() < 0.95
 
 
 @pytest.mark.parametrize("num_classes", [None, 5])
