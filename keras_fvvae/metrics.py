@@ -18,7 +18,7 @@ def classification_metrics(scores, labels, class_names):
         the true classes.
 
     Raises:
-        ValueError: for scores that are not finite, or lengths that differ.
+        ValueError: for scores that are not finite, lengths that differ, or labels that are no classes.
 
     Example:
         >>> metrics = classification_metrics(np.eye(3)[[0, 1, 1]], np.array([0, 1, 2]), ["a", "b", "c"])
@@ -30,6 +30,8 @@ def classification_metrics(scores, labels, class_names):
         raise ValueError(
             f"`scores` must be (examples, classes) = {(len(labels), len(class_names))}. Received: shape={scores.shape}"
         )
+    if not len(labels) or not np.isin(labels, range(len(class_names))).all():
+        raise ValueError(f"`labels` must be at least one integer from 0 to {len(class_names) - 1}. Received: {labels}")
     if not np.isfinite(scores).all():
         raise ValueError("`scores` must be finite.")
     predicted = scores.argmax(axis=1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.io
+from scipy.io.matlab import MatReadError
 
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
@@ -24,18 +25,17 @@ def load_release(path):
         WeightsError: if the file cannot be read or does not hold these weights.
     """
     try:
-        content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
-        weights = content["caffe_vae_weights"]
-        encoder_kernel, encoder_bias = weights.encoder.w, weights.encoder.b
-        decoder_kernel, decoder_bias = weights.decoder.w.T, weights.decoder.b
-        x_sigma = np.asarray(weights.decoder_sigma, "float64")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError) as error:
+        weights = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)["caffe_vae_weights"]
+        arrays = (weights.encoder.w, weights.encoder.b, weights.decoder.w.T, weights.decoder.b, weights.decoder_sigma)
+        encoder_kernel, encoder_bias, decoder_kernel, decoder_bias, sigma = (np.asarray(a, "float64") for a in arrays)
+        if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+            raise ValueError("sigma must be positive")
+        channels, latent_dim = encoder_kernel.shape
+        layer = FVVAELayer(latent_dim=latent_dim, hidden_units=())
+        layer.build((None, None, channels))
+        layer.encoder[-1].set_weights([encoder_kernel, encoder_bias])
+        layer.decoder.set_weights([decoder_kernel, decoder_bias])
+        layer.x_log_variance.assign(2.0 * np.log(sigma))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, MatReadError) as error:
         raise WeightsError(f"{path} is not a released FV-VAE weight file ({error}).") from error
-
-    channels, latent_dim = encoder_kernel.shape
-    layer = FVVAELayer(latent_dim=latent_dim, hidden_units=())
-    layer.build((None, None, channels))
-    layer.encoder[-1].set_weights([encoder_kernel, encoder_bias])
-    layer.decoder.set_weights([decoder_kernel, decoder_bias])
-    layer.x_log_variance.assign(2.0 * np.log(x_sigma))
     return layer
