@@ -116,7 +116,7 @@ def _compile(function):
         return function
     import tensorflow as tf
 
-    return tf.function(function, reduce_retracing=True)
+    return tf.function(function, reduce_retracing=True, autograph=False)
 
 
 def _check_rank(shape):

@@ -118,7 +118,7 @@ def examples(images, titles, correct, columns=8):
             axis.axis("off")
         for axis, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
             axis.imshow(np.clip(image / 255.0, 0, 1), interpolation="nearest" if len(image) < 64 else "antialiased")
-            axis.set_title(title, fontsize=9, color="#007A33" if right else "#C00000")
+            axis.set_title(title, fontsize=8, color="#007A33" if right else "#C00000")
     return figure
 
 

@@ -14,6 +14,8 @@ from keras_fvvae.tasks import figures
 from keras_fvvae.tasks.run_folder import RunFolder
 
 EXAMPLES = 32
+# Characters of a class name that fit above an example image.
+TITLE_WIDTH = 17
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
     "backbone", "tap", "input_size", "descriptors", "normalization", "sampled_descriptors", "hidden_units",
@@ -100,7 +102,8 @@ def _test_pictures(run, result, collection):
     indices = [position[tested[i]] for i in shown]
     batches = image_batches(collection, indices, recipe.input_size, len(shown), recipe.resize)
     images = next(iter(batches))["image"].numpy()
-    titles = [f"{classes[predicted[i]]}" + ("" if correct[i] else f"\n(is {classes[labels[i]]})") for i in shown]
+    short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
+    titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
     caption = f"Test images with the predicted class: the {(~correct[shown]).sum()} most confident errors first."
     return {
         "Confusion matrix": (figures.confusion(result, classes), "Counts on the test images; shade: share of the row."),
