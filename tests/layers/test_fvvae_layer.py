@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import FVVAELayer
+from keras_fvvae.layers.fvvae_layer import MIN_LOG_VARIANCE
 from tests.layer_harness import check_layer
 from tests.numpy_reference import NumpyFVVAE, firing, randomize
 
@@ -241,6 +242,22 @@ def test_variances_start_at_one_and_keep_full_precision():
     layer.x_log_variance.assign(np.full(4, 2.0**-12))
     assert loss.dtype == "float32"
     assert not np.array_equal(layer(_descriptors())["reconstruction_loss"], loss)
+
+
+def test_variance_of_a_channel_that_is_always_zero_has_a_floor():
+    """Without one its logarithm falls at every step, until its inverse overflows; the others learn as before."""
+    layer = _layer(dropout=0.0)
+    kernel, bias = layer.decoder.get_weights()
+    layer.decoder.set_weights([kernel, np.where(np.arange(4) == 0, -1e3, bias)])
+    descriptors = _descriptors() * np.array([0, 1, 1, 1], "float32")
+    optimizer = keras.optimizers.SGD(20.0)
+    for _ in range(20):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(layer(descriptors, training=True)["reconstruction_loss"])
+        optimizer.apply(tape.gradient(loss, [layer.x_log_variance]), [layer.x_log_variance])
+    assert layer.x_log_variance.numpy()[0] == pytest.approx(MIN_LOG_VARIANCE)
+    assert layer.x_log_variance.numpy()[1:].min() > MIN_LOG_VARIANCE / 2
+    assert np.isfinite(layer(descriptors)["reconstruction_loss"]).all()
 
 
 def test_losses_do_not_overflow_in_float16():

@@ -1,0 +1,231 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_fvvae.backbones import BACKBONES, TRUNK, build_backbone, set_trainable
+from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.layers import BackbonePreprocessing
+
+# The smallest images that all of them take are 32x32; the two sides differ, so that a swap shows.
+SIZE = (64, 32)
+EXPENSIVE = {"ResNet101", "ResNet152", "DenseNet169", "DenseNet201", "EfficientNetV2S", "ConvNeXtBase"}
+SAVED = {"DigitsConvNet", "MobileNetV2"}
+# Stride of the last convolutional stage, and its channels.
+LAST_STAGE = {
+    "VGG16": (32, 512),
+    "VGG19": (32, 512),
+    "ResNet50": (32, 2048),
+    "ResNet101": (32, 2048),
+    "ResNet152": (32, 2048),
+    "DenseNet121": (32, 1024),
+    "DenseNet169": (32, 1664),
+    "DenseNet201": (32, 1920),
+    "MobileNetV2": (32, 1280),
+    "EfficientNetV2B0": (32, 1280),
+    "EfficientNetV2S": (32, 1280),
+    "ConvNeXtTiny": (32, 768),
+    "ConvNeXtBase": (32, 1024),
+    "DigitsConvNet": (1, 64),
+}
+TAPS = {
+    "conv4_3": (8, 512),
+    "conv5_3": (16, 512),
+    "conv5_4": (16, 512),
+    "pool5": (32, 512),
+    "res5c": (32, 2048),
+}
+
+
+def _images(size=(8, 8), count=2):
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 3)).astype("float32")
+
+
+def _digits_net(tap=None, **options):
+    return build_backbone("DigitsConvNet", tap, (8, 8), options={"filters": 4, **options})
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in EXPENSIVE else []) for name in BACKBONES]
+)
+def test_every_backbone_of_the_table(name, tmp_path):
+    backbone = build_backbone(name, input_size=SIZE)
+    stride, channels = LAST_STAGE[name]
+    assert backbone.input.shape == (None, *SIZE, 3)
+    assert backbone.output.shape == (None, SIZE[0] // stride, SIZE[1] // stride, channels)
+    assert isinstance(backbone.layers[1], BackbonePreprocessing)
+    assert backbone.layers[1].scheme == BACKBONES[name].preprocessing
+    assert set(BACKBONES[name].taps.values()) <= {layer.name for layer in backbone.get_layer(TRUNK).layers}
+    if name in SAVED:
+        backbone.save(tmp_path / "backbone.keras")
+        loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+        np.testing.assert_allclose(loaded(_images(SIZE)), backbone(_images(SIZE)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["VGG16", "VGG19", "ResNet50"])
+def test_taps_of_the_paper(name):
+    trunk = build_backbone(name, input_size=SIZE).get_layer(TRUNK)
+    for tap, layer in BACKBONES[name].taps.items():
+        stride, channels = TAPS[tap]
+        expected = (None, SIZE[0] // stride, SIZE[1] // stride, channels)
+        # VGG's block 4 ends at stride 8, and its block 5 works at stride 16.
+        assert trunk.get_layer(layer).output.shape == expected, tap
+
+
+def test_tap_by_the_name_of_a_layer_is_that_layers_output():
+    backbone = _digits_net("conv2")
+    full = _digits_net()
+    full.set_weights([*backbone.get_weights(), *full.get_weights()[4:]])
+    trunk = full.get_layer(TRUNK)
+    conv2 = keras.Model(trunk.inputs[0], trunk.get_layer("conv2").output)
+    np.testing.assert_allclose(backbone(_images()), conv2(_images() / 127.5 - 1.0), rtol=1e-5, atol=1e-6)
+
+
+def test_linear_tap_is_before_the_activation():
+    after, before = _digits_net("conv2"), _digits_net("conv2/linear")
+    before.set_weights(after.get_weights())
+    linear = np.array(before(_images()))
+    assert linear.min() < 0
+    np.testing.assert_array_equal(after(_images()), np.maximum(linear, 0))
+    # Layers below keep theirs.
+    assert before.get_layer(TRUNK).get_layer("conv1").activation is keras.activations.relu
+
+
+def test_linear_tap_by_its_short_name():
+    before = build_backbone("VGG16", "conv5_3/linear", (32, 32))
+    trunk = before.get_layer(TRUNK)
+    assert trunk.layers[-1].name == "block5_conv3"
+    assert trunk.layers[-1].activation is keras.activations.linear
+
+
+def test_preprocessing_is_part_of_the_backbone():
+    backbone = build_backbone("VGG16", "block1_conv1/linear", (32, 32))
+    kernel, bias = backbone.get_weights()
+    image = _images((32, 32), count=1)
+    bgr = image[..., ::-1] - np.array([103.939, 116.779, 123.68])
+    center = np.einsum("hwi,hwio->o", bgr[0, 9:12, 19:22], kernel) + bias
+    np.testing.assert_allclose(backbone(image)[0, 10, 20], center, rtol=1e-4, atol=1e-3)
+
+
+def test_dynamic_input_size():
+    backbone = build_backbone("DigitsConvNet", input_size=(None, None), options={"filters": 4})
+    assert backbone.output.shape == (None, None, None, 4)
+    assert backbone(_images((5, 9))).shape == (2, 5, 9, 4)
+
+
+def test_options_reach_the_backbone():
+    assert build_backbone("MobileNetV2", "Conv1", (32, 32), options={"alpha": 0.35}).output.shape[-1] == 16
+    assert _digits_net(filters=10).output.shape[-1] == 10
+
+
+@pytest.mark.parametrize(
+    ("trainable_from", "trained"),
+    [(None, []), ("conv3", ["conv3"]), ("conv2", ["conv2", "conv3"]), ("all", ["conv1", "conv2", "conv3"])],
+)
+def test_set_trainable(trainable_from, trained, tmp_path):
+    backbone = _digits_net()
+    set_trainable(backbone, "conv2")  # whatever was set before
+    set_trainable(backbone, trainable_from)
+
+    def trained_layers(model):
+        return sorted({variable.path.split("/")[-2] for variable in model.trainable_variables})
+
+    assert trained_layers(backbone) == trained
+    backbone.save(tmp_path / "backbone.keras")
+    assert trained_layers(keras.saving.load_model(tmp_path / "backbone.keras")) == trained
+
+
+def test_set_trainable_from_an_unknown_layer():
+    with pytest.raises(RecipeError, match="Unknown layer in `trainable_from` 'conv_3'; did you mean 'conv3'?"):
+        set_trainable(_digits_net(), "conv_3")
+
+
+def test_real_weights(shared):
+    """The activations are those that Keras Applications itself computes with the same file."""
+    path = shared / "weights" / "mobilenetv2_0.35_224_notop.weights.h5"
+    backbone = build_backbone("MobileNetV2", None, (96, 64), path, {"alpha": 0.35})
+    reference = keras.applications.MobileNetV2((96, 64, 3), alpha=0.35, include_top=False, weights=None)
+    reference.load_weights(path)
+    images = _images((96, 64))
+    expected = reference(keras.applications.mobilenet_v2.preprocess_input(images.copy()))
+    np.testing.assert_allclose(backbone(images), expected, rtol=1e-4, atol=1e-4)
+    assert np.ptp(expected) > 0.1
+
+
+def test_weights_of_another_architecture(shared):
+    path = shared / "weights" / "mobilenetv2_0.35_224_notop.weights.h5"
+    with pytest.raises(WeightsError, match="do not fit DigitsConvNet without its top, or are damaged.*Check"):
+        build_backbone("DigitsConvNet", None, (8, 8), path)
+
+
+def test_damaged_weights(tmp_path):
+    path = tmp_path / "damaged.weights.h5"
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(WeightsError, match="damaged.weights.h5 do not fit DigitsConvNet"):
+        build_backbone("DigitsConvNet", None, (8, 8), path)
+
+
+@pytest.mark.parametrize("path", ["missing.weights.h5", "."])
+def test_missing_weights(tmp_path, path):
+    with pytest.raises(WeightsError, match="The backbone weights .* are not a file. Check `backbone_weights`."):
+        build_backbone("DigitsConvNet", None, (8, 8), tmp_path / path)
+
+
+def test_weights_that_do_not_exist_are_not_random():
+    with pytest.raises(WeightsError, match="DigitsConvNet"):
+        build_backbone("DigitsConvNet", None, (8, 8), "imagenet")
+
+
+def test_failed_download(monkeypatch):
+    """As `keras.utils.get_file` fails without a network."""
+
+    def no_network(*args, **kwargs):
+        raise Exception("URL fetch failure on https://storage.googleapis.com/x: None -- no route\nand more lines")
+
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", no_network)
+    with pytest.raises(WeightsError) as raised:
+        build_backbone("MobileNetV2", None, (96, 96), "imagenet", {"alpha": 0.35})
+    message = str(raised.value)
+    assert message.startswith("The ImageNet weights of MobileNetV2 could not be downloaded (URL fetch failure on https")
+    assert "`backbone_weights` (--backbone-weights PATH), or None for random weights." in message
+    assert "\n" not in message
+
+
+def test_unknown_backbone():
+    with pytest.raises(RecipeError, match="Unknown backbone 'VGG-19'; did you mean 'VGG19'?"):
+        build_backbone("VGG-19")
+
+
+@pytest.mark.parametrize("tap", ["con3", "con3/linear"])
+def test_unknown_tap(tap):
+    with pytest.raises(RecipeError, match="Unknown tap of DigitsConvNet 'con3'; did you mean 'conv3'?"):
+        _digits_net(tap)
+
+
+def test_linear_tap_without_a_fused_activation():
+    with pytest.raises(RecipeError, match="The tap 'pool5' of VGG16 has no fused activation: leave out '/linear'."):
+        build_backbone("VGG16", "pool5/linear", (32, 32))
+    with pytest.raises(RecipeError, match="has no fused activation"):
+        build_backbone("MobileNetV2", "Conv_1/linear", (32, 32), options={"alpha": 0.35})
+
+
+def _classifying_net(input_shape, weights=None, include_top=False):
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+
+@pytest.mark.parametrize("tap", ["pool", None])
+def test_tap_that_is_no_map(monkeypatch, tap):
+    monkeypatch.setitem(BACKBONES, "Classifying", type(BACKBONES["VGG16"])("tf", build=_classifying_net))
+    assert build_backbone("Classifying", "conv", (8, 8)).output.shape == (None, 6, 6, 4)
+    with pytest.raises(RecipeError, match=r"is not an activation map: its shape is \(None, 4\)"):
+        build_backbone("Classifying", tap, (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options"),
+    [("DigitsConvNet", (8, 8), {"widht": 3}), ("VGG16", (8, 8), None), ("MobileNetV2", (32, 32), {"alpha": "much"})],
+)
+def test_option_or_size_that_cannot_work(name, size, options):
+    with pytest.raises(RecipeError, match=f"{name} cannot be built for .* images with options"):
+        build_backbone(name, None, size, options=options)
