@@ -66,7 +66,8 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"A classifier needs samples of at least two classes. Received: one class, {self.classes_.tolist()[0]!r}"
+                "A classifier needs samples of at least two classes. "
+                f"Received: one class, {self.classes_.tolist()[0]!r}"
             )
         gram = _gram(X)
         positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))

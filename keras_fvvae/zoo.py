@@ -78,8 +78,8 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
     backbone = build_recipe_backbone(recipe, backbone_weights)
     if num_classes is None and recipe.lambda3:
         raise ValueError(
-            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or `lambda3=0` "
-            f"for FV-VAE minus, which learns without labels."
+            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or "
+            f"`lambda3=0` for FV-VAE minus, which learns without labels."
         )
     return build_fvvae(recipe, backbone, num_classes)
 

@@ -123,7 +123,8 @@ def test_options_reach_the_backbone():
 )
 def test_set_trainable(trainable_from, trained, tmp_path):
     backbone = _digits_net()
-    set_trainable(backbone, "conv2")  # whatever was set before
+    backbone.trainable = False  # whatever was set before, by hand or by it
+    set_trainable(backbone, "conv2")
     set_trainable(backbone, trainable_from)
 
     def trained_layers(model):

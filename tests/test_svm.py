@@ -44,6 +44,16 @@ def test_decisions_are_those_of_one_svc_per_class(classes, C):
     np.testing.assert_allclose(decisions, expected[:, 0] if classes == 2 else expected, atol=1e-5)
 
 
+def test_samples_far_from_the_origin():
+    """Their scalar products differ in the seventh digit: a Gram matrix in float32 would hold noise."""
+    samples, labels = _blobs(3)
+    far = samples + 50.0
+    fitted = OneVsRestSVM(C=1.0, tol=1e-8).fit(far, labels)
+    reference = [SVC(C=1.0, kernel="linear", tol=1e-8).fit(far, labels == positive) for positive in range(3)]
+    expected = np.stack([one.decision_function(far) for one in reference], axis=1)
+    np.testing.assert_allclose(fitted.decision_function(far), expected, atol=1e-4)
+
+
 def test_decisions_are_those_of_linear_svc():
     """With a large `intercept_scaling` its penalty on the intercept goes away."""
     samples, labels = _blobs()

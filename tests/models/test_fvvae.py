@@ -249,6 +249,22 @@ def test_one_step_of_sgd_follows_the_gradient():
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_training_draws_and_inference_does_not():
+    model = _model(dropout=0.5)
+    model.fvvae.z_log_variance.assign(np.zeros(2))
+    training = [np.array(model(_maps(), training=True)["reconstruction_loss"]) for _ in range(2)]
+    inference = [np.array(model(_maps(), training=False)["reconstruction_loss"]) for _ in range(2)]
+    assert not np.allclose(*training)
+    np.testing.assert_array_equal(*inference)
+    # `fit` trains with the draws, `evaluate` and `predict` without.
+    _compiled(model, SGD(0.0))
+    fitted = [model.fit(_maps(), LABELS, verbose=0).history["reconstruction"] for _ in range(2)]
+    evaluated = [model.evaluate(_maps(), LABELS, verbose=0, return_dict=True)["reconstruction"] for _ in range(2)]
+    assert not np.allclose(*fitted)
+    assert evaluated == pytest.approx([inference[0].mean()] * 2, rel=1e-5)
+    np.testing.assert_allclose(model.predict(_maps(), verbose=0)["reconstruction_loss"], inference[0], rtol=1e-5)
+
+
 def test_training_lowers_the_loss_and_learns_the_classes():
     rng = np.random.default_rng(0)
     labels = np.arange(30) % CLASSES
@@ -508,6 +524,8 @@ def test_config_round_trip():
     assert clone.fvvae.get_config() == model.fvvae.get_config()
     assert clone.descriptors.levels == LEVELS
     assert clone.backbone is None
+    model.trainable = False
+    assert not FVVAE.from_config(model.get_config()).trainable
 
 
 # Errors
