@@ -161,9 +161,9 @@ def _load(trunk, name, path):
             warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
             trunk.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].split(" Example error")[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"The weights {path} do not fit {name} without its top, or are damaged: {reason} "
+            f"The weights {path} do not fit {name} without its top, or are damaged: {reason.rstrip('.')}. "
             f"Check the backbone, its options (such as alpha) and the file."
         ) from error
 

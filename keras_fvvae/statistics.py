@@ -51,7 +51,7 @@ class FisherStatistics:
             )
         part = FisherStatistics(self.kronecker)
         part.count = len(vectors)
-        part.sum_of_squares = np.square(vectors).sum(axis=0)
+        part.sum_of_squares = np.einsum("n...,n...->...", vectors, vectors)  # without a second copy of the batch
         if self.kronecker:
             part.row_moment = np.einsum("ncd,ned->ce", vectors, vectors, optimize=True)
             part.column_moment = np.einsum("ncd,nce->de", vectors, vectors, optimize=True)

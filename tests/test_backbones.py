@@ -8,7 +8,6 @@ from keras_fvvae.layers import BackbonePreprocessing
 
 # The smallest images that all of them take are 32x32; the two sides differ, so that a swap shows.
 SIZE = (64, 32)
-EXPENSIVE = {"ResNet101", "ResNet152", "DenseNet169", "DenseNet201", "EfficientNetV2S", "ConvNeXtBase"}
 SAVED = {"DigitsConvNet", "MobileNetV2"}
 # Stride of the last convolutional stage, and its channels.
 LAST_STAGE = {
@@ -44,9 +43,7 @@ def _digits_net(tap=None, **options):
     return build_backbone("DigitsConvNet", tap, (8, 8), options={"filters": 4, **options})
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in EXPENSIVE else []) for name in BACKBONES]
-)
+@pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_of_the_table(name, tmp_path):
     backbone = build_backbone(name, input_size=SIZE)
     stride, channels = LAST_STAGE[name]

@@ -141,6 +141,15 @@ def test_weights_of_a_run(tmp_path):
     assert np.isfinite(list(history.values())).all()
 
 
+@pytest.mark.parametrize("contradiction", [{"num_classes": 7}, {"latent_dim": 5}, {"hidden_units": [3]}])
+def test_what_contradicts_the_weights_is_not_silently_ignored(tmp_path, contradiction):
+    """These weights are of three classes, three latent variables and one hidden layer of four units."""
+    _saved_classifier(tmp_path / "model.keras")
+    (key,) = contradiction
+    with pytest.raises((RecipeError, ValueError, WeightsError), match=f"`{key}`"):
+        zoo.load("digits_conv", weights=tmp_path / "model.keras", **contradiction)
+
+
 def test_classifier_round_trip(tmp_path):
     classifier = _saved_classifier(tmp_path / "model.keras")
     loaded = zoo.load_classifier(tmp_path / "model.keras")

@@ -9,6 +9,7 @@ import yaml
 def load_tensorflow_quietly():
     """Imports TensorFlow without its start-up messages, which it prints from C++ to the file descriptor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands decode, train and export with it, whatever is set
     saved = os.dup(2)
     try:
         with open(os.devnull, "wb") as nothing:

@@ -16,8 +16,9 @@ from keras_fvvae.progress import track
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
 PIXELS_PER_BATCH = 2_000_000
 MAX_BATCH = 128
-# Activations read from disk at once, in float16.
+# Activations read from disk at once, in float16; and maps, whose Fisher vectors are larger than they are.
 READ_BYTES = 32 * 2**20
+MAX_READ = 64
 
 
 def backbone_batch_size(input_size):
@@ -123,7 +124,7 @@ class ActivationInputs:
 
     def batches(self, indices):
         """Yields batches of activation maps in the order of `indices`."""
-        size = max(1, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize))
+        size = max(1, min(MAX_READ, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize)))
         for start in range(0, len(indices), size):
             yield self._read(indices[start : start + size])
 

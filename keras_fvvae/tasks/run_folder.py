@@ -44,12 +44,17 @@ class RunFolder:
             RunError: if the folder cannot be written, or holds something else.
         """
         run = cls(path)
-        if overwrite and run.is_run():
-            shutil.rmtree(run.path)
         fingerprint = _fingerprint(collection)
         if run.is_run():
-            run._check_same(recipe, fingerprint)
-            return run
+            differences = run._differences(recipe, fingerprint)
+            if not overwrite and not differences:
+                return run
+            if not overwrite and run._holds_results():
+                raise RunError(
+                    f"{run.path} holds another training ({'; '.join(differences)}). Choose another folder with --out, "
+                    f"or replace it with --overwrite."
+                )
+            shutil.rmtree(run.path)
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
             raise RunError(f"{run.path} exists and is not a run of keras_fvvae; choose another folder with --out.")
         try:
@@ -119,17 +124,17 @@ class RunFolder:
         self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
-    def _check_same(self, recipe, fingerprint):
+    def _holds_results(self):
+        """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
+        return any((self.path / name).exists() for name in ("checkpoints", "history.json", "manifest.json"))
+
+    def _differences(self, recipe, fingerprint):
         old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
         pairs = ((key, old[key], new[key]) for key in old)
-        changed = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
+        differences = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
         if self.read_json("labels.json")["data"] != fingerprint:
-            changed.append("other images, labels or splits")
-        if changed:
-            raise RunError(
-                f"{self.path} holds another training ({'; '.join(changed)}). Choose another folder with --out, or "
-                f"replace it with --overwrite."
-            )
+            differences.append("other images, labels or splits")
+        return differences
 
 
 def _fingerprint(collection):

@@ -84,14 +84,16 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
             return ActivationInputs(images, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
         return ImageInputs(images, recipe)
 
+    # Built before anything is computed: settings that do not go together must not cost an hour first.
+    shape = tuple(backbone.output.shape[1:]) if frozen else None
+    model = build_fvvae(recipe, None if frozen else backbone, len(collection.class_names), shape)
+
     skipped = inputs_of(collection).prepare(verbose)
     _write_skipped(run, collection, skipped)
     usable = _usable(collection, skipped, max_unreadable, run)
     inputs = inputs_of(usable)
     train_indices, test_indices = (usable.indices(split) for split in SPLITS)
 
-    shape = inputs.shape if frozen else None
-    model = build_fvvae(recipe, None if frozen else backbone, len(usable.class_names), shape)
     history = fit(model, inputs, train_indices, recipe, run, verbose)
     run.write_json("history.json", history)
 

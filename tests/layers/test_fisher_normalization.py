@@ -170,6 +170,15 @@ def test_float16_vectors_are_accumulated_without_overflow():
     np.testing.assert_allclose(layer.scale, 1 / np.sqrt(np.mean(vectors.astype("float64") ** 2, axis=0)), rtol=2e-3)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("information", INFORMATION)
+def test_raw_vectors_are_not_narrowed_under_mixed_precision(information, policy):
+    """`FisherVectorHead` gives float32: sums over descriptors, divided by variances, that exceed float16."""
+    vectors = _raw_vectors(dead=False) * 1e5
+    layer = _adapt(FisherNormalization(information, dtype=policy), vectors)
+    np.testing.assert_allclose(layer(vectors), _adapted(information, vectors)(vectors), rtol=1e-5)
+
+
 def test_adapting_again_forgets_the_first_set():
     layer = _adapted()
     layer.adapt(_raw_vectors() * 3)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_fvvae import data, zoo
 from keras_fvvae.data import ImageCollection, load_image_folder
-from keras_fvvae.errors import DataError, RunError, WeightsError
+from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
 from keras_fvvae.tasks.predict import predict
@@ -250,6 +250,18 @@ def test_other_settings_in_the_same_folder(folder, train):
     with pytest.raises(RunError, match="other images, labels or splits"):
         train(folder)
     assert train(folder, latent_dim=2, overwrite=True).recipe.latent_dim == 2
+
+
+def test_settings_that_do_not_go_together_fail_first(folder, train, monkeypatch):
+    monkeypatch.setattr(task_inputs.ActivationInputs, "prepare", lambda *a: pytest.fail("activations were computed"))
+    with pytest.raises(ValueError, match="smaller than the finest level 9"):
+        train(folder, descriptors="spp", spp_levels=[9])
+
+
+def test_a_mistake_in_the_first_call_leaves_the_folder_free(folder, train):
+    with pytest.raises(RecipeError, match="Unknown tap"):
+        train(folder, tap="conv9")
+    assert train(folder).recipe.tap is None
 
 
 def test_output_folder_that_is_something_else(folder, train, tmp_path):
