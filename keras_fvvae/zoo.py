@@ -52,7 +52,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
 
     Raises:
         RecipeError: for an unknown entry, key or value.
-        WeightsError: for weights that are missing, damaged, or cannot be downloaded.
+        WeightsError: for weights that are missing, damaged, of another architecture, or cannot be downloaded.
         ValueError: if the number of classes is not known.
 
     Example:
@@ -72,6 +72,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
     if weights is not None:
         classifier = load_classifier(weights)
         encoder = classifier.encoder
+        _check_contradictions(encoder.head.fvvae, {"num_classes": num_classes, **overrides})
         return _compiled(FVVAE(encoder.descriptors, encoder.head.fvvae, encoder.backbone, recipe.loss_weights), recipe)
     if num_classes is None and recipe.dataset == "digits":
         num_classes = 10
@@ -82,6 +83,18 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
             f"`lambda3=0` for FV-VAE minus, which learns without labels."
         )
     return build_fvvae(recipe, backbone, num_classes)
+
+
+def _check_contradictions(fvvae, wanted):
+    """Raises where the caller asked for another architecture than the weights have."""
+    for key in ("num_classes", "latent_dim", "hidden_units"):
+        value = wanted.get(key)
+        have = getattr(fvvae, key)
+        if value is not None and value != (list(have) if isinstance(have, tuple) else have):
+            raise WeightsError(
+                f"The weights have `{key}` = {have}, not {value} as asked for. Leave it out, or pass `weights=None` "
+                f"and train anew."
+            )
 
 
 def load_classifier(path):

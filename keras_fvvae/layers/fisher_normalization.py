@@ -60,7 +60,8 @@ class FisherNormalization(keras.layers.Layer):
     """
 
     def __init__(self, information="diagonal", damping=0.1, **kwargs):
-        super().__init__(**kwargs)
+        # Raw vectors reach 1e5 and more: under mixed precision they must not be narrowed to float16 on the way in.
+        super().__init__(autocast=False, **kwargs)
         if information not in INFORMATION:
             raise ValueError(f"`information` must be one of {INFORMATION}. Received: information={information!r}")
         if not damping >= 0:

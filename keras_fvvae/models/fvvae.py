@@ -126,7 +126,11 @@ class FVVAE(NestedModel):
             "regularization": (at_least_float32(y_pred["regularization_loss"]), weights),
         }
         if self.fvvae.num_classes is not None:
-            labels = ops.full_like(weights, UNLABELLED) if y is None else y
+            labels = ops.full_like(weights, UNLABELLED) if y is None else ops.convert_to_tensor(y)
+            if len(labels.shape) > 1 and labels.shape[-1] != 1:
+                raise ValueError(
+                    f"`FVVAE` expects one integer label per image, -1 for none. Received: shape={labels.shape}"
+                )
             labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
             scores = at_least_float32(y_pred["class_scores"])
             labelled = ops.where(labels == UNLABELLED, ops.zeros_like(weights), weights)
@@ -155,9 +159,7 @@ def _mean_over_global_batch(values, weights):
     context = _replica_context()
     if context is not None:
         total = context.all_reduce("SUM", total)
-    present = weights > 0
-    weighted = ops.where(present, values * weights, ops.zeros_like(values))
-    return ops.sum(weighted) / ops.where(total > 0, total, ops.ones_like(total))
+    return ops.sum(values * weights) / ops.where(total > 0, total, ops.ones_like(total))
 
 
 def _replica_context():

@@ -1,5 +1,6 @@
 """Normalisations of activations and of encoded vectors. Zeros stay zeros."""
 
+import keras
 from keras import ops
 
 from keras_fvvae.ops.tensors import at_least_float32, example_axes, example_size
@@ -23,7 +24,7 @@ def l2_normalize(x, axis):
     is_zero = squared_norm < ZERO_SQUARED_NORM
     inverse_norm = ops.rsqrt(ops.where(is_zero, ops.ones_like(squared_norm), squared_norm))
     inverse_norm = ops.where(is_zero, ops.zeros_like(inverse_norm), inverse_norm)
-    return ops.cast(at_least_float32(x) * inverse_norm, x.dtype)
+    return _narrow_like(at_least_float32(x) * inverse_norm, x)
 
 
 def normalize_example(x, norm=None):
@@ -43,7 +44,12 @@ def normalize_example(x, norm=None):
     if norm is None:
         norm = ops.sqrt(ops.cast(example_size(x), wide.dtype))
     # Scaled before narrowing: the entries of a unit-norm map are small enough to lose bits in float16.
-    return ops.cast(l2_normalize(wide, example_axes(x)) * norm, x.dtype)
+    return _narrow_like(l2_normalize(wide, example_axes(x)) * norm, x)
+
+
+def _narrow_like(wide, x):
+    """Back to the dtype of `x`, unless that is an integer."""
+    return ops.cast(wide, x.dtype) if keras.backend.is_float_dtype(x.dtype) else wide
 
 
 def signed_sqrt(x):
