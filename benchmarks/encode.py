@@ -2,8 +2,9 @@
 
     python benchmarks/encode.py [--data DIR] [--backbone VGG19] [--tap conv5_4] [--size 448] [--descriptors dense]
 
-Every row is a ratio of rates in one run: rounds are interleaved in random order, and medians are taken. Without --data,
-JPEG files of 500x375 pixels are made. Weights are random: they do not change the speed.
+Every row is a ratio in one run: rounds are interleaved in random order, and medians are taken. The ratio of CPU times
+says what the work costs where other programs disturb the clock. Without --data, JPEG files of 500x375 pixels are made.
+Weights are random: they do not change the speed.
 """
 
 import argparse
@@ -60,8 +61,8 @@ def main():
             ),
             "Fisher vectors from cached activations": lambda: normalised(cached, inputs.batches(indices)),
         }
-        rates = _measure(jobs, len(paths), arguments.rounds)
-    _report(arguments, recipe, rates, len(paths), model)
+        seconds, cpu_seconds = _measure(jobs, len(paths), arguments.rounds)
+    _report(arguments, recipe, seconds, cpu_seconds, len(paths))
 
 
 def _arguments():
@@ -90,39 +91,46 @@ def _images(arguments, folder):
 
 
 def _measure(jobs, count, rounds):
-    seconds = {name: [] for name in jobs}
+    seconds, cpu_seconds = ({name: [] for name in jobs} for _ in range(2))
     for name in jobs:
         jobs[name]()  # compiles
     for _ in range(rounds):
         for name in random.sample(list(jobs), len(jobs)):
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             jobs[name]()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: [count / value for value in values] for name, values in seconds.items()}
+            seconds[name].append((time.perf_counter() - start) / count)
+            cpu_seconds[name].append((time.process_time() - cpu_start) / count)
+    return seconds, cpu_seconds
 
 
-def _report(arguments, recipe, rates, count, model):
-    bare = statistics.median(rates["bare backbone, images in memory"])
+def _report(arguments, recipe, seconds, cpu_seconds, count):
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    cpu_medians = {name: statistics.median(values) for name, values in cpu_seconds.items()}
+    bare = next(iter(medians))
     rows = [
         {
             "what": name,
-            "images_per_second": statistics.median(values),
-            "lowest": min(values),
-            "highest": max(values),
-            "ratio_to_backbone": statistics.median(values) / bare,
+            "seconds_per_image": medians[name],
+            "fastest": min(seconds[name]),
+            "slowest": max(seconds[name]),
+            "cpu_seconds_per_image": cpu_medians[name],
+            "time_ratio": medians[name] / medians[bare],
+            "cpu_time_ratio": cpu_medians[name] / cpu_medians[bare],
         }
-        for name, values in rates.items()
+        for name in seconds
     ]
     print(
         f"{recipe.backbone} {recipe.tap or ''} {arguments.size}x{arguments.size}, {recipe.descriptors} descriptors, "
         f"{count} images, {arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, "
-        f"{len(tf.config.list_logical_devices('GPU'))} GPU"
+        f"{len(tf.config.list_logical_devices('GPU'))} GPU\n"
     )
-    print("| what | images/s (lowest - highest) | ratio to the bare backbone |\n|---|---|---|")
+    print("| what | ms per image (fastest - slowest) | ratio to the bare backbone | the same, CPU time |")
+    print("| --- | --- | --- | --- |")
     for row in rows:
+        low, middle, high = (1000 * row[key] for key in ("fastest", "seconds_per_image", "slowest"))
         print(
-            f"| {row['what']} | {row['images_per_second']:.2f} ({row['lowest']:.2f} - {row['highest']:.2f}) | "
-            f"{row['ratio_to_backbone']:.2f} |"
+            f"| {row['what']} | {middle:.1f} ({low:.1f} - {high:.1f}) | {row['time_ratio']:.3f} | "
+            f"{row['cpu_time_ratio']:.3f} |"
         )
     if arguments.out:
         Path(arguments.out).write_text(json.dumps({"arguments": vars(arguments), "rows": rows}, indent=2))

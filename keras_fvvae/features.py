@@ -100,15 +100,33 @@ class FeatureStore:
         self._register(self.path / f"{name}.json")
 
     def _register(self, listing):
-        for row, key in enumerate(json.loads(listing.read_text())["keys"]):
+        try:
+            keys = list(json.loads(listing.read_text())["keys"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # damaged: its arrays count as missing
+        for row, key in enumerate(keys):
             self._where[key] = (listing.stem, row)
+
+    def discard_damaged(self):
+        """Checks every shard and removes damaged ones; returns how many arrays are missing for it."""
+        lost = set()
+        for name in {name for name, _ in self._where.values()}:
+            try:
+                self._shard(name)
+            except DataError:
+                lost.add(name)
+                for suffix in (".json", ".npy"):
+                    (self.path / f"{name}{suffix}").unlink(missing_ok=True)
+        before = len(self._where)
+        self._where = {key: place for key, place in self._where.items() if place[0] not in lost}
+        return before - len(self._where)
 
     def _shard(self, name):
         if name not in self._shards:
             try:
                 array = np.load(self.path / f"{name}.npy", mmap_mode="r")
                 intact = zlib.crc32(array) == json.loads((self.path / f"{name}.json").read_text())["crc32"]
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DataError(f"The shard {self.path / name}.npy cannot be read: {error}") from error
             if not intact:
                 raise DataError(f"The shard {self.path / name}.npy is damaged; delete it and its .json, and run again.")

@@ -107,7 +107,7 @@ WRONG = [
     ("information", "full", "one of 'diagonal', 'kronecker', 'none'"),
     ("damping", -0.1, "a number, not negative"),
     ("svm_c", 0, "a positive number"),
-    ("seed", -1, "an integer, not negative"),
+    ("seed", -1, "an integer from 0 to 2**32 - 1"),
     ("paper", "yes", "a mapping"),
     ("measured", {}, "a list"),
 ]

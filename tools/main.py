@@ -30,6 +30,9 @@ def cli():
 
 def main():
     """Runs the command line; a user's mistake ends in one sentence, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -46,4 +49,9 @@ def main():
         sys.exit(1)
     except MemoryError:
         click.echo("Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`.", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if not type(error).__module__.startswith("tensorflow"):
+            raise  # a defect of this library: the traceback is wanted
+        click.echo(f"Error: TensorFlow: {str(error).splitlines()[0]}", err=True)
         sys.exit(1)

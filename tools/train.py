@@ -20,7 +20,7 @@ from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, p
     "--backbone-option", "backbone_options", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
     help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
 )  # fmt: skip
-@click.option("--input-size", type=int, help="Side of the square input in pixels.")
+@click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels.")
 @click.option(
     "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
     help="Any key of the recipe, such as steps=300, latent_dim=127 or lambda3=0 (FV-VAE minus). Repeatable.",
@@ -68,6 +68,8 @@ def command(
     for note in collection.notes:
         click.echo(f"Note: {note}", err=True)
     out = Path(out or Path("runs") / recipe.name)
+    if data is not None and Path(data).resolve() in (out.resolve(), *out.resolve().parents):
+        raise click.UsageError(f"--out {out} lies inside --data {data}: its figures would become training images.")
     weights = None if backbone_weights.lower() == "none" else backbone_weights
     run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable)
     report = write_report([run.path], run.path / "report.html", collection)

@@ -145,8 +145,10 @@ class _Checkpoints:
         for path in sorted(self.folder.glob("step-*.weights.h5"), reverse=True):
             try:
                 history = json.loads(path.with_suffix("").with_suffix(".json").read_text())
+                if {len(values) for values in history.values()} != {int(path.name[5:13])}:
+                    continue
                 self.model.load_weights(path)
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # damaged: the one before is as good, a little older
             return history
         return {}

@@ -100,6 +100,7 @@ class ActivationInputs:
 
         Stopped at any moment, it keeps what it has.
         """
+        self.store.discard_damaged()
         missing = [index for index, key in enumerate(self.keys) if key not in self.store]
         size = backbone_batch_size(self.recipe.input_size)
         batches = image_batches(self.collection, missing, self.recipe.input_size, size, self.recipe.resize)

@@ -8,11 +8,16 @@ import os
 import shutil
 from pathlib import Path
 
-from keras_fvvae.errors import RunError
+from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.files import reason, sha256, write_atomically
 from keras_fvvae.recipes import recipe_from_yaml
 
 FORMAT = 1
+# All that a run writes.
+OWN = (
+    "recipe.yaml", "labels.json", "checkpoints", "history.json", "model.keras", "vectors.npy", "vectors.json",
+    "metrics.json", "skipped.csv", "manifest.json", "report.html", "figures",
+)  # fmt: skip
 # Files that make up the finished artifact and are listed, with their SHA-256, in manifest.json.
 ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv")
 
@@ -37,16 +42,19 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path, recipe, collection, overwrite=False):
+    def create(cls, path, recipe, collection, weights_source=None, overwrite=False):
         """Creates a folder for a training, or opens that of the same training to continue it.
+
+        `weights_source` says, as text, where the backbone's weights come from: other weights are another training.
 
         Raises:
             RunError: if the folder cannot be written, or holds something else.
         """
         run = cls(path)
-        fingerprint = _fingerprint(collection)
-        if run.is_run():
-            differences = run._differences(recipe, fingerprint)
+        data = {"images": _fingerprint(collection), "backbone_weights": weights_source}
+        if run.path.exists():
+            run._require_own()
+            differences = run._differences(recipe, data)
             if not overwrite and not differences:
                 return run
             if not overwrite and run._holds_results():
@@ -54,12 +62,10 @@ class RunFolder:
                     f"{run.path} holds another training ({'; '.join(differences)}). Choose another folder with --out, "
                     f"or replace it with --overwrite."
                 )
-            shutil.rmtree(run.path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise RunError(f"{run.path} exists and is not a run of keras_fvvae; choose another folder with --out.")
+            run._clear()
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            run.write_json("labels.json", {"class_names": collection.class_names, "data": fingerprint})
+            run.write_json("labels.json", {"class_names": collection.class_names, "data": data})
             run.write("recipe.yaml", recipe.to_yaml().encode())
         except OSError as error:
             raise RunError(f"The output folder {run.path} cannot be written: {reason(error)}.") from error
@@ -77,10 +83,14 @@ class RunFolder:
             raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
         if not run.is_finished():
             raise RunError(f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on.")
-        manifest = run.read_json("manifest.json")
-        if manifest["format"] > FORMAT:
-            raise RunError(f"{run.path} was written by a newer keras_fvvae (format {manifest['format']}); upgrade it.")
-        for name, digest in manifest["sha256"].items():
+        try:
+            manifest = run.read_json("manifest.json")
+            version, digests = manifest["format"], dict(manifest["sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{run.path / 'manifest.json'} is damaged; train again with --overwrite.") from error
+        if version > FORMAT:
+            raise RunError(f"{run.path} was written by a newer keras_fvvae (format {version}); upgrade it.")
+        for name, digest in digests.items():
             if not (run.path / name).is_file():
                 raise RunError(f"{run.path} is incomplete: {name} is missing.")
             if sha256(run.path / name) != digest:
@@ -102,7 +112,7 @@ class RunFolder:
         write_atomically(self.path / name, content)
 
     def write_json(self, name, content):
-        self.write(name, json.dumps(content, indent=2, ensure_ascii=False).encode())
+        self.write(name, json.dumps(content, indent=2).encode())
 
     def read_json(self, name):
         return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -124,19 +134,45 @@ class RunFolder:
         self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
+    def _require_own(self):
+        """Refuses a folder that holds anything which a run does not write: it is never deleted."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
+        foreign = sorted(name for name in names if name not in OWN and ".partial" not in name)
+        if foreign:
+            raise RunError(
+                f"{self.path} exists and is not a run of keras_fvvae alone (it holds {foreign[0]!r}); choose another "
+                f"folder with --out."
+            )
+
+    def _clear(self):
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
     def _holds_results(self):
         """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
         return any((self.path / name).exists() for name in ("checkpoints", "history.json", "manifest.json"))
 
-    def _differences(self, recipe, fingerprint):
-        old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
+    def _differences(self, recipe, data):
+        """How the training in the folder differs from the one asked for, in words."""
+        try:
+            old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
+            old_data = self.read_json("labels.json")["data"]
+            images, weights = old_data["images"], old_data["backbone_weights"]
+        except (OSError, ValueError, KeyError, TypeError, RecipeError):
+            return ["its settings are incomplete"]
         pairs = ((key, old[key], new[key]) for key in old)
         differences = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
-        if self.read_json("labels.json")["data"] != fingerprint:
+        if images != data["images"]:
             differences.append("other images, labels or splits")
+        if weights != data["backbone_weights"]:
+            differences.append("other backbone weights")
         return differences
 
 
 def _fingerprint(collection):
-    rows = zip(collection.names, collection.labels.tolist(), collection.splits.tolist(), strict=True)
+    keys = (collection.key(index) for index in range(len(collection)))
+    rows = zip(collection.names, collection.labels.tolist(), collection.splits.tolist(), keys, strict=True)
     return hashlib.sha256(json.dumps([collection.class_names, *rows]).encode()).hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import SPLITS
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.files import reason
+from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.svm import OneVsRestSVM
@@ -59,7 +59,7 @@ def train(
         DataError: if too many images cannot be read, or too few classes remain.
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
-    run = RunFolder.create(out, recipe, collection, overwrite)
+    run = RunFolder.create(out, recipe, collection, _weights_source(backbone_weights, backbone), overwrite)
     if run.is_finished():
         return RunFolder.open(out)
     try:
@@ -121,6 +121,14 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     run.finish()
 
 
+def _weights_source(backbone_weights, backbone):
+    """Text that changes with the backbone's weights."""
+    if backbone is not None:
+        return "given"
+    path = Path(backbone_weights or "none")
+    return f"sha256 {sha256(path)}" if path.is_file() else str(path)
+
+
 def _usable(collection, skipped, max_unreadable, run):
     """The readable images, training part first, in an order that does not depend on what was skipped."""
     share = len(skipped) / len(collection)
@@ -145,7 +153,7 @@ def _write_skipped(run, collection, skipped):
     writer = csv.writer(text)
     writer.writerow(["image", "reason"])
     writer.writerows([collection.names[index], reason] for index, reason in sorted(skipped.items()))
-    run.write("skipped.csv", text.getvalue().encode())
+    run.write("skipped.csv", text.getvalue().encode(errors="backslashreplace"))
 
 
 def _fit_svm(recipe, vectors, collection, verbose):

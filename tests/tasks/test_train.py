@@ -264,6 +264,64 @@ def test_a_mistake_in_the_first_call_leaves_the_folder_free(folder, train):
     assert train(folder).recipe.tap is None
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_other_files_are_never_deleted(folder, train, tmp_path, overwrite):
+    with pytest.raises(RecipeError):
+        train(folder, tap="conv9")
+    (tmp_path / "run" / "photos").mkdir()
+    with pytest.raises(RunError, match=r"is not a run of keras_fvvae alone \(it holds 'photos'\)"):
+        train(folder, overwrite=overwrite)
+    assert (tmp_path / "run" / "photos").is_dir()
+
+
+def test_changed_images_are_another_training(folder, train):
+    train(folder)
+    first, second = sorted((folder / "0").iterdir())[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(RunError, match="other images, labels or splits"):
+        train(folder)
+
+
+def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
+    collection = load_image_folder(folder)
+    zoo.build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
+    task_train.train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    with pytest.raises(RunError, match="other backbone weights"):
+        task_train.train(
+            recipe, collection, tmp_path / "run", tmp_path / "trunk.weights.h5", cache=tmp_path / "cache", verbose=0
+        )
+
+
+@pytest.mark.parametrize("pattern", ["*.npy", "shard-*.json"])
+def test_damaged_cache_is_computed_again(folder, train, tmp_path, pattern):
+    whole = _weights(train(folder))
+    for path in (tmp_path / "cache").rglob(pattern):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert _same(whole, _weights(train(folder, out="again")))
+
+
+def test_settings_left_incomplete_by_a_kill(folder, train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".labels.json.1.partial").write_text("{")
+    (tmp_path / "run" / "labels.json").write_text("{}")
+    assert train(folder).recipe.name == "tiny"
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{"])
+def test_damaged_manifest(folder, train, content):
+    run = train(folder)
+    (run.path / "manifest.json").write_text(content)
+    with pytest.raises(RunError, match=r"manifest.json is damaged"):
+        RunFolder.open(run.path)
+
+
+def test_name_that_is_not_utf8(folder, train):
+    (folder / "0" / os.fsdecode(b"caf\xe9.png")).write_bytes(next((folder / "0").iterdir()).read_bytes())
+    (folder / "0" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
+    run = train(folder)
+    assert b"bad" in (run.path / "skipped.csv").read_bytes()
+
+
 def test_output_folder_that_is_something_else(folder, train, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("")
