@@ -102,9 +102,6 @@ class FVVAE(NestedModel):
         kwargs.setdefault("jit_compile", _xla_pays())
         super().compile(optimizer=optimizer, **kwargs)
 
-    def get_compile_config(self):
-        return super().get_compile_config()
-
     def compile_from_config(self, config):
         # Keras leaves models that override `compile` uncompiled when they are loaded.
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -53,7 +53,6 @@ class RunFolder:
         run = cls(path)
         data = {"images": _fingerprint(collection), "backbone_weights": weights_source}
         if run.path.exists():
-            run._require_own()
             differences = run._differences(recipe, data)
             if not overwrite and not differences:
                 return run
@@ -62,6 +61,7 @@ class RunFolder:
                     f"{run.path} holds another training ({'; '.join(differences)}). Choose another folder with --out, "
                     f"or replace it with --overwrite."
                 )
+            run._require_own()
             run._clear()
         try:
             run.path.mkdir(parents=True, exist_ok=True)
