@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.data import ImageCollection, image_batches
+from keras_fvvae.data import Collection, image_batches
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
@@ -42,7 +42,7 @@ def main():
     encoder = build_classifier(recipe.replace(information="none"), model, backbone, ["a", "b"]).encoder
     with tempfile.TemporaryDirectory() as folder:
         paths = _images(arguments, Path(folder))
-        collection = ImageCollection(paths, paths, [0] * len(paths), ["test"] * len(paths), ["a", "b"])
+        collection = Collection(paths, paths, [0] * len(paths), ["test"] * len(paths), ["a", "b"])
         inputs = ActivationInputs(collection, recipe, backbone, Path(folder) / "cache")
         inputs.prepare(verbose=0)
         indices = np.arange(len(paths))

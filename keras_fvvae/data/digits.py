@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_fvvae.data.collection import ImageCollection
+from keras_fvvae.data.collection import Collection
 
 # Scikit-learn's example splits the set without shuffling, so that its halves come from different writers.
 TRAIN_IMAGES = 898
@@ -15,7 +15,7 @@ def load_digits():
     are by writers of whom few are in the training half.
 
     Returns:
-        An `ImageCollection` of 898 training and 899 test images of ten classes.
+        An `Collection` of 898 training and 899 test images of ten classes.
 
     Reference:
         Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
@@ -28,4 +28,4 @@ def load_digits():
     images = list(np.repeat(gray[..., np.newaxis], 3, axis=-1))
     names = [f"digit-{index:04d}" for index in range(len(images))]
     splits = np.where(np.arange(len(images)) < TRAIN_IMAGES, "train", "test")
-    return ImageCollection(images, names, digits.target, splits, [str(digit) for digit in range(10)])
+    return Collection(images, names, digits.target, splits, [str(digit) for digit in range(10)])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import SPLITS, ImageCollection
+from keras_fvvae.data.collection import SPLITS, Collection
 from keras_fvvae.errors import DataError
 from keras_fvvae.files import reason
 
@@ -28,7 +28,7 @@ def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
         seed: of the random split.
 
     Returns:
-        An `ImageCollection`; its `notes` name what was passed over.
+        An `Collection`; its `notes` name what was passed over.
 
     Raises:
         DataError: if the folder is missing or unreadable, or holds fewer than two classes with images.
@@ -57,7 +57,7 @@ def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
     splits = [split for *_, split in rows] if parts else _random_split(labels, class_names, test_fraction, seed, notes)
     _check_splits(labels, np.asarray(splits), class_names, directory, notes)
     names = [str(path.relative_to(directory)) for path, *_ in rows]
-    return ImageCollection([path for path, *_ in rows], names, labels, splits, class_names, notes)
+    return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes)
 
 
 def _split_folders(directory):

@@ -16,7 +16,7 @@ def image_batches(collection, indices, size, batch_size, resize="squeeze"):
     """Decodes and resizes images in batches.
 
     Args:
-        collection: an `ImageCollection`.
+        collection: an `Collection`.
         indices: positions in it; the output keeps their order.
         size: `(height, width)` in pixels.
         batch_size: images per batch; the last batch may be smaller.
@@ -48,7 +48,7 @@ def unreadable_images(collection, indices):
     """Reads every image once, in parallel.
 
     Args:
-        collection: an `ImageCollection`.
+        collection: an `Collection`.
         indices: positions to check.
 
     Returns:

@@ -30,7 +30,7 @@ class ImageInputs:
     """Images, decoded anew whenever they are needed.
 
     Args:
-        collection: an `ImageCollection`.
+        collection: an `Collection`.
         recipe: a `Recipe`, for input size and resizing.
     """
 
@@ -74,7 +74,7 @@ class ActivationInputs:
     """Activation maps of a frozen backbone, computed once and kept on disk.
 
     Args:
-        collection: an `ImageCollection`.
+        collection: an `Collection`.
         recipe: a `Recipe`.
         backbone: model from images to activation maps.
         directory: of the `FeatureStore`s.

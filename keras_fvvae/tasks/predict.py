@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, ImageCollection
+from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import image_batches
 from keras_fvvae.tasks.inputs import backbone_batch_size
 from keras_fvvae.tasks.run_folder import RunFolder
@@ -28,7 +28,7 @@ def predict(run, files, top_k=5):
     recipe = folder.recipe
     classifier = load_classifier(folder.path / "model.keras")
     names = np.array(classifier.class_names)
-    collection = ImageCollection(files, files, [UNLABELLED] * len(files), ["test"] * len(files), names)
+    collection = Collection(files, files, [UNLABELLED] * len(files), ["test"] * len(files), names)
     size = tuple(recipe.input_size)
     for batch in image_batches(collection, range(len(files)), size, backbone_batch_size(size), recipe.resize):
         scores = classifier.predict_on_batch(batch["image"])

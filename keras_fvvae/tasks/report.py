@@ -30,7 +30,7 @@ def write_report(run_paths, out, collection):
     Args:
         run_paths: finished runs on the same data; the first is the one in detail, the others are compared with it.
         out: the `.html` file.
-        collection: the `ImageCollection` they were trained on, for example images.
+        collection: the `Collection` they were trained on, for example images.
 
     Returns:
         Path of the report.

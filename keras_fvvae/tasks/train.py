@@ -42,7 +42,7 @@ def train(
 
     Args:
         recipe: a `Recipe`.
-        collection: an `ImageCollection`.
+        collection: an `Collection`.
         out: the run folder.
         backbone_weights: `"imagenet"`, a path, or `None` for random weights.
         backbone: a model to use instead of building one; it stays frozen.

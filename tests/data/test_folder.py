@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.data import ImageCollection, load_digits, load_image_folder
+from keras_fvvae.data import Collection, load_digits, load_image_folder
 from keras_fvvae.errors import DataError
 
 
@@ -96,7 +96,7 @@ def test_missing_folder(tmp_path):
 
 def test_empty_collection():
     with pytest.raises(DataError, match="no images"):
-        ImageCollection([], [], [], [], [])
+        Collection([], [], [], [], [])
 
 
 def test_digits():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fvvae.data import ImageCollection, image_batches, unreadable_images
+from keras_fvvae.data import Collection, image_batches, unreadable_images
 from keras_fvvae.data.augmentation import augment
 
 
@@ -35,7 +35,7 @@ def files(tmp_path):
     paths["pixel.png"] = "1x1 pixels"
     paths["absent.png"] = "No such file"
     names = sorted(paths)
-    return ImageCollection([tmp_path / n for n in names], names, [0] * len(names), ["train"] * len(names), []), paths
+    return Collection([tmp_path / n for n in names], names, [0] * len(names), ["train"] * len(names), []), paths
 
 
 def test_reasons_and_order(files):
@@ -61,7 +61,7 @@ def test_unreadable_images(files):
 
 def test_pixels_in_memory():
     images = [np.full((8, 8, 3), i, "uint8") for i in range(3)]
-    collection = ImageCollection(images, "abc", [0, 1, 0], ["train"] * 3, ["x", "y"])
+    collection = Collection(images, "abc", [0, 1, 0], ["train"] * 3, ["x", "y"])
     batch = next(iter(image_batches(collection, [2, 0], (8, 8), 2)))
     assert batch["image"].numpy()[:, 0, 0, 0].tolist() == [2, 0]
 
@@ -69,7 +69,7 @@ def test_pixels_in_memory():
 def test_key_changes_with_the_file(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"1")
-    collection = ImageCollection([path], ["a"], [0], ["train"], ["x"])
+    collection = Collection([path], ["a"], [0], ["train"], ["x"])
     before = collection.key(0)
     path.write_bytes(b"12")
     assert collection.key(0) != before

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import data, zoo
-from keras_fvvae.data import ImageCollection, load_image_folder
+from keras_fvvae.data import Collection, load_image_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
@@ -160,7 +160,7 @@ def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
     bad = {"0/broken.jpg": b"\xff\xd8\xff\xe0 broken", "7/empty.png": b""}
     for name, content in bad.items():
         (folder / name).write_bytes(content)
-    collection = ImageCollection(
+    collection = Collection(
         [folder / name for name in bad] + good.sources,
         [*bad, *good.names],
         [0, 2, *good.labels],
