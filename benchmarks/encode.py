@@ -20,10 +20,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.data import Collection, image_batches
+from keras_fvvae.data import Collection, view_batches
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
+from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size, recipe_views
 from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
 
 
@@ -47,7 +47,8 @@ def main():
         inputs.prepare(verbose=0)
         indices = np.arange(len(paths))
         batch_size = backbone_batch_size(recipe.input_size)
-        decoded = [b["image"] for b in image_batches(collection, indices, recipe.input_size, batch_size)]
+        views = recipe_views(recipe)
+        decoded = [b["views"] for b in view_batches(collection, indices, views, batch_size)]
         cached = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
 
         def normalised(source, batches):
@@ -57,9 +58,11 @@ def main():
         jobs = {
             "bare backbone, images in memory": lambda: [backbone.predict_on_batch(b) for b in decoded],
             "Fisher vectors from image files": lambda: normalised(
-                encoder, (b["image"] for b in image_batches(collection, indices, recipe.input_size, batch_size))
+                encoder, (b["views"] for b in view_batches(collection, indices, views, batch_size))
             ),
-            "Fisher vectors from cached activations": lambda: normalised(cached, inputs.batches(indices)),
+            "Fisher vectors from cached activations": lambda: normalised(
+                cached, (maps for maps, _ in inputs.batches(indices))
+            ),
         }
         seconds, cpu_seconds = _measure(jobs, len(paths), arguments.rounds)
     _report(arguments, recipe, seconds, cpu_seconds, len(paths))

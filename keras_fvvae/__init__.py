@@ -17,6 +17,7 @@ _SUBMODULES = (
     "errors",
     "export",
     "features",
+    "fusion",
     "layers",
     "metrics",
     "models",

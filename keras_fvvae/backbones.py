@@ -26,18 +26,20 @@ class BackboneInfo:
             tap, the output of the last convolutional stage is taken.
         build: function with the interface of `keras.applications.VGG19`; `None`: the Keras Applications function of
             the backbone's name.
+        flow_preprocessing: the scheme for inputs of other than three channels where it is another one.
     """
 
     preprocessing: str
     taps: dict = dataclasses.field(default_factory=dict)
     build: Callable | None = None
+    flow_preprocessing: str | None = None
 
 
-def digits_conv_net(input_shape, weights=None, include_top=False, filters=64):
-    """A small convolutional network for 8x8 images: three 3x3 convolutions, a map of 8x8 with `filters` channels."""
+def digits_conv_net(input_shape, weights=None, include_top=False, filters=64, strides=(1, 1, 1)):
+    """A small network for digits: three 3x3 convolutions with `filters // 2`, `filters` and `filters` channels."""
     inputs = x = keras.Input(input_shape)
-    for index, width in enumerate((filters // 2, filters, filters), start=1):
-        x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{index}")(x)
+    for index, (width, stride) in enumerate(zip((filters // 2, filters, filters), strides, strict=True), start=1):
+        x = keras.layers.Conv2D(width, 3, stride, padding="same", activation="relu", name=f"conv{index}")(x)
     return keras.Model(inputs, x)
 
 
@@ -55,16 +57,21 @@ BACKBONES = {
     "DenseNet169": BackboneInfo("torch"),
     "DenseNet201": BackboneInfo("torch"),
     "MobileNetV2": BackboneInfo("tf"),
+    # These carry their own preprocessing, EfficientNetV2 for any number of channels (x / 128 - 1 if not RGB), ConvNeXt,
+    # whose scheme is torch's, for RGB alone.
     "EfficientNetV2B0": BackboneInfo("none"),
     "EfficientNetV2S": BackboneInfo("none"),
-    "ConvNeXtTiny": BackboneInfo("none"),
-    "ConvNeXtBase": BackboneInfo("none"),
+    "ConvNeXtTiny": BackboneInfo("none", flow_preprocessing="torch"),
+    "ConvNeXtBase": BackboneInfo("none", flow_preprocessing="torch"),
     "DigitsConvNet": BackboneInfo("tf", build=digits_conv_net),
 }
 
 
-def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=None):
+def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=None, channels=3):
     """Builds a model from RGB images (0 to 255) to the activation map at a tap, preprocessing included.
+
+    For another number of channels (stacks of optical flow) the weights of RGB are initialised across modalities: the
+    first convolution takes the mean of its kernels over red, green and blue for every channel.
 
     Args:
         name: a key of `BACKBONES`.
@@ -74,6 +81,7 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
             `include_top=False`.
         options: further arguments of the Keras Applications function, such as `{"alpha": 0.35}`.
+        channels: of the input.
 
     Returns:
         A functional `keras.Model`: the preprocessing, then the backbone up to the tap as a layer named "trunk".
@@ -85,6 +93,9 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     Example:
         >>> build_backbone("VGG19", "conv5_4", (448, 448)).output.shape
         (None, 28, 28, 512)
+
+    Reference:
+        Cross-modality initialisation: Wang et al., "Temporal Segment Networks", ECCV 2016, Section 3.2.
     """
     if name not in BACKBONES:
         raise RecipeError(unknown_name("backbone", name, BACKBONES))
@@ -99,14 +110,20 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {})}
     try:
         trunk = build(weights=None, **arguments)
+        other = None if channels == 3 else build(weights=None, **{**arguments, "input_shape": (*input_size, channels)})
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"{name} cannot be built for {input_size} images with options {options}: {error}") from error
+        raise RecipeError(
+            f"{name} cannot be built for {input_size} images of {channels} channels with options {options}: {error}"
+        ) from error
     if weights == "imagenet":
         trunk = _download(build, name, arguments)
     elif weights is not None:
         _load(trunk, name, weights)
-    images = keras.Input((*input_size, 3), name="images")
-    x = BackbonePreprocessing(info.preprocessing, name="preprocessing")(images)
+    if other is not None:
+        trunk = _across_modalities(trunk, other)
+    images = keras.Input((*input_size, channels), name="images")
+    scheme = info.preprocessing if channels == 3 else info.flow_preprocessing or info.preprocessing
+    x = BackbonePreprocessing(scheme, name="preprocessing")(images)
     x = keras.Model(trunk.inputs, _tapped(trunk, info, name, tap), name=TRUNK)(x)
     return keras.Model(images, x, name=name)
 
@@ -130,6 +147,17 @@ def set_trainable(backbone, trainable_from):
     first = names.index(trainable_from) if first is None else first
     for index, layer in enumerate(layers):
         layer.trainable = index >= first
+
+
+def _across_modalities(rgb, other):
+    """Gives a model for another number of channels the weights of one for RGB, and returns it."""
+    channels = other.input_shape[-1]
+    for source, target in zip(rgb.weights, other.weights, strict=True):
+        value = keras.ops.convert_to_numpy(source)
+        if value.shape != target.shape:  # the first convolution's kernel (height, width, channels, filters)
+            value = value.mean(axis=2, keepdims=True).repeat(channels, axis=2)
+        target.assign(value)
+    return other
 
 
 def _tapped(trunk, info, name, tap):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 import uuid
 import zlib
 from pathlib import Path
@@ -12,12 +13,18 @@ import numpy as np
 from keras_fvvae.errors import DataError
 from keras_fvvae.files import reason, write_atomically
 
-# A shard is written when it reaches this size: few enough files for large sets, little lost when killed.
+# A shard is written when it reaches this size, few enough files for large sets, or this age in seconds: what a kill
+# costs at most.
 SHARD_BYTES = 64 * 2**20
+SHARD_SECONDS = 60
+# Files of a shard that another process may still be writing are younger than this; older ones were left by a kill.
+LEFTOVER_SECONDS = 3600
 
 
 class FeatureStore:
-    """Equally shaped arrays (activations, descriptors) on disk: resumable, checked, read as memory maps.
+    """Arrays (activations, vectors) on disk, keyed by item: resumable, checked, read as memory maps or by tf.data.
+
+    An item's array is `(n, ...)`: `n` may differ from item to item (views of a video), the rest is the same for all.
 
     A store lives in `directory/<digest of the settings>`, so that a changed setting never meets old arrays. It is a
     set of shards, each an `.npy` file and a `.json` file that names its items and its CRC-32. Both are written beside
@@ -29,13 +36,16 @@ class FeatureStore:
         settings: JSON-serialisable dictionary of everything that the arrays depend on.
         dtype: of the stored arrays. float16 (default) halves the space; activations lose 3 decimal digits at worst.
 
+    Raises:
+        DataError: if the folder cannot be written.
+
     Example:
         >>> import tempfile
         >>> store = FeatureStore(tempfile.mkdtemp(), {"backbone": "VGG19"})
-        >>> store.add("one.jpg", np.ones((2, 2, 3)))
+        >>> store.add("one.avi", np.ones((25, 2, 2, 3)))
         >>> store.flush()
-        >>> "one.jpg" in store, store["one.jpg"].shape
-        (True, (2, 2, 3))
+        >>> "one.avi" in store, store["one.avi"].shape
+        (True, (25, 2, 2, 3))
     """
 
     def __init__(self, directory, settings, dtype="float16"):
@@ -49,8 +59,11 @@ class FeatureStore:
         except OSError as error:
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending = {}
+        self._pending_bytes = 0
+        self._pending_since = 0.0
         self._shards = {}
         self._where = {}
+        self._remove_leftovers()
         for listing in sorted(self.path.glob("shard-*.json")):
             self._register(listing)
 
@@ -67,13 +80,29 @@ class FeatureStore:
             KeyError: if it is not stored.
             DataError: if its shard is damaged.
         """
-        name, row = self._where[key]
-        return self._shard(name)[row]
+        name, start, stop = self._where[key]
+        return self._shard(name)[start:stop]
+
+    def __iter__(self):
+        """Iterates over the keys of the stored items, sorted."""
+        return iter(sorted(self._where))
 
     def add(self, key, array):
-        """Keeps an array until its shard is full; `flush` writes what is left."""
-        value = self._pending[key] = np.asarray(array, self.dtype)
-        if len(self._pending) * value.nbytes >= SHARD_BYTES:
+        """Keeps an array until its shard is full or old; `flush` writes what is left.
+
+        Raises:
+            ValueError: if its shape does not go with those before.
+            DataError: if the disk does not take the shard.
+        """
+        value = np.asarray(array, self.dtype)
+        first = next(iter(self._pending.values()), value)
+        if value.ndim < 1 or value.shape[1:] != first.shape[1:]:
+            raise ValueError(f"Arrays of one store differ in their first dimension only: {first.shape}, {value.shape}")
+        if not self._pending:
+            self._pending_since = time.monotonic()
+        self._pending[key] = value
+        self._pending_bytes += value.nbytes
+        if self._pending_bytes >= SHARD_BYTES or time.monotonic() - self._pending_since >= SHARD_SECONDS:
             self.flush()
 
     def flush(self):
@@ -85,32 +114,64 @@ class FeatureStore:
         if not self._pending:
             return
         name = f"shard-{uuid.uuid4().hex}"
-        array = np.stack(list(self._pending.values()))
+        array = np.concatenate(list(self._pending.values()))
         partial = self.path / f".{name}.npy"
         try:
             with open(partial, "wb") as file:
                 np.save(file, array)
             os.replace(partial, self.path / f"{name}.npy")
-            listing = {"keys": list(self._pending), "crc32": zlib.crc32(array)}
+            rows = [len(value) for value in self._pending.values()]
+            listing = {"keys": list(self._pending), "rows": rows, "crc32": zlib.crc32(array)}
             write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending.clear()
+        self._pending_bytes = 0
         self._register(self.path / f"{name}.json")
+
+    def as_dataset(self, keys=None):
+        """`tf.data.Dataset` of `(key, array)`, in the order of `keys` (default: all, sorted).
+
+        Example:
+            >>> import tempfile
+            >>> store = FeatureStore(tempfile.mkdtemp(), {}, dtype="float32")
+            >>> store.add("a", [[1.0, 2.0]])
+            >>> store.flush()
+            >>> [(key.decode(), array.tolist()) for key, array in store.as_dataset().as_numpy_iterator()]
+            [('a', [[1.0, 2.0]])]
+        """
+        import tensorflow as tf
+
+        keys = list(self) if keys is None else list(keys)
+        shape = self[keys[0]].shape[1:] if keys else ()
+        signature = (tf.TensorSpec((), tf.string), tf.TensorSpec((None, *shape), self.dtype))
+        return tf.data.Dataset.from_generator(lambda: ((key, self[key]) for key in keys), output_signature=signature)
 
     def _register(self, listing):
         try:
-            keys = list(json.loads(listing.read_text())["keys"])
+            content = json.loads(listing.read_text())
+            ends = np.cumsum(content["rows"]).tolist()
+            places = dict(zip(content["keys"], zip([0, *ends], ends, strict=False), strict=True))
         except (OSError, ValueError, KeyError, TypeError):
             return  # damaged: its arrays count as missing
-        for row, key in enumerate(keys):
-            self._where[key] = (listing.stem, row)
+        for key, (start, stop) in places.items():
+            self._where[key] = (listing.stem, start, stop)
+
+    def _remove_leftovers(self):
+        """Removes what a killed process left: half-written files, and arrays that no listing names."""
+        before = time.time() - LEFTOVER_SECONDS
+        for path in [*self.path.glob(".*"), *self.path.glob("shard-*.npy")]:
+            try:
+                if not path.with_suffix(".json").exists() and path.stat().st_mtime < before:
+                    path.unlink()
+            except OSError:
+                continue  # a read-only store, or another process was faster
 
     def discard_damaged(self):
         """Checks every shard and removes damaged ones; returns how many arrays are missing for it."""
         lost = set()
-        for name in {name for name, _ in self._where.values()}:
+        for name in {name for name, *_ in self._where.values()}:
             try:
                 self._shard(name)
             except DataError:

@@ -12,6 +12,8 @@ import yaml
 from keras_fvvae.errors import RecipeError, unknown_name
 
 ENTRIES = "keras_fvvae.zoo_entries"
+EMBEDDED_DATASETS = ("digits", "moving_digits")
+DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", *EMBEDDED_DATASETS)
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 
 
@@ -77,14 +79,22 @@ class Recipe:
 
     name: str = _key("", _TEXT, "name of the entry")
     description: str = _key("", _TEXT, "one paragraph for the card")
-    dataset: str = _key("folder", _choice("folder", "digits"), "where the images come from")
+    dataset: str = _key("auto", _choice(*DATASETS), "kind of the data set; auto: recognised by its layout")
+    dataset_options: dict = _key({}, _MAPPING, "further arguments of the data set's loader, such as split: 2")
     test_fraction: float = _key(0.25, _SHARE, "share held out of a folder without train and test parts")
     backbone: str = _key("VGG19", _TEXT, "a name from keras_fvvae.backbones.BACKBONES")
     backbone_options: dict = _key({}, _MAPPING, "further arguments of the Keras Applications function")
     tap: str | None = _key(None, _TEXT, "layer whose activations are encoded; none: the last convolutional stage")
     trainable_from: str | None = _key(None, _TEXT, "first backbone layer trained end to end; none: frozen; 'all'")
     input_size: list = _key([224, 224], _POSITIVE_INTEGERS, "height and width of the input in pixels")
-    resize: str = _key("squeeze", _choice("squeeze", "crop"), "how an image is brought to input_size")
+    resize_to: list | None = _key(None, _POSITIVE_INTEGERS, "size images and frames are cropped from; none: input_size")
+    resize: str = _key("squeeze", _choice("squeeze", "crop", "pad"), "how an image is brought to that size")
+    crops: str = _key("center", _choice("center", "ten"), "views of an image or frame; trained backbones: random ones")
+    modality: str = _key("rgb", _choice("rgb", "flow", "flow_stack"), "what is seen of a video")
+    frames: int = _key(25, _POSITIVE_INTEGER, "frames of a video, uniformly spaced")
+    frame_step: int | None = _key(None, _POSITIVE_INTEGER, "every so many-th frame of a video instead")
+    flow_method: str = _key("dis", _choice("dis", "farneback"), "optical flow")
+    flow_bound: float = _key(20.0, _POSITIVE, "displacements are clipped to so many pixels")
     random_shift: int = _key(0, _COUNT, "pixels; trained backbones only")
     random_mirror: bool = _key(False, _FLAG, "left to right; likewise")
     descriptors: str = _key("spp", _choice("spp", "dense"), "spatial pyramid pooling, or every position of the map")
@@ -124,8 +134,14 @@ class Recipe:
                 continue
             if not accepts(value):
                 raise RecipeError(f"The recipe key `{field.name}` must be {description}. Received: {value!r}")
-        if len(self.input_size) != 2:
-            raise RecipeError(f"The recipe key `input_size` must be [height, width]. Received: {self.input_size!r}")
+        for key in ("input_size", "resize_to"):
+            size = getattr(self, key)
+            if size is not None and len(size) != 2:
+                raise RecipeError(f"The recipe key `{key}` must be [height, width]. Received: {size!r}")
+        if self.resize_to and any(a < b for a, b in zip(self.resize_to, self.input_size, strict=True)):
+            raise RecipeError(
+                f"`resize_to` {self.resize_to} must be at least as large as the crop, `input_size` {self.input_size}."
+            )
 
     def replace(self, **overrides):
         """A copy with other values.

@@ -21,6 +21,9 @@ from keras_fvvae.layers import (
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder
 from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
 
+# x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
+STACK_CHANNELS = 20
+
 
 def list_entries(pattern="*"):
     """Names of the zoo's entries that match a shell pattern.
@@ -121,7 +124,12 @@ def build_recipe_backbone(recipe, backbone_weights):
     if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
         backbone_weights = None
     backbone = build_backbone(
-        recipe.backbone, recipe.tap, tuple(recipe.input_size), backbone_weights, recipe.backbone_options
+        recipe.backbone,
+        recipe.tap,
+        tuple(recipe.input_size),
+        backbone_weights,
+        recipe.backbone_options,
+        STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
     )
     set_trainable(backbone, recipe.trainable_from)
     return backbone

@@ -1,6 +1,9 @@
 """The feature store: resumable, verified, keyed by settings."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +65,82 @@ def test_two_writers(tmp_path):
     merged = FeatureStore(tmp_path, {}, dtype="float32")
     assert merged["a"].tolist() == [1, 1]
     assert merged["b"].tolist() == [0, 0]
+
+
+def test_arrays_of_different_lengths(tmp_path):
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    for key, count in (("one", 1), ("three", 3), ("none", 0), ("two", 2)):
+        store.add(key, np.full((count, 2), count))
+    store.flush()
+    reopened = FeatureStore(tmp_path, {}, dtype="float32")
+    assert {key: reopened[key].shape for key in reopened} == {
+        "none": (0, 2), "one": (1, 2), "three": (3, 2), "two": (2, 2),
+    }  # fmt: skip
+    assert (reopened["three"] == 3).all()
+    assert (reopened["two"] == 2).all()
+    with pytest.raises(ValueError, match="first dimension only"):
+        [store.add(key, np.zeros(shape)) for key, shape in (("x", (1, 2)), ("y", (1, 3)))]
+
+
+def test_an_old_shard_is_written_before_it_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SHARD_SECONDS", 0)
+    FeatureStore(tmp_path, {}).add("a", np.zeros(2))
+    assert "a" in FeatureStore(tmp_path, {})
+
+
+def test_as_dataset(tmp_path):
+    store = _filled(tmp_path)
+    rows = list(store.as_dataset(["c", "a"]).as_numpy_iterator())
+    assert [key for key, _ in rows] == [b"c", b"a"]
+    assert np.array_equal(rows[0][1], np.full((2, 3), 2))
+
+
+def test_leftovers_of_a_kill_are_removed_when_they_are_old(tmp_path):
+    store = _filled(tmp_path)
+    half, orphan, young = (store.path / name for name in (".shard-1.npy", "shard-2.npy", "shard-3.npy"))
+    for path in (half, orphan, young):
+        path.write_bytes(b"123")
+    for path in (half, orphan):
+        os.utime(path, (0, 0))
+    for path in store.path.glob("shard-*-*.npy"):
+        os.utime(path, (0, 0))
+    FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    assert not half.exists()
+    assert not orphan.exists()
+    assert young.exists()
+    assert len(_filled(tmp_path)) == 3
+
+
+_WRITER = """
+import os, sys, numpy as np
+from keras_fvvae import features
+features.SHARD_BYTES = 4000
+store = features.FeatureStore(sys.argv[1], {}, dtype="float32")
+for number in range(100000):
+    store.add(f"{sys.argv[2]}{number}", np.full((1 + number % 3, 50), number))
+    print(number, flush=True)
+"""
+
+
+def test_killed_at_any_moment_by_any_of_two_processes(tmp_path):
+    """What two killed writers left is whole: every array is what its key says."""
+    for delay in (0, 40, 111):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), name], stdout=subprocess.PIPE)
+            for name in ("a", "b")
+        ]
+        for writer in writers:
+            for _ in range(100 + delay):
+                writer.stdout.readline()
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    assert len(store) > 100
+    assert store.discard_damaged() == 0
+    for key in store:
+        number = int(key[1:])
+        assert np.array_equal(store[key], np.full((1 + number % 3, 50), number))
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate"])

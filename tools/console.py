@@ -57,3 +57,14 @@ def print_results(metrics):
     console = Console()
     console.print(table)
     console.print(metrics["protocol"], style="dim", soft_wrap=True)
+
+
+def print_fusion(result):
+    """Prints the accuracies of streams and of their late fusion, and the gain."""
+    for name, metrics in [*result["streams"].items(), ("late fusion", result["fusion"])]:
+        click.echo(f"{metrics['accuracy']:6.1%} +- {metrics['standard_error']:.1%}  {name}")
+    gain, error = (100 * result[key] for key in ("gain", "gain_standard_error"))
+    click.echo(
+        f"Gain over the best stream: {gain:+.1f} +- {error:.1f} points on {result['items']} test items "
+        f"({result['left_out']} left out)"
+    )

@@ -1,7 +1,7 @@
 """`keras-fvvae demo`"""
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_results
+from keras_fvvae.tools.console import load_tensorflow_quietly, print_fusion, print_results
 
 
 @click.command("demo", short_help="The whole way on embedded data; ends in a report.")
@@ -11,7 +11,8 @@ from keras_fvvae.tools.console import load_tensorflow_quietly, print_results
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an earlier demo.")
 def command(out, steps, seed, overwrite):
     """Train FV-VAE on handwritten digits from scratch, encode, classify, compare with average pooling and FV-VAE minus,
-    export a SavedModel, check it in a fresh process, and write a report."""
+    export a SavedModel, check it in a fresh process, and write a report. Then the same way for videos of moving digits:
+    frames, optical flow and their late fusion."""
     load_tensorflow_quietly()
     from keras_fvvae.tasks.demo import demo
 
@@ -19,5 +20,7 @@ def command(out, steps, seed, overwrite):
     print_results(result.metrics)
     click.echo(
         f"SavedModel: {result.saved_model} (scores in a fresh process without keras_fvvae differ by at most "
-        f"{result.difference:.1e})\nReport: {result.report}"
+        f"{result.difference:.1e})\nReport: {result.report}\n"
     )
+    print_fusion(result.videos.fusion)
+    click.echo(f"Report: {result.videos.report}")

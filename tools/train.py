@@ -5,12 +5,24 @@ from pathlib import Path
 import click
 from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, print_results
 
+from keras_fvvae.recipes import DATASETS
 
-@click.command("train", short_help="Train a recipe on a folder of images.")
+
+@click.command("train", short_help="Train a recipe on images or videos.")
 @click.argument("recipe", default="image_folder")
 @click.option(
     "--data", type=click.Path(),
-    help="Folder with one sub-folder of images per class, or with train/ and test/ of those.",
+    help="Folder with one sub-folder of images or videos per class (or train/ and test/ of those), a copy of UCF101, "
+    "ActivityNet or CUB-200-2011, or a CSV or JSON-lines list.",
+)  # fmt: skip
+@click.option("--dataset", type=click.Choice(DATASETS), help="Kind of the data instead of the recipe's.")
+@click.option(
+    "--data-option", "dataset_options", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
+    help="Argument of the data set's loader, such as split=2, boxes=true or annotations=DIR. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--common-classes", is_flag=True,
+    help="Keep only classes with both training and test items, for a partial copy of a data set.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(), help="Run folder to write or continue. Default: runs/RECIPE.")
 @click.option("--backbone", help="Backbone, such as VGG19 or MobileNetV2 (default tap unless --tap is given).")
@@ -30,12 +42,12 @@ from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, p
 )
 @click.option(
     "--max-unreadable", default=0.1, show_default=True, type=click.FloatRange(0, 1),
-    help="Largest share of unusable images to accept.",
+    help="Largest share of unusable files to accept.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
 def command(
-    recipe, data, out, backbone, tap, backbone_weights, backbone_options, input_size, settings, cache, max_unreadable,
-    overwrite,
+    recipe, data, dataset, dataset_options, common_classes, out, backbone, tap, backbone_weights, backbone_options,
+    input_size, settings, cache, max_unreadable, overwrite,
 ):  # fmt: skip
     """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
 
@@ -43,6 +55,7 @@ def command(
     continues where it was.
     """
     overrides = {
+        **({"dataset": dataset} if dataset else {}),
         **({"backbone": backbone, "tap": None} if backbone else {}),
         **({"tap": tap} if tap else {}),
         **({"backbone_options": backbone_options} if backbone_options else {}),
@@ -52,23 +65,18 @@ def command(
     from keras_fvvae.recipes import load_recipe
 
     recipe = load_recipe(recipe, **overrides)
-    if recipe.dataset == "folder" and data is None:
-        raise click.UsageError("This recipe needs --data DIR: a folder with one sub-folder of images per class.")
-    if recipe.dataset != "folder" and data is not None:
-        raise click.UsageError(f"The recipe {recipe.name} brings its own data ({recipe.dataset}); leave out --data.")
+    if dataset_options:
+        recipe = recipe.replace(dataset_options={**recipe.dataset_options, **dataset_options})
     load_tensorflow_quietly()
-    from keras_fvvae.data import load_digits, load_image_folder
+    from keras_fvvae.tasks.datasets import recipe_collection
     from keras_fvvae.tasks.report import write_report
     from keras_fvvae.tasks.train import train
 
-    if recipe.dataset == "digits":
-        collection = load_digits()
-    else:
-        collection = load_image_folder(data, recipe.test_fraction, recipe.seed)
+    collection = recipe_collection(recipe, data, common_classes)
     for note in collection.notes:
         click.echo(f"Note: {note}", err=True)
     out = Path(out or Path("runs") / recipe.name)
-    if data is not None and Path(data).resolve() in (out.resolve(), *out.resolve().parents):
+    if data is not None and Path(data).is_dir() and Path(data).resolve() in (out.resolve(), *out.resolve().parents):
         raise click.UsageError(f"--out {out} lies inside --data {data}: its figures would become training images.")
     weights = None if backbone_weights.lower() == "none" else backbone_weights
     run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable)
@@ -76,5 +84,7 @@ def command(
     metrics = run.read_json("metrics.json")
     print_results(metrics)
     if metrics["skipped"]:
-        click.echo(f"{metrics['skipped']} images could not be used; see {run.path / 'skipped.csv'}.", err=True)
+        click.echo(
+            f"{metrics['skipped']} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.", err=True
+        )
     click.echo(f"Run: {run.path}\nReport: {report}")

@@ -15,7 +15,7 @@ def load_digits():
     are by writers of whom few are in the training half.
 
     Returns:
-        An `Collection` of 898 training and 899 test images of ten classes.
+        A `Collection` of 898 training and 899 test images of ten classes.
 
     Reference:
         Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.

@@ -28,7 +28,7 @@ def load_image_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
         seed: of the random split.
 
     Returns:
-        An `Collection`; its `notes` name what was passed over.
+        A `Collection`; its `notes` name what was passed over.
 
     Raises:
         DataError: if the folder is missing or unreadable, or holds fewer than two classes with images.

@@ -1,102 +1,138 @@
-"""tf.data pipelines from collections of images: parallel, in order, and not stopped by a broken file."""
+"""tf.data pipelines from collections of images and videos: parallel, in order, and not stopped by a broken file."""
 
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.data.decoding import decode_image, resize_image
+from keras_fvvae.data.crops import random_view
+from keras_fvvae.data.flow import ZERO
+from keras_fvvae.data.views import dtype_of, read_resized
+from keras_fvvae.errors import DataError
 from keras_fvvae.files import reason as reason_of
 
-# An image of fewer pixels has no content to encode: most often a tracking pixel or a failed conversion.
-MIN_SIDE = 2
-# A file format can claim more pixels than memory holds.
-MAX_PIXELS = 200_000_000
 
-
-def image_batches(collection, indices, size, batch_size, resize="squeeze"):
-    """Decodes and resizes images in batches.
+def view_batches(collection, indices, views, items=1):
+    """Reads, resizes and crops images or videos in parallel.
 
     Args:
-        collection: an `Collection`.
+        collection: a `Collection`.
         indices: positions in it; the output keeps their order.
-        size: `(height, width)` in pixels.
-        batch_size: images per batch; the last batch may be smaller.
-        resize: `"squeeze"` or `"crop"`, see `resize_image`.
+        views: a `Views`, or a list of several, all taken from one decoding of a video.
+        items: images or videos per batch; the last batch may have fewer.
 
     Returns:
-        `tf.data.Dataset` of dictionaries: `image` float32 `(batch, *size, 3)`, `index` int64 `(batch,)`, `reason`
-        string `(batch,)`: empty where the image could be read, otherwise why not (its pixels are zeros then).
+        `tf.data.Dataset` of dictionaries: `index` int64 `(items,)`; `reason` string `(items,)`: empty where the item
+        could be read, otherwise why not; `views` float32 `(total, *size, channels)`: the views of all items one after
+        the other; `count` int64 `(items,)`: how many are whose, 0 for what could not be read. With a list of views,
+        `views` and `count` are tuples in its order.
+
+    Example:
+        >>> from keras_fvvae.data import Views, load_digits
+        >>> batch = next(iter(view_batches(load_digits(), [5, 7], Views((8, 8)), items=2)))
+        >>> batch["index"].numpy().tolist(), batch["views"].shape
+        ([5, 7], TensorShape([2, 8, 8, 3]))
     """
+    several = isinstance(views, list | tuple)
+    kinds = list(views) if several else [views]
+
+    def load(index):
+        resized, reason = _read_op(collection, index, kinds)
+        cropped = [one.crop(images) for one, images in zip(kinds, resized, strict=True)]
+        return {"index": index, "reason": reason, "views": tuple(cropped)}
+
+    def flatten(batch):
+        parts = [part.with_row_splits_dtype(tf.int64) for part in batch.pop("views")]
+        flat, counts = tuple(part.values for part in parts), tuple(part.row_lengths() for part in parts)
+        return {**batch, "views": flat if several else flat[0], "count": counts if several else counts[0]}
+
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(indices, "int64"))
-    dataset = dataset.map(loader(collection, size, resize), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.ragged_batch(items).map(flatten).prefetch(2)
+
+
+def training_batches(collection, positions, views, batch_size, seed, start=0, shift=0, random_mirror=False):
+    """Batches of random views for training a backbone: a random frame of a video, a random crop, mirrored if wished.
+
+    Args:
+        collection: a `Collection`.
+        positions: endless iterator of positions in it.
+        views: a `Views`.
+        batch_size: views per batch, one from an item.
+        seed: every view is a function of the seed and of its number in the training alone.
+        start: how many positions of the whole training were drawn before.
+        shift, random_mirror: see `random_view`.
+
+    Returns:
+        `tf.data.Dataset` of `(views, labels)`: float32 `(batch_size, *size, channels)` and int64 `(batch_size,)`.
+    """
+    labels = tf.constant(collection.labels)
+
+    def example(count, index):
+        crop_seed = tf.stack([tf.constant(seed, tf.int64), count])
+        (images,), _ = _read_op(collection, index, [views], crop_seed)
+        # A file that vanished since it was checked is black or without motion: no reason to end a long training.
+        blank = tf.fill((1, *images.shape[1:]), float(ZERO if views.is_flow else 0))
+        image = tf.concat([tf.cast(images[:1], tf.float32), blank], axis=0)[0]
+        view = random_view(image, crop_seed, views.size, shift, random_mirror, views.is_flow)
+        return view, tf.gather(labels, index)
+
+    dataset = tf.data.Dataset.from_generator(lambda: positions, output_signature=tf.TensorSpec((), tf.int64))
+    dataset = dataset.enumerate(start).map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.batch(batch_size).prefetch(2)
 
 
-def loader(collection, size, resize="squeeze"):
-    """A function for `tf.data.Dataset.map`: from a position in a collection to a dictionary as in `image_batches`."""
-    size = tuple(size)
-
-    def load(index):
-        pixels, reason = tf.numpy_function(lambda i: _read(collection, int(i)), [index], (tf.uint8, tf.string))
-        pixels.set_shape((None, None, 3))
-        image = tf.ensure_shape(resize_image(pixels, size, resize), (*size, 3))
-        return {"image": image, "index": index, "reason": tf.ensure_shape(reason, ())}
-
-    return load
-
-
-def unreadable_images(collection, indices):
-    """Reads every image once, in parallel.
+def unreadable_items(collection, views, update=lambda done: None):
+    """Reads every item once, in parallel.
 
     Args:
-        collection: an `Collection`.
-        indices: positions to check.
+        collection: a `Collection`.
+        views: a `Views`: what must be readable.
+        update: called with the number of items read so far.
 
     Returns:
-        Dictionary from position to reason, for the images that cannot be read.
+        Dictionary from position to reason, for the items that cannot be read.
     """
 
     def check(index):
-        return index, tf.numpy_function(lambda i: _read(collection, int(i))[1], [index], tf.string)
+        return index, _read_op(collection, index, [views])[1]
 
-    dataset = tf.data.Dataset.from_tensor_slices(np.asarray(indices, "int64"))
-    dataset = dataset.map(check, num_parallel_calls=tf.data.AUTOTUNE)
-    return {int(index): reason.decode() for index, reason in dataset.as_numpy_iterator() if reason}
+    dataset = tf.data.Dataset.from_tensor_slices(np.arange(len(collection), dtype="int64"))
+    dataset = dataset.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    unreadable = {}
+    for done, (index, reason) in enumerate(dataset.as_numpy_iterator(), start=1):
+        if reason:
+            unreadable[int(index)] = reason.decode()
+        update(done)
+    return unreadable
 
 
-def _read(collection, index):
-    """Pixels and an empty reason, or one black pixel and the reason why there are none."""
+def _read_op(collection, index, views, random_seed=None):
+    """`read` as a TensorFlow op with static shapes; with a seed, of a video a random frame."""
+
+    def read_now(index, *seed):
+        random = float(np.random.default_rng(seed[0]).random()) if seed else None
+        return read(collection, int(index), views, random)
+
+    dtype = dtype_of(collection.kind)
+    inputs = [index] if random_seed is None else [index, random_seed]
+    *images, reason = tf.numpy_function(read_now, inputs, [dtype] * len(views) + [tf.string])
+    images = [tf.ensure_shape(i, (None, *v.resize_to, v.channels)) for i, v in zip(images, views, strict=True)]
+    return images, tf.ensure_shape(reason, ())
+
+
+def read(collection, index, views, random=None):
+    """`read_resized` with a reason instead of an error.
+
+    Returns:
+        The arrays of `read_resized`, then the reason as bytes: empty, or why the item cannot be read; the arrays are
+        empty then.
+    """
     try:
-        content = collection.read(index)
-        if not isinstance(content, np.ndarray):
-            content = _decode(content)
-        if min(content.shape[:2]) < MIN_SIDE:
-            raise ValueError(f"{content.shape[1]}x{content.shape[0]} pixels are too few to hold content")
+        return (*read_resized(collection, index, views, random), np.bytes_(b""))
     except OSError as error:
-        return np.zeros((1, 1, 3), "uint8"), np.bytes_(f"cannot be opened: {reason_of(error)}".encode())
-    except (ValueError, tf.errors.OpError) as error:
-        return np.zeros((1, 1, 3), "uint8"), np.bytes_(str(error).encode())
-    return content, np.bytes_(b"")
-
-
-def _decode(content):
-    if not content:
-        raise ValueError("the file is empty")
-    pixels = _claimed_pixels(content)
-    if pixels > MAX_PIXELS:
-        raise ValueError(f"claims {pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
-    try:
-        return decode_image(content).numpy()
-    except tf.errors.InvalidArgumentError as error:
-        kind = "truncated or damaged" if _looks_like_image(content) else "not a JPEG, PNG, WebP, BMP or GIF image"
-        raise ValueError(kind) from error
-
-
-def _looks_like_image(content):
-    return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8"))
-
-
-def _claimed_pixels(content):
-    """Width times height from a PNG header; 0 for other formats, whose own limits (65,535 squared) are lower."""
-    if content.startswith(b"\x89PNG") and len(content) >= 24:
-        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
-    return 0
+        reason = f"cannot be opened: {reason_of(error)}"
+    except (ValueError, DataError) as error:
+        reason = str(error)
+    return (
+        *(np.zeros((0, *v.resize_to, v.channels), dtype_of(collection.kind)) for v in views),
+        np.bytes_(reason.encode()),
+    )

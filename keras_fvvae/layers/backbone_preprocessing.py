@@ -8,6 +8,9 @@ from keras import ops
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 TORCH_MEAN = (0.485, 0.456, 0.406)
 TORCH_STD = (0.229, 0.224, 0.225)
+# Optical flow as images: the value of no motion, and one scale for all channels instead of three.
+NO_MOTION = 128.0
+FLOW_SCALES = {"caffe": 1.0, "torch": 255.0 * sum(TORCH_STD) / 3, "tf": 127.5}
 SCHEMES = ("caffe", "torch", "tf", "none")
 
 
@@ -25,13 +28,14 @@ class BackbonePreprocessing(keras.layers.Layer):
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Input shape:
-        `(batch, H, W, 3)`, RGB, 0 to 255, any numeric dtype.
+        `(batch, H, W, 3)`, RGB, 0 to 255, any numeric dtype; or another number of channels, optical flow of 8 bits, 128
+        for no motion: centred there and scaled as the scheme does, or unchanged by `"none"`.
 
     Output shape:
         That of the input.
 
     Raises:
-        ValueError: for an unknown scheme or inputs without three channels.
+        ValueError: for an unknown scheme.
 
     Example:
         >>> import numpy as np
@@ -46,21 +50,18 @@ class BackbonePreprocessing(keras.layers.Layer):
             raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
         self.scheme = scheme
 
-    def build(self, input_shape):
-        if input_shape[-1] != 3:
-            raise ValueError(f"`BackbonePreprocessing` expects RGB images. Received: shape={tuple(input_shape)}")
-        self.built = True
-
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
+        if self.scheme == "none":
+            return x
+        if inputs.shape[-1] != 3:
+            return (x - NO_MOTION) / FLOW_SCALES[self.scheme]
         if self.scheme == "caffe":
             return ops.flip(x, axis=-1) - ops.convert_to_tensor(CAFFE_BGR_MEAN, x.dtype)
         if self.scheme == "torch":
             mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (TORCH_MEAN, TORCH_STD))
             return (x / 255.0 - mean) / std
-        if self.scheme == "tf":
-            return x / 127.5 - 1.0
-        return x
+        return x / 127.5 - 1.0
 
     def compute_output_shape(self, input_shape):
         return input_shape

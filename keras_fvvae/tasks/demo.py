@@ -13,6 +13,7 @@ from keras_fvvae.tasks.report import write_report
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.train import train
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
+from keras_fvvae.tasks.video_demo import VideoDemoResult, video_demo
 from keras_fvvae.zoo import load_classifier
 
 # Test images whose served scores are compared with Keras's.
@@ -30,12 +31,14 @@ class DemoResult:
         saved_model: the exported version folder.
         difference: largest difference between the scores of Keras and of the SavedModel in a fresh process.
         report: the HTML report.
+        videos: what was made of the embedded videos.
     """
 
     metrics: dict
     saved_model: Path
     difference: float
     report: Path
+    videos: VideoDemoResult
 
 
 def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
@@ -46,6 +49,7 @@ def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
     3. The classifier is exported as a SavedModel, loaded in a fresh process without this library, and must give the
        same scores.
     4. A report with figures.
+    5. The same for videos, see `video_demo`: frames and optical flow of moving digits, and their late fusion.
 
     Args:
         out: folder to write; a finished part is not computed again.
@@ -80,7 +84,8 @@ def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
         raise RunError(f"The scores of {saved_model} differ from Keras's by {difference:.2g}.")
     report = write_report([full.path, minus.path], out / "report.html", digits)
     metrics = {**minus.read_json("metrics.json"), **RunFolder.open(full.path).read_json("metrics.json")}
-    return DemoResult(metrics, saved_model, difference, report)
+    videos = video_demo(out / "videos", steps, seed, overwrite, verbose)
+    return DemoResult(metrics, saved_model, difference, report, videos)
 
 
 def _compare(saved_model, classifier, digits):

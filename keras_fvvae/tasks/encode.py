@@ -9,6 +9,31 @@ from keras_fvvae.statistics import FisherStatistics
 
 # Rows normalised at a time.
 BLOCK_ROWS = 256
+# Views encoded at a time: their raw vectors are larger than their activations.
+MAX_VIEWS = 64
+
+
+def mean_raw_vectors(encoder, views, counts):
+    """Raw Fisher vectors of items: the mean over each item's views (Section 4, "video representation").
+
+    Args:
+        encoder: a `FisherEncoder`.
+        views: images or activation maps `(sum(counts), ...)`, those of one item after the other.
+        counts: integer array: how many views are whose; at least one each.
+
+    Returns:
+        float32 array `(len(counts), C, latent_dim + 1)`.
+    """
+    owners = np.repeat(np.arange(len(counts)), counts)
+    sums = None
+    for start in range(0, len(views), MAX_VIEWS):
+        raw = encoder.predict_raw_on_batch(views[start : start + MAX_VIEWS])
+        if sums is None:
+            sums = np.zeros((len(counts), *raw.shape[1:]), "float32")
+        owned = owners[start : start + MAX_VIEWS]
+        first = np.flatnonzero(np.diff(owned, prepend=-1))  # where the next item begins
+        sums[owned[first]] += np.add.reduceat(raw, first, axis=0)
+    return sums / np.asarray(counts, "float32")[:, None, None]
 
 
 def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
@@ -18,9 +43,9 @@ def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
 
     Args:
         encoder: a `FisherEncoder` for what the inputs give; its normalisation is adapted.
-        inputs: `ImageInputs`, or `ActivationInputs` for an encoder without a backbone.
-        train_count: the first so many images of the inputs' collection are the training part.
-        path: `.npy` file to write: float32 `(images, C, latent_dim + 1)`.
+        inputs: `PixelInputs`, or `ActivationInputs` for an encoder without a backbone.
+        train_count: the first so many items of the inputs' collection are the training part.
+        path: `.npy` file to write: float32 `(items, C, latent_dim + 1)`.
         verbose: 1 for a progress bar.
 
     Raises:
@@ -30,8 +55,8 @@ def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
     count, row = len(inputs.collection), 0
     # Written in order, not through a memory map: on a full disk that would be a bus error, not an exception.
     with open(path, "wb") as file, progress_bar("Fisher vectors", count, enabled=bool(verbose)) as update:
-        for batch in inputs.batches(np.arange(count)):
-            raw = encoder.predict_raw_on_batch(batch)
+        for views, counts in inputs.batches(np.arange(count)):
+            raw = mean_raw_vectors(encoder, views, counts)
             if row == 0:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (count, *raw.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
@@ -49,20 +74,22 @@ def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
 
 
 def encode_averages(backbone, inputs):
-    """AVE: the mean of an image's local activations, signed square root and L2 normalised.
+    """AVE: the mean of an item's local activations over positions and views, signed square root, L2 normalised.
 
     Args:
         backbone: model from what the inputs give to activation maps; `None` where they are activation maps.
-        inputs: `ImageInputs` or `ActivationInputs`.
+        inputs: `PixelInputs` or `ActivationInputs`.
 
     Returns:
-        float32 array `(images, C)`.
+        float32 array `(items, C)`.
 
     Reference:
         Qiu et al., CVPR 2017, Section 5.3 ("AVE").
     """
     means = []
-    for batch in inputs.batches(np.arange(len(inputs.collection))):
-        maps = batch if backbone is None else backbone.predict_on_batch(batch)
-        means.append(np.mean(maps, axis=(1, 2), dtype="float32"))
-    return ops.convert_to_numpy(l2_normalize(signed_sqrt(np.concatenate(means)), axis=-1))
+    for views, counts in inputs.batches(np.arange(len(inputs.collection))):
+        maps = views if backbone is None else backbone.predict_on_batch(views)
+        averages = np.mean(maps, axis=(1, 2), dtype="float32")
+        first = np.cumsum(counts) - counts
+        means.append(np.add.reduceat(averages, first, axis=0) / counts[:, None])
+    return ops.convert_to_numpy(l2_normalize(signed_sqrt(np.concatenate(means).astype("float32")), axis=-1))

@@ -46,7 +46,7 @@ def loss_curves(histories):
                 axis.plot(values, color=color, alpha=0.25, linewidth=0.8)
                 smooth = np.convolve(values, np.ones(width) / width, mode="valid")
                 axis.plot(np.arange(len(smooth)) + width // 2, smooth, color=color, label=name)
-            axis.set_title(term + (" (nats)" if term != "accuracy" else " (training images)"))
+            axis.set_title(term + (" (nats)" if term != "accuracy" else " (training)"))
             axis.set_xlabel("step")
         axes[0][0].legend()
     return figure
@@ -74,9 +74,9 @@ def confusion(metrics, class_names):
 
 
 def embedding(vectors, labels, correct, class_names, seed=0):
-    """Fisher vectors of test images in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
+    """Fisher vectors of test items in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
 
-    Few images, or images without any difference, are shown by their principal components.
+    Few items, or items without any difference, are shown by their principal components.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

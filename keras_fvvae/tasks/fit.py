@@ -24,7 +24,7 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
 
     Args:
         model: a compiled `FVVAE`.
-        inputs: `ImageInputs` or `ActivationInputs`.
+        inputs: `PixelInputs` or `ActivationInputs`.
         train_indices: positions of the training images in the inputs' collection.
         recipe: a `Recipe`.
         run: a `RunFolder`.

@@ -1,4 +1,4 @@
-"""What a training reads: cached activations of a frozen backbone, or images where the backbone is trained too."""
+"""What a training reads: cached activations of a frozen backbone, or pixels where the backbone is trained too."""
 
 import hashlib
 import math
@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_fvvae.data.augmentation import augment
-from keras_fvvae.data.pipeline import image_batches, loader, unreadable_images
+from keras_fvvae.data.flow import FlowSettings
+from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
+from keras_fvvae.data.views import Views
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.progress import track
+from keras_fvvae.progress import progress_bar
 
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
 PIXELS_PER_BATCH = 2_000_000
@@ -21,60 +22,74 @@ READ_BYTES = 32 * 2**20
 MAX_READ = 64
 
 
+def recipe_views(recipe):
+    """What a recipe takes from an image or a video, as `Views`."""
+    return Views(
+        size=recipe.input_size,
+        resize_to=recipe.resize_to,
+        resize=recipe.resize,
+        crops=recipe.crops,
+        modality=recipe.modality,
+        frames=recipe.frames,
+        frame_step=recipe.frame_step,
+        flow=FlowSettings(recipe.flow_method, recipe.flow_bound),
+    )
+
+
 def backbone_batch_size(input_size):
-    """Images that go through a backbone at once, so that memory stays flat over input sizes."""
+    """Views that go through a backbone at once, so that memory stays flat over input sizes."""
     return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (input_size[0] * input_size[1])))
 
 
-class ImageInputs:
-    """Images, decoded anew whenever they are needed.
+def items_per_batch(views, kind):
+    """Images or videos decoded together, so that their views are about one batch for the backbone."""
+    return max(1, backbone_batch_size(views.size) // views.per_item(kind))
+
+
+class PixelInputs:
+    """Images or videos, decoded anew whenever they are needed.
 
     Args:
-        collection: an `Collection`.
-        recipe: a `Recipe`, for input size and resizing.
+        collection: a `Collection`.
+        recipe: a `Recipe`: what is taken from them.
     """
 
     def __init__(self, collection, recipe):
         self.collection = collection
         self.recipe = recipe
+        self.views = recipe_views(recipe)
 
     def prepare(self, verbose=1):
-        """Checks that every image can be read; returns a dictionary from position to reason of those that cannot."""
-        return unreadable_images(self.collection, np.arange(len(self.collection)))
+        """Checks that every item can be read; returns a dictionary from position to reason of those that cannot."""
+        with progress_bar("Reading", len(self.collection), enabled=bool(verbose)) as update:
+            return unreadable_items(self.collection, self.views, update)
 
     def batches(self, indices):
-        """Yields float32 batches of images in the order of `indices`."""
-        size = self.recipe.input_size
-        for batch in image_batches(self.collection, indices, size, backbone_batch_size(size), self.recipe.resize):
-            yield batch["image"]
+        """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose."""
+        items = items_per_batch(self.views, self.collection.kind)
+        for batch in view_batches(self.collection, indices, self.views, items):
+            yield batch["views"].numpy(), batch["count"].numpy()
 
     def training_batches(self, stream, batch_size, start=0):
-        """`tf.data.Dataset` of `(images, labels)` for an endless iterator of positions.
+        """`tf.data.Dataset` of `(views, labels)`, one random view an item, for an endless iterator of positions.
 
         Args:
             stream: the iterator.
-            batch_size: images per batch.
-            start: how many positions of the whole training were drawn before; augmentation is seeded with the count.
+            batch_size: views per batch.
+            start: how many positions of the whole training were drawn before; every view is seeded with its number.
         """
         recipe = self.recipe
-        load = loader(self.collection, recipe.input_size, recipe.resize)
-        labels = tf.constant(self.collection.labels)
-
-        def example(count, index):
-            seed = tf.stack([tf.constant(recipe.seed, tf.int64), count])
-            image = augment(load(index)["image"], seed, recipe.random_shift, recipe.random_mirror)
-            return image, tf.gather(labels, index)
-
-        dataset = tf.data.Dataset.from_generator(lambda: stream, output_signature=tf.TensorSpec((), tf.int64))
-        dataset = dataset.enumerate(start).map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return dataset.batch(batch_size).prefetch(2)
+        return training_batches(
+            self.collection, stream, self.views, batch_size, recipe.seed, start, recipe.random_shift,
+            recipe.random_mirror,
+        )  # fmt: skip
 
 
 class ActivationInputs:
-    """Activation maps of a frozen backbone, computed once and kept on disk.
+    """Activation maps of a frozen backbone, computed once and kept on disk, one for each view of an item.
 
     Args:
-        collection: an `Collection`.
+        collection: a `Collection`.
         recipe: a `Recipe`.
         backbone: model from images to activation maps.
         directory: of the `FeatureStore`s.
@@ -84,13 +99,13 @@ class ActivationInputs:
         self.collection = collection
         self.recipe = recipe
         self.backbone = backbone
+        self.views = recipe_views(recipe)
         self.shape = tuple(backbone.output.shape[1:])
         settings = {
             "backbone": recipe.backbone,
             "tap": recipe.tap,
-            "input_size": list(recipe.input_size),
-            "resize": recipe.resize,
             "weights": _weights_digest(backbone),
+            **self.views.settings(collection.kind),
         }
         self.store = FeatureStore(directory, settings)
         self.keys = [collection.key(index) for index in range(len(collection))]
@@ -100,42 +115,50 @@ class ActivationInputs:
 
         Stopped at any moment, it keeps what it has.
         """
-        self.store.discard_damaged()
-        missing = [index for index, key in enumerate(self.keys) if key not in self.store]
-        size = backbone_batch_size(self.recipe.input_size)
-        batches = image_batches(self.collection, missing, self.recipe.input_size, size, self.recipe.resize)
-        skipped = {}
-        total = -(-len(missing) // size)
-        try:
-            for batch in track(batches, f"Activations of {self.backbone.name}", total, enabled=verbose and missing):
-                maps = self.backbone.predict_on_batch(batch["image"])
-                rows = zip(batch["index"].numpy(), batch["reason"].numpy(), maps, strict=True)
-                for index, reason, activation in rows:
-                    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
-                        activation = activation.astype(self.store.dtype)
-                    if not reason and not np.isfinite(activation).all():
-                        reason = b"its activations are NaN, infinite or beyond float16"
-                    if reason:
-                        skipped[int(index)] = reason.decode()
-                    else:
-                        self.store.add(self.keys[index], activation)
-        finally:
-            self.store.flush()
-        return skipped
+        return prepare_together([self], verbose)
+
+    def missing(self):
+        """Positions of the items whose activations are not on disk."""
+        return [index for index, key in enumerate(self.keys) if key not in self.store]
+
+    def compute(self, views):
+        """Activation maps of views `(n, *size, channels)`, in the store's dtype."""
+        size = backbone_batch_size(self.views.size)
+        parts = [self.backbone.predict_on_batch(views[i : i + size]) for i in range(0, len(views), size)]
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
+            return np.concatenate(parts or [np.zeros((0, *self.shape))]).astype(self.store.dtype)
+
+    def keep(self, index, maps):
+        """Stores the maps of one item; returns why they cannot be used, or ""."""
+        if not np.isfinite(maps).all():
+            return "its activations are NaN, infinite or beyond float16"
+        self.store.add(self.keys[index], maps)
+        return ""
 
     def batches(self, indices):
-        """Yields batches of activation maps in the order of `indices`."""
-        size = max(1, min(MAX_READ, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize)))
-        for start in range(0, len(indices), size):
-            yield self._read(indices[start : start + size])
+        """Yields pairs in the order of `indices`: the maps of some items one after the other, how many are whose."""
+        limit = max(1, min(MAX_READ, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize)))
+        maps, total = [], 0
+        for index in indices:
+            item = self.store[self.keys[index]]
+            if maps and total + len(item) > limit:
+                yield np.concatenate(maps), np.array([len(m) for m in maps])
+                maps, total = [], 0
+            maps.append(item)
+            total += len(item)
+        if maps:
+            yield np.concatenate(maps), np.array([len(m) for m in maps])
 
     def training_batches(self, stream, batch_size, start=0):
-        """`tf.data.Dataset` of `(activation maps, labels)` for an endless iterator of positions."""
+        """`tf.data.Dataset` of `(activation maps, labels)`, one random view an item; see `PixelInputs`."""
 
         def generate():
+            number = start
             while True:
                 indices = [next(stream) for _ in range(batch_size)]
-                yield self._read(indices), self.collection.labels[indices]
+                maps = [self._view(index, number + i) for i, index in enumerate(indices)]
+                yield np.stack(maps), self.collection.labels[indices]
+                number += batch_size
 
         signature = (
             tf.TensorSpec((batch_size, *self.shape), self.store.dtype),
@@ -143,8 +166,57 @@ class ActivationInputs:
         )
         return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
 
-    def _read(self, indices):
-        return np.stack([self.store[self.keys[index]] for index in indices])
+    def _view(self, index, number):
+        """One of an item's maps, a function of the recipe's seed and of the number in the training."""
+        maps = self.store[self.keys[index]]
+        chosen = np.random.default_rng([self.recipe.seed, number]).integers(len(maps)) if len(maps) > 1 else 0
+        return maps[chosen]
+
+
+def prepare_together(streams, verbose=1):
+    """Computes the activations of several streams (RGB, optical flow) that are not on disk, decoding each video once.
+
+    Args:
+        streams: list of `ActivationInputs` of one collection.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        Dictionary from position to reason, of items that cannot be used by every stream.
+    """
+    collection = streams[0].collection
+    for stream in streams:
+        stream.store.discard_damaged()
+    missing = [set(stream.missing()) for stream in streams]
+    # What only some streams lack (another run was stopped, or shares one of them) is decoded for those alone.
+    skipped = {}
+    for wanted in sorted({tuple(i in part for part in missing) for i in set().union(*missing)}, reverse=True):
+        chosen = [stream for stream, take in zip(streams, wanted, strict=True) if take]
+        indices = [i for i in range(len(collection)) if tuple(i in part for part in missing) == wanted]
+        _compute(collection, indices, chosen, skipped, verbose)
+    return skipped
+
+
+def _compute(collection, indices, streams, skipped, verbose):
+    views = [stream.views for stream in streams]
+    items = min(items_per_batch(one, collection.kind) for one in views)
+    names = " and ".join(f"{stream.backbone.name} ({stream.views.modality})" for stream in streams)
+    done = 0
+    with progress_bar(f"Activations of {names}", len(indices), enabled=bool(verbose)) as update:
+        try:
+            for batch in view_batches(collection, indices, views, items):
+                rows = list(zip(batch["index"].numpy().tolist(), batch["reason"].numpy(), strict=True))
+                skipped.update({index: reason.decode() for index, reason in rows if reason})
+                for stream, pixels, counts in zip(streams, batch["views"], batch["count"], strict=True):
+                    maps = np.split(stream.compute(pixels), np.cumsum(counts)[:-1])
+                    for (index, reason), item in zip(rows, maps, strict=True):
+                        problem = "" if reason else stream.keep(index, item)
+                        if problem:
+                            skipped[index] = problem
+                done += len(rows)
+                update(done)
+        finally:
+            for stream in streams:
+                stream.store.flush()
 
 
 def _weights_digest(model):

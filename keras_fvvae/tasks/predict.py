@@ -1,21 +1,23 @@
-"""Labels for image files from a trained run."""
+"""Labels for image or video files from a trained run."""
 
 import numpy as np
+from keras import ops
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
-from keras_fvvae.data.pipeline import image_batches
-from keras_fvvae.tasks.inputs import backbone_batch_size
+from keras_fvvae.data.pipeline import view_batches
+from keras_fvvae.tasks.encode import mean_raw_vectors
+from keras_fvvae.tasks.inputs import items_per_batch, recipe_views
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.zoo import load_classifier
 
 
 def predict(run, files, top_k=5):
-    """Classifies image files.
+    """Classifies files.
 
     Args:
         run: path of a finished run.
-        files: paths of images.
-        top_k: labels per image.
+        files: paths of images, or of videos (files or folders of frames) for a run that was trained on videos.
+        top_k: labels per file.
 
     Yields:
         For every file in order a dictionary: `file` and either `labels` and `scores` (decision values, best first) or
@@ -25,16 +27,22 @@ def predict(run, files, top_k=5):
         RunError, WeightsError: if the run cannot be used.
     """
     folder = RunFolder.open(run)
-    recipe = folder.recipe
+    views, kind = recipe_views(folder.recipe), folder.kind
     classifier = load_classifier(folder.path / "model.keras")
+    encoder = classifier.encoder
     names = np.array(classifier.class_names)
-    collection = Collection(files, files, [UNLABELLED] * len(files), ["test"] * len(files), names)
-    size = tuple(recipe.input_size)
-    for batch in image_batches(collection, range(len(files)), size, backbone_batch_size(size), recipe.resize):
-        scores = classifier.predict_on_batch(batch["image"])
-        for index, reason, row in zip(batch["index"].numpy(), batch["reason"].numpy(), scores, strict=True):
+    unlabelled, test = [UNLABELLED] * len(files), ["test"] * len(files)
+    collection = Collection(files, files, unlabelled, test, names, kind=kind)
+    for batch in view_batches(collection, range(len(files)), views, items_per_batch(views, kind)):
+        readable = batch["count"].numpy() > 0
+        if readable.any():
+            raw = mean_raw_vectors(encoder, batch["views"].numpy(), batch["count"].numpy()[readable])
+            vectors = encoder.normalization(raw)
+            scores = iter(ops.convert_to_numpy(classifier.svm(ops.reshape(vectors, (len(raw), -1)))))
+        for index, reason in zip(batch["index"].numpy(), batch["reason"].numpy(), strict=True):
             if reason:
                 yield {"file": str(files[index]), "error": reason.decode()}
                 continue
+            row = next(scores)
             best = np.argsort(-row)[:top_k]
             yield {"file": str(files[index]), "labels": names[best].tolist(), "scores": row[best].tolist()}

@@ -1,6 +1,7 @@
 """An HTML report of one run, or of several beside each other."""
 
 import base64
+import dataclasses
 from importlib import resources
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import jinja2
 import numpy as np
 
 import keras_fvvae
-from keras_fvvae.data.pipeline import image_batches
+from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.files import write_atomically
 from keras_fvvae.tasks import figures
+from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.run_folder import RunFolder
 
 EXAMPLES = 32
@@ -18,19 +20,21 @@ EXAMPLES = 32
 TITLE_WIDTH = 17
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
-    "backbone", "tap", "input_size", "descriptors", "normalization", "sampled_descriptors", "hidden_units",
-    "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information",
-    "svm_c", "seed",
+    "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
+    "sampled_descriptors", "hidden_units", "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate",
+    "batch_size", "steps", "information", "svm_c", "seed",
 )  # fmt: skip
 
 
-def write_report(run_paths, out, collection):
+def write_report(run_paths, out, collection, streams=None, fusion=None):
     """Writes a self-contained HTML file, and its figures as PNG in `figures/` beside it.
 
     Args:
         run_paths: finished runs on the same data; the first is the one in detail, the others are compared with it.
         out: the `.html` file.
         collection: the `Collection` they were trained on, for example images.
+        streams: names of the runs where they are streams of one model, such as "RGB" and "optical flow".
+        fusion: the fused results of the streams, from `keras_fvvae.tasks.fuse`.
 
     Returns:
         Path of the report.
@@ -38,6 +42,9 @@ def write_report(run_paths, out, collection):
     out = Path(out)
     runs = [RunFolder.open(path) for path in run_paths]
     metrics = [run.read_json("metrics.json") for run in runs]
+    if streams is not None:
+        for part, stream in zip(metrics, streams, strict=True):
+            part |= {f"{name}, {stream}": part.pop(name) for name in list(part) if _is_result(part[name])}
     results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
     named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
     histories = {name: run.read_json("history.json") for name, run in zip(named, runs, strict=True)}
@@ -60,9 +67,11 @@ def write_report(run_paths, out, collection):
             description=runs[0].recipe.description,
             protocol=metrics[0]["protocol"],
             results=results,
+            fusion=fusion,
             figures=embedded,
             runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
             shown=SHOWN_SETTINGS,
+            kind=collection.kind,
             skipped=metrics[0]["skipped"],
             notes=metrics[0]["notes"],
             version=keras_fvvae.__version__,
@@ -88,7 +97,7 @@ def _settings(run):
 
 def _test_pictures(run, result, collection):
     classes = run.read_json("labels.json")["class_names"]
-    names = run.read_json("vectors.json")
+    names = run.read_json("vectors.json")["names"]
     position = {name: index for index, name in enumerate(collection.names)}
     tested = names[len(names) - result["examples"] :]  # the test part follows the training part
     labels = collection.labels[[position[name] for name in tested]]
@@ -100,16 +109,22 @@ def _test_pictures(run, result, collection):
     shown = _examples(scores, correct)
     recipe = run.recipe
     indices = [position[tested[i]] for i in shown]
-    batches = image_batches(collection, indices, recipe.input_size, len(shown), recipe.resize)
-    images = next(iter(batches))["image"].numpy()
+    # Of a video the middle frame, of an image its centre, whatever the network saw.
+    views = dataclasses.replace(recipe_views(recipe), crops="center", frames=1, frame_step=None)
+    images = np.concatenate([batch["views"].numpy() for batch in view_batches(collection, indices, views)])
     short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
     titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
-    caption = f"Test images with the predicted class: the {(~correct[shown]).sum()} most confident errors first."
+    caption = (
+        f"Test {collection.kind}s with the predicted class: the {(~correct[shown]).sum()} most confident errors first."
+    )
     return {
-        "Confusion matrix": (figures.confusion(result, classes), "Counts on the test images; shade: share of the row."),
+        "Confusion matrix": (
+            figures.confusion(result, classes),
+            f"Counts on the test {collection.kind}s; shade: share of the row.",
+        ),
         "Embedding": (
             figures.embedding(vectors, labels, correct, classes, recipe.seed),
-            "t-SNE of the test images' Fisher vectors, coloured by true class; crosses are classified wrongly.",
+            f"t-SNE of the test {collection.kind}s' Fisher vectors, by true class; crosses are classified wrongly.",
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
     }

@@ -30,9 +30,9 @@ class RunFolder:
         checkpoints/     the newest state of the training, removed when it is finished
         history.json     losses over the steps
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM
-        vectors.npy      normalised Fisher vectors, training images first; vectors.json names their images
+        vectors.npy      normalised Fisher vectors, the training part first; vectors.json names the items
         metrics.json     accuracies on the test part, with the protocol
-        skipped.csv      images that could not be used, each with its reason
+        skipped.csv      items that could not be used, each with its reason
         manifest.json    SHA-256 of all these: its presence says that the run is finished
 
     Every file is written beside and renamed into place, so a run that was stopped anywhere can be continued.
@@ -51,7 +51,7 @@ class RunFolder:
             RunError: if the folder cannot be written, or holds something else.
         """
         run = cls(path)
-        data = {"images": _fingerprint(collection), "backbone_weights": weights_source}
+        data = {"kind": collection.kind, "items": _fingerprint(collection), "backbone_weights": weights_source}
         if run.path.exists():
             differences = run._differences(recipe, data)
             if not overwrite and not differences:
@@ -107,6 +107,11 @@ class RunFolder:
     def recipe(self):
         return recipe_from_yaml((self.path / "recipe.yaml").read_text(encoding="utf-8"), str(self.path / "recipe.yaml"))
 
+    @property
+    def kind(self):
+        """What it was trained on: "image" or "video"."""
+        return self.read_json("labels.json")["data"]["kind"]
+
     def write(self, name, content):
         """Writes a file of bytes whole or not at all."""
         write_atomically(self.path / name, content)
@@ -160,13 +165,13 @@ class RunFolder:
         try:
             old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
             old_data = self.read_json("labels.json")["data"]
-            images, weights = old_data["images"], old_data["backbone_weights"]
+            items, weights = old_data["items"], old_data["backbone_weights"]
         except (OSError, ValueError, KeyError, TypeError, RecipeError):
             return ["its settings are incomplete"]
         pairs = ((key, old[key], new[key]) for key in old)
         differences = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
-        if images != data["images"]:
-            differences.append("other images, labels or splits")
+        if items != data["items"]:
+            differences.append(f"other {data['kind']}s, labels or splits")
         if weights != data["backbone_weights"]:
             differences.append("other backbone weights")
         return differences

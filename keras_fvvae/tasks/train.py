@@ -1,4 +1,4 @@
-"""From a recipe and images to a run folder: train, encode, classify, evaluate."""
+"""From a recipe and images or videos to a run folder: train, encode, classify, evaluate."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_fvvae.data.collection import SPLITS
+from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
@@ -15,7 +15,7 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_fisher_vectors
 from keras_fvvae.tasks.fit import fit
-from keras_fvvae.tasks.inputs import ActivationInputs, ImageInputs
+from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
 
@@ -34,7 +34,7 @@ def train(
     max_unreadable=DEFAULT_MAX_UNREADABLE,
     verbose=1,
 ):
-    """Trains a recipe on a collection of labelled images.
+    """Trains a recipe on a collection of labelled images or videos.
 
     Stages: activations of a frozen backbone (cached on disk, shared by all runs with the same settings), FV-VAE,
     Fisher vectors with statistics from the training part, one-vs-all SVM, accuracies on the test part beside those of
@@ -42,13 +42,13 @@ def train(
 
     Args:
         recipe: a `Recipe`.
-        collection: an `Collection`.
+        collection: a `Collection`.
         out: the run folder.
         backbone_weights: `"imagenet"`, a path, or `None` for random weights.
         backbone: a model to use instead of building one; it stays frozen.
         cache: folder of the cached activations. Default: `~/.cache/keras_fvvae/activations`.
         overwrite: whether to replace another run in that folder.
-        max_unreadable: largest share of images that may be unreadable before the training is refused.
+        max_unreadable: largest share of items that may be unreadable before the training is refused.
         verbose: 1 for progress bars.
 
     Returns:
@@ -56,7 +56,7 @@ def train(
 
     Raises:
         RunError: if the folder cannot be used, or the training diverges.
-        DataError: if too many images cannot be read, or too few classes remain.
+        DataError: if too many items cannot be read, or too few classes remain.
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
     run = RunFolder.create(out, recipe, collection, _weights_source(backbone_weights, backbone), overwrite)
@@ -79,10 +79,10 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     else:
         backbone.trainable = False
 
-    def inputs_of(images):
+    def inputs_of(items):
         if frozen:
-            return ActivationInputs(images, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
-        return ImageInputs(images, recipe)
+            return ActivationInputs(items, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
+        return PixelInputs(items, recipe)
 
     # Built before anything is computed: settings that do not go together must not cost an hour first.
     shape = tuple(backbone.output.shape[1:]) if frozen else None
@@ -103,7 +103,7 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
         encoder = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
     with run.partial("vectors.npy") as partial:
         encode_fisher_vectors(encoder, inputs, len(train_indices), partial, verbose)
-    run.write_json("vectors.json", usable.names)
+    run.write_json("vectors.json", {"names": usable.names, "labels": usable.labels.tolist()})
     vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
     vectors = vectors.reshape(len(vectors), -1)
 
@@ -130,34 +130,41 @@ def _weights_source(backbone_weights, backbone):
 
 
 def _usable(collection, skipped, max_unreadable, run):
-    """The readable images, training part first, in an order that does not depend on what was skipped."""
+    """The readable items: labelled training items, unlabelled ones, test items; test items without label are dropped.
+
+    The order does not depend on what was skipped.
+    """
     share = len(skipped) / len(collection)
     if share > max_unreadable:
         example = min(skipped)
         raise DataError(
-            f"{len(skipped)} of {len(collection)} images cannot be used ({share:.0%}, allowed are "
+            f"{len(skipped)} of {len(collection)} {collection.kind}s cannot be used ({share:.0%}, allowed are "
             f"{max_unreadable:.0%}); the first is {collection.names[example]}: {skipped[example]}. All are listed in "
             f"{run.path}/skipped.csv; repair or remove them, or raise --max-unreadable."
         )
-    kept = [i for split in SPLITS for i in collection.indices(split) if i not in skipped]
+    train, test = ([i for i in collection.indices(split) if i not in skipped] for split in SPLITS)
+    labelled = collection.labels != UNLABELLED
+    kept = [i for i in train if labelled[i]] + [i for i in train if not labelled[i]] + [i for i in test if labelled[i]]
     if not kept:
-        raise DataError(f"None of the {len(collection)} images can be used; the reasons are in {run.path}/skipped.csv.")
+        raise DataError(
+            f"None of the {len(collection)} {collection.kind}s can be used; the reasons are in {run.path}/skipped.csv."
+        )
     usable = collection.subset(kept)
-    if len(np.unique(usable.labels[usable.indices("train")])) < 2:
-        raise DataError("Fewer than two classes have readable training images.")
+    if len(set(usable.labels[usable.indices("train")].tolist()) - {UNLABELLED}) < 2:
+        raise DataError(f"Fewer than two classes have readable training {collection.kind}s.")
     return usable
 
 
 def _write_skipped(run, collection, skipped):
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["image", "reason"])
+    writer.writerow(["file", "reason"])
     writer.writerows([collection.names[index], reason] for index, reason in sorted(skipped.items()))
     run.write("skipped.csv", text.getvalue().encode(errors="backslashreplace"))
 
 
 def _fit_svm(recipe, vectors, collection, verbose):
-    count = len(collection.indices("train"))
+    count = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)  # they come first
     return OneVsRestSVM(recipe.svm_c, verbose=verbose).fit(vectors[:count], collection.labels[:count])
 
 
@@ -172,9 +179,23 @@ def _evaluate(svm, vectors, collection):
 
 def _protocol(recipe, collection):
     train, test = (len(collection.indices(split)) for split in SPLITS)
+    kind = collection.kind
     height, width = recipe.input_size
+    size = f"{height}x{width}"
+    if recipe.resize_to:
+        size += f" of {recipe.resize_to[0]}x{recipe.resize_to[1]}"
+    tap = f" {recipe.tap}" if recipe.tap else ""
     return (
-        f"{train} training and {test} test images of {len(collection.class_names)} classes; {recipe.backbone}"
-        f"{' ' + recipe.tap if recipe.tap else ''}, {height}x{width} ({recipe.resize}), one crop; Fisher statistics "
-        f"and SVM (C = {recipe.svm_c:g}) from the training images only"
+        f"{train} training and {test} test {kind}s of {len(collection.class_names)} classes; {_what(recipe, kind)}"
+        f"{recipe.backbone}{tap}, {size} ({recipe.resize}), {'ten crops' if recipe.crops == 'ten' else 'one crop'}; "
+        f"Fisher statistics and SVM (C = {recipe.svm_c:g}) from the training {kind}s only"
     )
+
+
+def _what(recipe, kind):
+    if kind == "image":
+        return ""
+    modality = {"rgb": "RGB", "flow": "optical flow", "flow_stack": "stacked optical flow"}[recipe.modality]
+    frames = f"every {recipe.frame_step}. frame" if recipe.frame_step else f"{recipe.frames} frames"
+    method = "" if recipe.modality == "rgb" else f" ({recipe.flow_method}, +-{recipe.flow_bound:g} pixels)"
+    return f"{modality}{method}, {frames} a video; "

@@ -64,7 +64,7 @@ def test_run_is_complete(folder, train, trainable_from):
 
 def test_saved_model_gives_the_evaluated_scores(folder, train):
     run = train(folder, trainable_from="all")
-    names = run.read_json("vectors.json")[-6:]
+    names = run.read_json("vectors.json")["names"][-6:]
     expected = np.array(run.read_json("metrics.json")["FV-VAE"]["scores"])
     results = list(predict(run.path, [folder / name for name in names], top_k=3))
     for row, result in zip(expected, results, strict=True):

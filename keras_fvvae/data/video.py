@@ -1,0 +1,231 @@
+"""Frames of video files and of folders of frames: decoded forward, once, and never trusted before they are decoded."""
+
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_fvvae.data.decoding import decode_pixels
+from keras_fvvae.data.media import FLOW_STEMS, numbered_frames
+from keras_fvvae.errors import DataError
+from keras_fvvae.files import reason
+
+# After this many packets in a row that do not decode, the rest of a file is given up: it is not a video any more.
+MAX_BAD_PACKETS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedVideo:
+    """What one pass over a video gave.
+
+    Attributes:
+        frames: dictionary from position (0 is the first frame) to what `convert` made of the frame.
+        total: frames that decode, for which the positions were chosen; where the pass was not `to_the_end`, the
+            container's count.
+        expected: frames that the container's header promises; 0 where it does not say.
+        bad_packets: packets that could not be decoded.
+    """
+
+    frames: dict
+    total: int
+    expected: int
+    bad_packets: int
+
+
+def uniform_positions(total, count):
+    """Positions of `count` frames in the middles of `count` equal parts of a video (paper: 25, Section 5.2).
+
+    A video of fewer frames gives all of them, each once.
+
+    Args:
+        total: frames of the video.
+        count: frames wanted.
+
+    Example:
+        >>> uniform_positions(10, 3).tolist(), uniform_positions(2, 3).tolist()
+        ([1, 5, 8], [0, 1])
+    """
+    if total <= count:
+        return np.arange(total)
+    return ((2 * np.arange(count) + 1) * total) // (2 * count)
+
+
+def every_position(total, step, offset=0):
+    """Positions of every `step`-th frame.
+
+    Example:
+        >>> every_position(10, 4).tolist()
+        [0, 4, 8]
+    """
+    return np.arange(offset, total, step)
+
+
+def read_video(source, choose, convert=None, to_the_end=True):
+    """Decodes a video forward and returns chosen frames.
+
+    One pass, without seeking. The positions are chosen for the count that the container claims; when the pass shows
+    another count, they are chosen again and a second pass is made: a truncated file is rare, and its frames are then
+    exactly those of an intact file of the same content.
+
+    Args:
+        source: path of a video file or of a folder of numbered frames (`img_00001.jpg`, counted from 0 or 1), or a
+            uint8 array `(frames, height, width, 3)`.
+        choose: function from the number of frames to the positions wanted, which may be none.
+        convert: function applied to each chosen frame, a uint8 array `(height, width, 3)` in RGB, upright, as soon as
+            it is decoded and in the order of the positions: what it returns is kept instead of the frame.
+        to_the_end: `False` stops after the last wanted frame, for a random frame in training; there is no second
+            pass then unless it is missing.
+
+    Returns:
+        A `DecodedVideo`.
+
+    Raises:
+        DataError: if there is no video in it, or no frame can be decoded; with the reason, without the path.
+        OSError: if it cannot be opened.
+
+    Example:
+        >>> video = np.arange(5, dtype="uint8").reshape(5, 1, 1, 1) * np.ones((5, 2, 2, 3), "uint8")
+        >>> read_video(video, lambda total: uniform_positions(total, 2)).frames.keys()
+        dict_keys([1, 3])
+    """
+    if isinstance(source, np.ndarray):
+        reader = _Array(source)
+    else:
+        reader = _Folder(source) if Path(source).is_dir() else _File(source)
+    expected = reader.count()
+    wanted = {int(position) for position in choose(expected)}
+    frames, total, bad_packets = reader.pick(wanted, convert, to_the_end)
+    if not to_the_end and len(frames) == len(wanted):
+        total = expected
+    elif total != expected:
+        wanted = {int(position) for position in choose(total)}
+        # The count stays that of the first pass: this one may end before the last frame.
+        frames, _, bad_packets = reader.pick(wanted, convert, to_the_end)
+    if not frames and (wanted or not total):
+        damage = f" ({bad_packets} damaged parts)" if bad_packets else ""
+        raise DataError(f"it has no frame that can be decoded{damage}")
+    return DecodedVideo(dict(sorted(frames.items())), total, reader.promised, bad_packets)
+
+
+class _Array:
+    """Frames in memory."""
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.promised = len(frames)
+
+    def count(self):
+        return len(self.frames)
+
+    def pick(self, wanted, convert, to_the_end):
+        convert = convert or np.array
+        return {p: convert(self.frames[p]) for p in sorted(wanted) if p < len(self.frames)}, len(self.frames), 0
+
+
+class _Folder:
+    """Numbered images in a folder. A frame that cannot be read is left out."""
+
+    def __init__(self, path):
+        stems = {stem: paths for stem, paths in numbered_frames(path).items() if stem not in FLOW_STEMS}
+        if not stems:
+            raise DataError("the folder holds no numbered frames such as img_00001.jpg")
+        self.paths = max(stems.values(), key=len)
+        self.promised = len(self.paths)
+
+    def count(self):
+        return len(self.paths)
+
+    def pick(self, wanted, convert, to_the_end):
+        frames, bad = {}, 0
+        for position in sorted(wanted):
+            if position >= len(self.paths):
+                continue
+            try:
+                pixels = decode_pixels(self.paths[position].read_bytes())
+            except (OSError, ValueError):
+                bad += 1
+                continue
+            frames[position] = convert(pixels) if convert else pixels
+        return frames, len(self.paths), bad
+
+
+class _File:
+    """Any file that FFmpeg reads."""
+
+    def __init__(self, path):
+        self.path = path
+        with _opened(path) as (_, stream):
+            self.promised = stream.frames
+
+    def count(self):
+        """The header's count; where it has none, the number of packets, which costs reading but no decoding."""
+        import av
+
+        if self.promised > 0:
+            return self.promised
+        packets = 0
+        with _opened(self.path) as (container, stream):
+            try:
+                for packet in container.demux(stream):
+                    packets += packet.size > 0
+            except av.FFmpegError:
+                pass  # truncated: the pass that decodes will end there too
+        return packets
+
+    def pick(self, wanted, convert, to_the_end):
+        import av
+
+        frames, position, bad, bad_in_a_row = {}, 0, 0, 0
+        with _opened(self.path) as (container, stream):
+            packets = container.demux(stream)
+            while True:
+                try:
+                    decoded = next(packets).decode()
+                    bad_in_a_row = 0
+                except StopIteration:
+                    break
+                except av.FFmpegError:
+                    bad, bad_in_a_row = bad + 1, bad_in_a_row + 1
+                    if bad_in_a_row > MAX_BAD_PACKETS:
+                        break
+                    continue
+                for frame in decoded:
+                    if position in wanted:
+                        pixels = _upright_rgb(frame)
+                        frames[position] = convert(pixels) if convert else pixels
+                    position += 1
+                if not to_the_end and len(frames) == len(wanted):
+                    break
+        return frames, position, bad
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """The container and its first video stream; single-threaded, since videos are decoded beside each other."""
+    import av
+
+    try:
+        # Absolute: FFmpeg takes the `a` of a relative `a:b.avi` for a protocol.
+        container = av.open(os.path.abspath(path), metadata_errors="replace")
+    except av.FFmpegError as error:
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise
+        empty = Path(path).stat().st_size == 0
+        raise DataError(
+            "the file is empty" if empty else f"not a video that FFmpeg reads: {reason(error).lower()}"
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise DataError("it has no video stream, only " + ", ".join(sorted({s.type for s in container.streams})))
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise DataError("its video is coded in a way that FFmpeg cannot decode")
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def _upright_rgb(frame):
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels

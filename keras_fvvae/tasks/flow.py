@@ -1,0 +1,162 @@
+"""Optical flow computed beforehand, as folders of frames."""
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from keras_fvvae.data.decoding import RESIZE_MODES, resize_image
+from keras_fvvae.data.flow import optical_flow, quantize_flow
+from keras_fvvae.data.media import FLOW_STEMS
+from keras_fvvae.data.video import read_video
+from keras_fvvae.errors import DataError
+from keras_fvvae.files import reason as reason_of
+from keras_fvvae.files import write_atomically
+from keras_fvvae.progress import progress_bar
+
+SETTINGS = "flow.json"
+# JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
+QUALITY = 95
+
+
+def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", frames=False, workers=None, verbose=1):
+    """Writes the optical flow of every pair of frames of every video to `out/<name without extension>/`.
+
+    `flow_x_00001.jpg` and `flow_y_00001.jpg` belong to the first and the second frame. Such a folder is as good as the
+    video file in every data set layout: put `out` in the place of the videos. Resumable: a video's folder is written
+    beside and renamed, and those that are there already are left as they are.
+
+    Args:
+        collection: a `Collection` of videos.
+        out: folder to write.
+        settings: `FlowSettings`.
+        size: `(height, width)` that frames are brought to first: displacements are in its pixels.
+        resize: `"squeeze"`, `"crop"` or `"pad"`.
+        frames: whether to write the frames too, as `img_00001.jpg`, from the same decoding.
+        workers: threads. Default: as `concurrent.futures` chooses.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        Dictionary: `written`, `present` (done before) and `skipped`: by name the reason.
+
+    Raises:
+        DataError: if the folder cannot be written, or holds flow of other settings.
+    """
+    if collection.kind != "video":
+        raise DataError("Optical flow needs videos; this data set holds images.")
+    if resize not in RESIZE_MODES:
+        raise ValueError(f"`resize` must be one of {RESIZE_MODES}. Received: resize={resize!r}")
+    out = Path(out)
+    _claim(out, {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize,
+                 "frames": frames})  # fmt: skip
+    targets = [_target(out, name) for name in collection.names]
+    _require_distinct(targets, collection.names)
+    todo = [index for index, target in enumerate(targets) if not target.exists()]
+    skipped = {}
+
+    def one(index):
+        try:
+            _write_video(collection.sources[index], targets[index], settings, tuple(size), resize, frames)
+        except DataError as error:
+            return index, str(error)
+        except OSError as error:
+            if error.filename is not None and Path(error.filename).is_relative_to(out):
+                raise DataError(f"The flow cannot be written to {out}: {reason_of(error)}.") from error
+            return index, f"cannot be opened: {reason_of(error)}"
+        return index, ""
+
+    with (
+        progress_bar("Optical flow", len(todo), enabled=bool(verbose)) as update,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        futures = [pool.submit(one, index) for index in todo]
+        try:
+            for done, future in enumerate(futures, start=1):
+                index, problem = future.result()
+                if problem:
+                    skipped[collection.names[index]] = problem
+                update(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # the videos at work are finished, no other is begun
+            raise
+    return {"written": len(todo) - len(skipped), "present": len(targets) - len(todo), "skipped": skipped}
+
+
+def _claim(out, settings):
+    """Writes the settings, or checks that those of earlier flow in the folder are the same."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not (out / SETTINGS).exists():
+            write_atomically(out / SETTINGS, json.dumps(settings).encode())
+        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = reason_of(error) if isinstance(error, OSError) else "its flow.json is damaged"
+        raise DataError(f"The flow folder {out} cannot be used: {why}.") from error
+    if before != settings:
+        raise DataError(f"{out} holds flow of other settings ({before}); choose another folder.")
+
+
+def _target(out, name):
+    """Folder of a video's frames: its name below the data folder, without the extension."""
+    path = Path(name)
+    return out.joinpath(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
+
+
+def _require_distinct(targets, names):
+    seen = {}
+    for target, name in zip(targets, names, strict=True):
+        if seen.setdefault(target, name) != name:
+            raise DataError(f"{seen[target]} and {name} differ in their extension only: both would go to {target}.")
+
+
+def _write_video(source, target, settings, size, resize, frames):
+    partial = target.with_name(f".partial-{target.name}-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    writer = _PairWriter(partial, settings, frames)
+
+    def resized(pixels):
+        if pixels.shape[:2] != size:
+            pixels = np.round(resize_image(np.ascontiguousarray(pixels), size, resize).numpy()).astype("uint8")
+        writer.add(pixels)
+
+    try:
+        read_video(source, writer.begin, resized)
+        if writer.count < 2:
+            raise DataError("it has a single frame; optical flow needs two")
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _PairWriter:
+    """Takes frames one after the other and writes their flow: memory does not grow with the video."""
+
+    def __init__(self, folder, settings, frames):
+        self.folder = folder
+        self.settings = settings
+        self.frames = frames
+        self.begin(0)
+
+    def begin(self, total):
+        """Begins anew; a second pass is made where a header lied. Returns the positions wanted: all."""
+        self.previous, self.count = None, 0
+        return range(total)
+
+    def add(self, pixels):
+        self.count += 1
+        if self.frames:
+            self._write(f"img_{self.count:05d}.jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        if self.previous is not None:
+            flow = quantize_flow(optical_flow(self.previous, pixels, self.settings.method), self.settings.bound)
+            for axis, stem in enumerate(FLOW_STEMS):
+                self._write(f"{stem}{self.count - 1:05d}.jpg", flow[..., axis])
+        self.previous = pixels
+
+    def _write(self, name, image):
+        _, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        (self.folder / name).write_bytes(content)

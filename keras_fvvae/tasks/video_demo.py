@@ -1,0 +1,51 @@
+"""The whole way for videos on embedded data: files, frames and optical flow, two FV-VAEs, late fusion, report."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_fvvae.data.moving_digits import load_moving_digits
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.report import write_report
+from keras_fvvae.tasks.train import train
+
+STREAMS = {"optical flow": "moving_digits_flow", "RGB": "moving_digits"}
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoDemoResult:
+    """What the demo made of the videos.
+
+    Attributes:
+        fusion: results of the streams and of their fusion, as from `keras_fvvae.tasks.fuse`; keys are `STREAMS`.
+        report: the HTML report.
+    """
+
+    fusion: dict
+    report: Path
+
+
+def video_demo(out, steps=None, seed=None, overwrite=False, verbose=1):
+    """Writes the moving digits as video files, trains an FV-VAE on frames and one on optical flow, and fuses them.
+
+    Args:
+        out: folder to write; a finished part is not computed again.
+        steps: training steps instead of the recipes'.
+        seed: instead of the recipes'. Same seed, same machine: same numbers.
+        overwrite: whether to train anew.
+        verbose: 1 for progress bars.
+
+    Returns:
+        A `VideoDemoResult`.
+    """
+    out = Path(out)
+    changes = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
+    videos = load_moving_digits(out / "files", verbose=verbose)
+    runs = {
+        stream: train(load_recipe(entry, **changes), videos, out / entry, overwrite=overwrite, verbose=verbose).path
+        for stream, entry in STREAMS.items()
+    }
+    fusion = fuse(list(runs.values()))
+    fusion["streams"] = dict(zip(runs, fusion["streams"].values(), strict=True))
+    report = write_report(list(runs.values()), out / "report.html", videos, list(runs), fusion)
+    return VideoDemoResult(fusion, report)
