@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "keras_fvvae" / "__init__.py").read_text())[1]
 REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+# TensorFlow Datasets imports importlib_resources without requiring it.
+TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources"]
 
 setup(
     name="keras_fvvae",
@@ -22,7 +24,16 @@ setup(
     package_data={"keras_fvvae": ["templates/*"], "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.17,<0.18", "pillow>=11", "setuptools>=77", "wheel"]
+        "tfds": TFDS,
+        "test": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "ruff>=0.17,<0.18",
+            "pillow>=11",
+            "setuptools>=77",
+            "wheel",
+            *TFDS,
+        ],
     },
     entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},
     classifiers=[

@@ -110,7 +110,10 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {})}
     try:
         trunk = build(weights=None, **arguments)
-        other = None if channels == 3 else build(weights=None, **{**arguments, "input_shape": (*input_size, channels)})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This model usually expects 1 or 3 input channels")
+            shape = (*input_size, channels)
+            other = None if channels == 3 else build(weights=None, **{**arguments, "input_shape": shape})
     except (TypeError, ValueError) as error:
         raise RecipeError(
             f"{name} cannot be built for {input_size} images of {channels} channels with options {options}: {error}"

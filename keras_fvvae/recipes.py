@@ -13,7 +13,7 @@ from keras_fvvae.errors import RecipeError, unknown_name
 
 ENTRIES = "keras_fvvae.zoo_entries"
 EMBEDDED_DATASETS = ("digits", "moving_digits")
-DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", *EMBEDDED_DATASETS)
+DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", "tfds", *EMBEDDED_DATASETS)
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 
 

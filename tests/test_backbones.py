@@ -149,6 +149,63 @@ def test_real_weights(shared):
     assert np.ptp(expected) > 0.1
 
 
+def test_weights_across_modalities(shared):
+    """Every channel of a stack of flow gets the mean of the kernels for red, green and blue; the rest is as it was."""
+    path = shared / "weights" / "mobilenetv2_0.35_224_notop.weights.h5"
+    rgb = build_backbone("MobileNetV2", None, SIZE, path, {"alpha": 0.35}).get_layer(TRUNK)
+    backbone = build_backbone("MobileNetV2", None, SIZE, path, {"alpha": 0.35}, channels=20)
+    flow = backbone.get_layer(TRUNK)
+    assert backbone.input.shape == (None, *SIZE, 20)
+    changed = []
+    for source, target in zip(rgb.weights, flow.weights, strict=True):
+        source_value, target_value = (keras.ops.convert_to_numpy(value) for value in (source, target))
+        if source_value.shape == target_value.shape:
+            np.testing.assert_array_equal(target_value, source_value)
+        else:
+            changed.append((source.name, source_value, target_value))
+    ((name, kernel, stacked),) = changed
+    assert (name, stacked.shape) == ("kernel", (3, 3, 20, kernel.shape[-1]))
+    for channel in range(20):
+        np.testing.assert_allclose(stacked[:, :, channel], kernel.mean(axis=2), rtol=1e-6, atol=1e-8)
+    # So a stack of one value acts as gray of that value, 20 / 3 times as bright.
+    gray = np.random.default_rng(0).uniform(-1, 1, (1, *SIZE, 1)).astype("float32")
+    expected = rgb([np.repeat(gray * 20 / 3, 3, axis=-1)])
+    np.testing.assert_allclose(flow([np.repeat(gray, 20, axis=-1)]), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_backbone_for_stacks_of_flow_survives_saving(tmp_path):
+    backbone = build_backbone("DigitsConvNet", "conv2", (8, 8), options={"filters": 4}, channels=20)
+    backbone.save(tmp_path / "backbone.keras")
+    flow = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 20)).astype("float32")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_allclose(loaded(flow), backbone(flow), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["VGG16", "DenseNet121", "MobileNetV2", "EfficientNetV2B0", "ConvNeXtTiny"])
+def test_no_motion_is_zero_for_the_first_convolution(name):
+    """Whoever does the preprocessing: no motion is 0, full motion about as large as the brightest pixel."""
+    backbone = build_backbone(name, None, (32, 32), channels=20)
+    trunk = backbone.get_layer(TRUNK)
+    layers = (layer for nested in trunk.layers for layer in getattr(nested, "layers", [nested]))
+    convolution = next(layer for layer in layers if isinstance(layer, keras.layers.Conv2D))
+    seen = []
+    convolution.call = lambda inputs, call=convolution.call: seen.append(np.asarray(inputs)) or call(inputs)
+    for value in (128, 255):
+        backbone(np.full((1, 32, 32, 20), value, "float32"))
+    still, fast = (inputs[:, 8:-8, 8:-8] for inputs in seen)
+    assert np.abs(still).max() < 1e-6
+    assert np.ptp(fast) < 1e-6
+    assert (100 < fast.mean() < 130) if name == "VGG16" else (0.9 < fast.mean() < 2.3)
+
+
+@pytest.mark.parametrize("channels", [1, 20])
+def test_weights_of_rgb_that_do_not_fit_are_refused_for_flow(tmp_path, channels):
+    path = tmp_path / "damaged.weights.h5"
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(WeightsError, match="damaged.weights.h5 do not fit DigitsConvNet"):
+        build_backbone("DigitsConvNet", None, (8, 8), path, channels=channels)
+
+
 def test_weights_of_another_architecture(shared):
     path = shared / "weights" / "mobilenetv2_0.35_224_notop.weights.h5"
     with pytest.raises(WeightsError, match="do not fit DigitsConvNet without its top, or are damaged.*Check"):
@@ -225,5 +282,5 @@ def test_tap_that_is_no_map(monkeypatch, tap):
     [("DigitsConvNet", (8, 8), {"widht": 3}), ("VGG16", (8, 8), None), ("MobileNetV2", (32, 32), {"alpha": "much"})],
 )
 def test_option_or_size_that_cannot_work(name, size, options):
-    with pytest.raises(RecipeError, match=f"{name} cannot be built for .* images with options"):
+    with pytest.raises(RecipeError, match=f"{name} cannot be built for .* images of 3 channels with options"):
         build_backbone(name, None, size, options=options)

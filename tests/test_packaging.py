@@ -39,7 +39,9 @@ def test_wheel_works_from_an_empty_folder(site, tmp_path):
         [sys.executable, "-c", code, str(site)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.startswith("10 ['digits_conv', 'image_folder']")
+    assert result.stdout.startswith(
+        "10 ['digits_conv', 'image_folder', 'moving_digits', 'moving_digits_flow', 'ucf101_pool5', 'ucf101_pool5_flow']"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

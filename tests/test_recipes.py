@@ -70,7 +70,11 @@ def test_unknown_entry_names_the_nearest():
 
 WRONG = [
     ("name", 3, "text"),
-    ("dataset", "imagenet", "one of 'folder', 'digits'"),
+    (
+        "dataset",
+        "imagenet",
+        "one of 'auto', 'folder', 'list', 'ucf101', 'activitynet', 'cub', 'tfds', 'digits', 'moving_digits'",
+    ),
     ("test_fraction", 1.0, "a number in [0, 1)"),
     ("backbone", None, "text"),
     ("backbone_options", [1], "a mapping"),
@@ -79,7 +83,7 @@ WRONG = [
     ("input_size", 224, "a list of positive integers"),
     ("input_size", [224], "[height, width]"),
     ("input_size", [224, 224, 3], "[height, width]"),
-    ("resize", "stretch", "one of 'squeeze', 'crop'"),
+    ("resize", "stretch", "one of 'squeeze', 'crop', 'pad'"),
     ("random_shift", -1, "an integer, not negative"),
     ("random_mirror", 1, "true or false"),
     ("descriptors", "all", "one of 'spp', 'dense'"),
@@ -172,3 +176,10 @@ def test_to_yaml_is_readable():
     text = Recipe(description="Föhr", hidden_units=[5]).to_yaml()
     assert "Föhr" in text
     assert list(yaml.safe_load(text)) == [field.name for field in dataclasses.fields(Recipe)]
+
+
+def test_the_recipe_knows_every_data_set():
+    from keras_fvvae.data.catalogue import DATASETS as LAYOUTS
+    from keras_fvvae.recipes import DATASETS, EMBEDDED_DATASETS
+
+    assert set(DATASETS) == {"auto", *LAYOUTS, *EMBEDDED_DATASETS}

@@ -32,12 +32,11 @@ def command(data, out, dataset, dataset_options, method, bound, size, resize, fr
     rest is done; the exit code is 1 if none could be read.
     """
     load_tensorflow_quietly()
-    from keras_fvvae.data.catalogue import load_dataset
-
     from keras_fvvae.data import FlowSettings
+    from keras_fvvae.tasks.datasets import open_dataset
     from keras_fvvae.tasks.flow import compute_flow
 
-    collection = load_dataset(data, dataset, **dataset_options)
+    collection = open_dataset(data, dataset, dataset_options)
     for note in collection.notes:
         click.echo(f"Note: {note}", err=True)
     result = compute_flow(collection, out, FlowSettings(method, bound), size, resize, frames, workers)

@@ -1,11 +1,19 @@
 """Data sets of images and videos as they lie on disk, and what ships with scikit-learn, as one kind of collection."""
 
+from keras_fvvae.data.activitynet import load_activitynet
+from keras_fvvae.data.catalogue import load_dataset
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.crops import center_crop, random_view, ten_crops
+from keras_fvvae.data.cub import load_cub
 from keras_fvvae.data.decoding import decode_image, resize_image
 from keras_fvvae.data.digits import load_digits
 from keras_fvvae.data.flow import FlowSettings, optical_flow, quantize_flow
+from keras_fvvae.data.folder import load_folder
+from keras_fvvae.data.listing import load_list
+from keras_fvvae.data.moving_digits import load_moving_digits, write_moving_digits
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
+from keras_fvvae.data.tfds import load_tfds
+from keras_fvvae.data.ucf101 import load_ucf101
 from keras_fvvae.data.video import read_video, uniform_positions
 from keras_fvvae.data.views import Views
 
@@ -15,7 +23,15 @@ __all__ = [
     "Views",
     "center_crop",
     "decode_image",
+    "load_activitynet",
+    "load_cub",
+    "load_dataset",
     "load_digits",
+    "load_folder",
+    "load_list",
+    "load_moving_digits",
+    "load_tfds",
+    "load_ucf101",
     "optical_flow",
     "quantize_flow",
     "random_view",
@@ -26,4 +42,5 @@ __all__ = [
     "uniform_positions",
     "unreadable_items",
     "view_batches",
+    "write_moving_digits",
 ]

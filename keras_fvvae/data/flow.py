@@ -79,7 +79,8 @@ def optical_flow(previous, following, method="dis"):
     if method == "dis":
         if min(previous.shape) < MIN_DIS_SIDE:
             raise DataError(f"frames of {previous.shape[1]}x{previous.shape[0]} pixels are too small for optical flow")
-        # A new object for every pair: one that has seen frames of another size gives other results (OpenCV 5.0).
+        # A new object for every pair: one that has seen small frames gives other results ever after, and threads that
+        # share one crash (OpenCV 5.0).
         return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(previous, following, None)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(previous, following, None, *FARNEBACK, 0)
@@ -98,7 +99,7 @@ def quantize_flow(flow, bound=BOUND):
 
 
 def dequantize_flow(values, bound=BOUND):
-    """Displacements in pixels from 8-bit values; exact to `bound / 255`, and 0 for the value of no motion."""
+    """Displacements in pixels from 8-bit values; exact to `bound / 255`, or twice that where 128 is taken for 0."""
     values = np.asarray(values, "float32")
     return np.where(values == ZERO, 0.0, values * np.float32(2 * bound / LARGEST) - np.float32(bound)).astype("float32")
 

@@ -25,7 +25,7 @@ class DecodedVideo:
         total: frames that decode, for which the positions were chosen; where the pass was not `to_the_end`, the
             container's count.
         expected: frames that the container's header promises; 0 where it does not say.
-        bad_packets: packets that could not be decoded.
+        bad_packets: packets or frames that are damaged.
     """
 
     frames: dict
@@ -192,6 +192,7 @@ class _File:
                         break
                     continue
                 for frame in decoded:
+                    bad += frame.is_corrupt
                     if position in wanted:
                         pixels = _upright_rgb(frame)
                         frames[position] = convert(pixels) if convert else pixels

@@ -1,12 +1,24 @@
 """From a recipe and the user's folder to a collection."""
 
+from pathlib import Path
+
 from keras_fvvae.data import load_digits
-from keras_fvvae.data.catalogue import load_dataset
+from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
+from keras_fvvae.data.folder import DEFAULT_TEST_FRACTION
 from keras_fvvae.data.moving_digits import load_moving_digits
 from keras_fvvae.errors import DataError
 from keras_fvvae.recipes import EMBEDDED_DATASETS
 
 _EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
+
+
+def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+    """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
+    if not Path(data).exists() and name != "tfds":
+        raise DataError(f"The data folder or list {data} does not exist.")
+    known = DATASETS[recognise(data) if name == "auto" else name].options
+    split = {key: value for key, value in (("test_fraction", test_fraction), ("seed", seed)) if key in known}
+    return load_dataset(data, name, **{**split, **options})
 
 
 def recipe_collection(recipe, data=None, common_classes=False):
@@ -31,6 +43,5 @@ def recipe_collection(recipe, data=None, common_classes=False):
     if embedded:
         collection = _EMBEDDED[recipe.dataset](**recipe.dataset_options)
     else:
-        options = {"test_fraction": recipe.test_fraction, "seed": recipe.seed, **recipe.dataset_options}
-        collection = load_dataset(data, recipe.dataset, **options)
+        collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
     return collection.of_common_classes() if common_classes else collection

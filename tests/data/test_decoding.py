@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fvvae.data import decode_image, resize_image
+from keras_fvvae.data.decoding import RESIZE_MODES, decode_pixels
 
 
 @pytest.fixture
@@ -72,9 +73,73 @@ def test_crop_keeps_the_aspect():
 
 
 @pytest.mark.parametrize("size", [(7, 9), (30, 11), (64, 64)])
-@pytest.mark.parametrize("mode", ["squeeze", "crop"])
-def test_size_is_exact(size, mode):
-    assert resize_image(np.zeros((13, 29, 3), "uint8"), size, mode).shape == (*size, 3)
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+@pytest.mark.parametrize("sides", [(13, 29), (1, 1), (64, 64), (2, 2000), (2000, 1)])
+def test_size_is_exact(sides, size, mode):
+    image = np.full((*sides, 3), 90, "uint8")
+    resized = resize_image(image, size, mode).numpy()
+    assert resized.shape == (*size, 3)
+    assert resized.dtype == "float32"
+    assert resized.max() == pytest.approx(90, abs=0.01)
+    assert mode == "pad" or resized.min() == pytest.approx(90, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "inside"),
+    [
+        ((20, 60), (30, 30), (slice(10, 20), slice(0, 30))),  # smaller, bands above and below
+        ((20, 5), (40, 30), (slice(0, 40), slice(10, 20))),  # larger, bands left and right
+        ((30, 40), (30, 40), (slice(0, 30), slice(0, 40))),
+        ((2, 2000), (21, 21), (slice(10, 11), slice(0, 21))),  # never less than a pixel
+    ],
+)
+def test_pad_keeps_the_whole_image_and_its_aspect(sides, size, inside):
+    image = np.random.default_rng(0).integers(100, 200, (*sides, 3)).astype("uint8")
+    padded = resize_image(image, size, "pad").numpy()
+    shown = padded[inside]
+    np.testing.assert_allclose(shown, tf.image.resize(image, shown.shape[:2], antialias=True), atol=1e-3)
+    padded[inside] = 0
+    assert not padded.any()
+
+
+def test_pad_shows_the_borders_that_crop_cuts_off():
+    image = np.zeros((20, 60, 3), "uint8")
+    image[:, :10] = 255
+    assert resize_image(image, (12, 12), "crop").numpy().max() < 1
+    assert resize_image(image, (12, 12), "pad").numpy()[6, 0, 0] > 250
+
+
+@pytest.mark.parametrize("sides", [(2, 2000), (2000, 2)])
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+def test_extreme_aspects_stay_cheap(monkeypatch, sides, mode):
+    """Scaled before it is cut, 2x2000 pixels would be 224x224,000."""
+    resized, resize = [], tf.image.resize
+    monkeypatch.setattr(
+        tf.image,
+        "resize",
+        lambda image, *rest, **options: resized.append(resize(image, *rest, **options)) or resized[-1],
+    )
+    resize_image(np.zeros((*sides, 3), "uint8"), (224, 224), mode)
+    assert max(np.prod(pixels.shape[:2]) for pixels in resized) <= 224 * 224
+
+
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+def test_resizing_in_a_graph_of_unknown_sides(mode):
+    graph = tf.function(
+        lambda image: resize_image(image, (7, 9), mode), input_signature=[tf.TensorSpec((None, None, 3), "uint8")]
+    )
+    for sides in ((13, 29), (40, 11)):
+        image = np.random.default_rng(0).integers(0, 255, (*sides, 3)).astype("uint8")
+        assert graph.get_concrete_function().output_shapes == (7, 9, 3)
+        np.testing.assert_allclose(graph(image), resize_image(image, (7, 9), mode), atol=1e-3)
+
+
+def test_decode_pixels(picture):
+    content = _bytes(picture, "PNG")
+    assert np.array_equal(decode_pixels(content), np.asarray(picture))
+    for broken, reason in ((b"", "empty"), (b"x", "not a JPEG, PNG"), (content[:90], "truncated or damaged")):
+        with pytest.raises(ValueError, match=reason):
+            decode_pixels(broken)
 
 
 def test_unknown_mode():

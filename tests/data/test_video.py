@@ -80,6 +80,11 @@ def test_exact_frames_in_one_pass(sources, passes, name, choice, to_the_end):
     assert len(passes) == (name != "array")
 
 
+def test_random_frames_end_the_pass(sources):
+    seen = [video._File(sources["avi"]).pick({3}, read_number, to_the_end)[:2] for to_the_end in (False, True)]
+    assert seen == [({3: 3}, 4), ({3: 3}, COUNT)]
+
+
 def test_frames_are_the_pixels(sources):
     frames = numbered_frames(COUNT)
     for name, tolerance in (("avi", 4), ("mp4", 4), ("mkv", 4), ("array", 0)):

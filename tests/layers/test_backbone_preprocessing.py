@@ -41,6 +41,26 @@ def test_unknown_scheme():
         BackbonePreprocessing("Caffe")
 
 
-def test_images_must_be_rgb():
-    with pytest.raises(ValueError, match=r"expects RGB images. Received: shape=\(2, 4, 4, 1\)"):
-        BackbonePreprocessing("tf")(np.zeros((2, 4, 4, 1), "float32"))
+# Of optical flow: value 128, no motion, and one scale for all channels, that of the scheme (its mean where there are
+# three).
+FLOW_SCALES = {"caffe": 1.0, "torch": 255 * (0.229 + 0.224 + 0.225) / 3, "tf": 127.5}
+
+
+@pytest.mark.parametrize("scheme", FLOW_SCALES)
+@pytest.mark.parametrize("channels", [2, 20])
+def test_stacks_of_flow_are_centred_on_no_motion(scheme, channels):
+    flow = _images((2, 3, 5, channels))
+    flow[0] = 128
+    outputs = np.asarray(BackbonePreprocessing(scheme)(flow))
+    assert not outputs[0].any()
+    np.testing.assert_allclose(outputs, (flow - 128) / FLOW_SCALES[scheme], rtol=1e-5)
+
+
+def test_none_changes_no_flow():
+    flow = _images((2, 3, 5, 20))
+    np.testing.assert_array_equal(BackbonePreprocessing("none")(flow), flow)
+
+
+@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "none"])
+def test_harness_with_flow(scheme):
+    check_layer(lambda **kwargs: BackbonePreprocessing(scheme, **kwargs), _images((2, 3, 5, 20)))

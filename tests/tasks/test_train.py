@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import data, zoo
-from keras_fvvae.data import Collection, load_image_folder
+from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
@@ -26,7 +26,7 @@ def train(tmp_path, recipe):
     def run(directory, out="run", overwrite=False, max_unreadable=0.1, backbone=None, **changes):
         return task_train.train(
             recipe.replace(**changes),
-            load_image_folder(directory),
+            load_folder(directory),
             tmp_path / out,
             backbone_weights=None,
             backbone=backbone,
@@ -75,7 +75,7 @@ def test_saved_model_gives_the_evaluated_scores(folder, train):
 def test_the_model_comes_from_the_training_part_only(folder, train):
     """Other test images must not change it: normalising over all images would be transductive."""
     before = _weights(train(folder))
-    collection = load_image_folder(folder)
+    collection = load_folder(folder)
     blank = tf.io.encode_png(np.full((8, 8, 3), 90, "uint8")).numpy()
     for index in collection.indices("test"):
         collection.sources[index].write_bytes(blank)
@@ -94,7 +94,7 @@ def test_same_seed_same_result(folder, train):
 def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, trainable_from):
     """Ctrl-C after the third of six steps; the same call continues and ends with the same weights and history."""
     whole = train(folder, out="whole", trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
-    kind = task_inputs.ActivationInputs if trainable_from is None else task_inputs.ImageInputs
+    kind = task_inputs.ActivationInputs if trainable_from is None else task_inputs.PixelInputs
     original = kind.training_batches
 
     def interrupting(self, *arguments):
@@ -156,7 +156,7 @@ def test_interrupted_activations_are_kept(folder, train, monkeypatch, tmp_path):
 def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
     """And the result for the rest is the same as without them."""
     clean = train(folder, out="clean")
-    good = load_image_folder(folder)
+    good = load_folder(folder)
     bad = {"0/broken.jpg": b"\xff\xd8\xff\xe0 broken", "7/empty.png": b""}
     for name, content in bad.items():
         (folder / name).write_bytes(content)
@@ -169,7 +169,7 @@ def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
     )
     run = task_train.train(clean.recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
     rows = list(csv.reader((run.path / "skipped.csv").open()))
-    assert rows[0] == ["image", "reason"]
+    assert rows[0] == ["file", "reason"]
     assert dict(rows[1:]) == {"0/broken.jpg": "truncated or damaged", "7/empty.png": "the file is empty"}
     assert run.read_json("metrics.json")["skipped"] == 2
     assert _same(_weights(run), _weights(clean))
@@ -230,7 +230,7 @@ def test_diverging_training_is_stopped(folder, train):
 
 
 def test_no_test_images(folder, train, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "load_image_folder", lambda path: data.load_image_folder(path, 0.0))
+    monkeypatch.setattr(sys.modules[__name__], "load_folder", lambda path: data.load_folder(path, 0.0))
     metrics = train(folder).read_json("metrics.json")
     assert set(metrics) == {"protocol", "skipped", "notes"}
     assert "24 training and 0 test images" in metrics["protocol"]
@@ -283,7 +283,7 @@ def test_changed_images_are_another_training(folder, train):
 
 
 def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
-    collection = load_image_folder(folder)
+    collection = load_folder(folder)
     zoo.build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
     task_train.train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
     with pytest.raises(RunError, match="other backbone weights"):

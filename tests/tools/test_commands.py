@@ -65,8 +65,8 @@ def test_train_predict_export(tmp_path, run_command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "This recipe needs --data DIR"),
-        (["train", "--data", "/nowhere"], "Error: The data folder /nowhere does not exist or is not a folder."),
+        (["train"], "The recipe image_folder needs --data"),
+        (["train", "--data", "/nowhere"], "Error: The data folder or list /nowhere does not exist."),
         (["train", "digit_conv"], "Error: Unknown zoo entry 'digit_conv'; did you mean 'digits_conv'?"),
         (["train", "digits_conv", "--data", "x"], "brings its own data"),
         (["train", "--data", "x", "--set", "latent_dims=3"], "did you mean 'latent_dim'?"),

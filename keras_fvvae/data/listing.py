@@ -1,0 +1,224 @@
+"""A list of images or videos in a CSV or JSON lines file."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from keras_fvvae.data.collection import KINDS, UNLABELLED, Collection
+from keras_fvvae.data.folder import (
+    DEFAULT_TEST_FRACTION,
+    SPLIT_FOLDERS,
+    check_test_fraction,
+    note_untrained,
+    random_split,
+)
+from keras_fvvae.data.media import is_image, is_video
+from keras_fvvae.data.places import find_file, note_missing, numbered_lines, read_text
+from keras_fvvae.errors import DataError
+
+COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
+JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
+_SPLITS = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {"testing": "test"}
+
+
+def load_list(path, root=None, kind="auto", test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+    """Collects the images or videos that a list names.
+
+    The list is a CSV file whose header names the columns `file` (or `path`, `video`, `image`), `label` (or `class`) and
+    `split`, or JSON lines with these keys. An empty label is an unlabelled item; in JSON a list of labels gives all of
+    them, the main one first. Without splits every class is split at random, as in `load_folder`. Blank lines and lines
+    that start with `#` are passed over (a CSV cell can be quoted: `"#1.jpg"`).
+
+    Args:
+        path: the list, in UTF-8, with or without a byte order mark.
+        root: folder that the files are relative to; the list's own by default.
+        kind: `"image"`, `"video"` (files, or folders of frames), or `"auto"`: as the listed files are.
+        test_fraction: share of every class that is held out where the list names no splits.
+        seed: of the random split.
+
+    Returns:
+        A `Collection`; what is listed and not on disk is in `missing`.
+
+    Raises:
+        DataError: if the list cannot be read or understood, or nothing that it names is on disk.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "a.jpg").write_bytes(b"")
+        >>> _ = (folder / "list.csv").write_text("file,label,split\\na.jpg,cat,train\\nb.jpg,dog,val\\n")
+        >>> collection = load_list(folder / "list.csv")
+        >>> collection.names, collection.missing
+        (['a.jpg'], ['b.jpg'])
+    """
+    if kind not in (*KINDS, "auto"):
+        raise ValueError(f"`kind` must be one of {(*KINDS, 'auto')}. Received: kind={kind!r}")
+    check_test_fraction(test_fraction)
+    path = Path(path)
+    root = path.parent if root is None else Path(root)
+    notes = []
+    rows = list((_json_rows if path.name.lower().endswith(JSON_EXTENSIONS) else _csv_rows)(path, notes))
+    rows = _without_repetitions(rows, path, notes)
+    if not rows:
+        raise DataError(f"{path} lists no files: it has no line besides its header, comments and blank lines.")
+    present, missing = [], []
+    for row in rows:
+        source = find_file(root, row["file"])
+        if source is None:
+            missing.append(row["file"])
+        else:
+            present.append((row, source))
+    note_missing(len(present), missing, f"listed files of {path.name}", root, notes)
+    present, kind = _of_one_kind(present, kind, path, notes)
+    splits = _splits(rows, [row for row, _ in present], path)
+    label_sets = [row["labels"] for row, _ in present]
+    class_names = sorted({label for labels in label_sets for label in labels}, key=_natural)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    label_sets = [tuple(numbers[label] for label in labels) for labels in label_sets]
+    labels = np.array([labels[0] if labels else UNLABELLED for labels in label_sets])
+    if splits is None:
+        splits = random_split(labels, class_names, test_fraction, seed, notes, kind)
+    note_untrained(labels, splits, class_names, notes, kind)
+    return Collection(
+        [source for _, source in present],
+        [row["file"] for row, _ in present],
+        labels,
+        splits,
+        class_names,
+        notes,
+        kind=kind,
+        label_sets=label_sets if any(len(labels) > 1 for labels in label_sets) else None,
+        missing=missing,
+    )
+
+
+def _csv_rows(path, notes):
+    # A comment becomes a blank line, so that the reader's line numbers stay those of the file.
+    text = re.sub(r"^[ \t]*#[^\r\n]*", "", read_text(path), flags=re.MULTILINE)
+    header_line = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(",;\t", key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header = columns = None
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if header is None:
+                header, columns = cells, _columns([cell.lower() for cell in cells], path, notes)
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"Line {reader.line_num} of {path} has {len(cells)} fields, the header {len(header)}; put names "
+                    'with the separator in quotes ("a, b.jpg").'
+                )
+            row = {key: cells[position] for key, position in columns.items()}
+            row["labels"] = [row["label"]] if row.get("label") else []
+            yield _checked(row, reader.line_num, path)
+    except csv.Error as error:
+        raise DataError(f"Line {reader.line_num} of {path} is not valid CSV: {error}.") from error
+
+
+def _columns(header, path, notes):
+    """Positions of the known columns; a list without files is an error, an unknown column a note."""
+    columns = {key: header.index(name) for key, names in COLUMNS.items() for name in reversed(names) if name in header}
+    if "file" not in columns:
+        raise DataError(
+            f"The first line of {path} must name the columns, one of them {_either(COLUMNS['file'])} (then label, "
+            f"split). Found: {', '.join(header) or 'nothing'}."
+        )
+    unused = [name for position, name in enumerate(header) if position not in columns.values()]
+    if unused:
+        notes.append(f"Columns of {path.name} that are not used: {', '.join(unused)}.")
+    return columns
+
+
+def _json_rows(path, notes):
+    unused = set()
+    for number, line in numbered_lines(path):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"Line {number} of {path} is not JSON: {error}.") from error
+        if not isinstance(entry, dict):
+            raise DataError(f'Line {number} of {path} must be an object such as {{"file": "a.jpg", "label": "cat"}}.')
+        entry = {key.lower(): value for key, value in entry.items()}
+        found = {key: next((name for name in names if name in entry), None) for key, names in COLUMNS.items()}
+        unused |= set(entry) - set(found.values())
+        row = {key: entry[name] for key, name in found.items() if name is not None and entry[name] is not None}
+        labels = row.get("label", [])
+        labels = labels if isinstance(labels, list) else [labels]
+        if not all(isinstance(label, str | int) for label in labels):
+            raise DataError(f"Line {number} of {path}: the label must be a text, a whole number or a list of them.")
+        row["labels"] = list(dict.fromkeys(str(label).strip() for label in labels if str(label).strip()))
+        if not isinstance(row.get("file", ""), str) or not isinstance(row.get("split", ""), str):
+            raise DataError(f"Line {number} of {path}: the file and the split must be texts.")
+        yield _checked(row, number, path)
+    if unused:
+        notes.append(f"Keys of {path.name} that are not used: {', '.join(sorted(unused))}.")
+
+
+def _checked(row, number, path):
+    if not row.get("file"):
+        raise DataError(f"Line {number} of {path} names no file ({_either(COLUMNS['file'])}).")
+    split = row.get("split", "").strip().lower()
+    if split and split not in _SPLITS:
+        raise DataError(f"Line {number} of {path}: the split must be {_either(_SPLITS)}. Found: {row['split']!r}.")
+    return {"file": row["file"], "labels": row["labels"], "split": _SPLITS.get(split), "line": number}
+
+
+def _without_repetitions(rows, path, notes):
+    first = {}
+    for row in rows:
+        first.setdefault(row["file"], row)
+    repeated = [row for row in rows if first[row["file"]] is not row]
+    if repeated:
+        notes.append(f"{len(repeated)} lines of {path.name} repeat a file; its first line counts.")
+    contrary = [row for row in repeated if any(row[key] != first[row["file"]][key] for key in ("labels", "split"))]
+    if contrary:
+        notes.append(
+            f"{len(contrary)} of them say something else than the first, such as line {contrary[0]['line']} "
+            f"({contrary[0]['file']})."
+        )
+    return list(first.values())
+
+
+def _of_one_kind(present, kind, path, notes):
+    """What is of the wanted kind; with `"auto"` everything must be of one."""
+    kinds = ["video" if is_video(s.name) or s.is_dir() else "image" if is_image(s.name) else "" for _, s in present]
+    if kind == "auto":
+        found = set(kinds) - {""}
+        if len(found) > 1:
+            raise DataError(f"{path} lists both images and videos; pass `kind`: the other one is passed over.")
+        kind = found.pop() if found else "image"
+    chosen = [pair for pair, its in zip(present, kinds, strict=True) if its == kind]
+    if not chosen:
+        raise DataError(f"Nothing that {path} lists is {'an image' if kind == 'image' else 'a video'} by its name.")
+    if len(chosen) < len(present):
+        notes.append(f"{len(present) - len(chosen)} listed files are not {kind}s by their names and are left out.")
+    return chosen, kind
+
+
+def _splits(rows, present, path):
+    """The splits of the present rows, or None if the list has none; some of each is an error."""
+    without = [row for row in rows if row["split"] is None]
+    if len(without) == len(rows):
+        return None
+    if without:
+        raise DataError(
+            f"Line {without[0]['line']} of {path} has no split, others have one; fill it in or drop it all."
+        )
+    return np.array([row["split"] for row in present])
+
+
+def _natural(name):
+    """Numbers by value before texts by letter, so that class 10 follows class 9."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _either(names):
+    return ", ".join(map(repr, names))

@@ -1,0 +1,96 @@
+"""What every reader of lists shares: their lines, and where on disk the things lie that they name."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from keras_fvvae.data.folder import walk
+from keras_fvvae.data.media import is_image, is_video
+from keras_fvvae.errors import DataError
+from keras_fvvae.files import reason
+
+
+def read_text(path):
+    """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"The list {path} cannot be read: {reason(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+
+
+def numbered_lines(path):
+    """Pairs of line number and stripped line of a text file, without blank lines and `#` comments."""
+    # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
+    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def find_file(root, name):
+    """The path of a listed file or folder of files below `root`, or None.
+
+    Tried are the name as it is, with the separators of Windows replaced, and in the two Unicode forms: macOS stores
+    accents decomposed, lists are mostly composed.
+    """
+    for text in dict.fromkeys((name, name.replace("\\", "/"))):
+        for form in dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))):
+            path = Path(root, form)
+            if os.path.isfile(path) or holds_images(path):
+                return path
+    return None
+
+
+def holds_images(folder):
+    """Whether a path is a folder that directly holds an image; reads no more of it than that takes."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_image(entry.name) and not entry.name.startswith(".") for entry in entries)
+    except (OSError, ValueError):  # ValueError: a null character in the name.
+        return False
+
+
+def index_videos(directory, stems, fold=False, folders_first=False):
+    """Where videos lie below a folder: as files of any video extension or as folders of frames, by their stem.
+
+    Args:
+        directory: the folder; it is read once, and folders of frames are not read further than their first image.
+        stems: the stems to look for, as `stem_key` makes them.
+        fold: whether upper and lower case are the same.
+        folders_first: which of several is taken: the folder of frames, or the file.
+
+    Returns:
+        Dictionary from stem to path, and the number of stems that were found more than once.
+    """
+    if not Path(directory).is_dir():
+        raise DataError(f"The data folder {directory} does not exist or is not a folder.")
+    found = {}
+    for root, folders, files in walk(directory):
+        frames = [name for name in folders if stem_key(name, fold) in stems and holds_images(root / name)]
+        folders[:] = [name for name in folders if name not in frames]
+        for name in [*frames, *filter(is_video, files)]:
+            key = stem_key(name, fold)
+            if key in stems:
+                found.setdefault(key, []).append(((name in frames) != folders_first, root / name))
+    return {key: min(paths)[1] for key, paths in found.items()}, sum(len(paths) > 1 for paths in found.values())
+
+
+def stem_key(name, fold=False):
+    """A file's or folder's name without video extensions (also of `a.mp4.mkv`), in one Unicode form."""
+    name = unicodedata.normalize("NFC", name)
+    while is_video(name) and not name.startswith("."):
+        name = os.path.splitext(name)[0]
+    return name.casefold() if fold else name
+
+
+def note_missing(present, missing, what, where, notes):
+    """Notes how many of the listed items are on disk; none at all is a `DataError`."""
+    if not missing:
+        return
+    total = present + len(missing)
+    if not present:
+        raise DataError(
+            f"None of the {total:,} {what} is below {where} (the first: {missing[0]}); pass the folder of them all."
+        )
+    notes.append(f"{present:,} of {total:,} {what} are below {where}; the others are left out.")
