@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import zoo
-from keras_fvvae.data import load_digits
+from keras_fvvae.data import Views, load_digits, resize_image, ten_crops
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
@@ -110,3 +110,41 @@ def test_unwritable_folder(classifier, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
         export_saved_model(classifier, tmp_path / "file" / "export")
+
+
+def test_ten_crops(classifier, tmp_path):
+    """The served representation is that of the mean of ten views' raw vectors."""
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype("uint8")
+    views = Views((8, 8), resize_to=(10, 12), crops="ten")
+    saved_model = export_saved_model(classifier, tmp_path, views)
+    contents = tf.constant([tf.io.encode_png(image).numpy()])
+    vector = tf.saved_model.load(str(saved_model)).signatures["encode"](image=contents)["fisher_vector"]
+    resized = resize_image(tf.constant(image), (10, 12))
+    crops = ten_crops(resized[tf.newaxis], (8, 8))
+    raw = classifier.encoder.predict_raw_on_batch(crops).mean(axis=0, keepdims=True)
+    expected = np.reshape(classifier.encoder.normalization(raw), (1, -1))
+    assert np.allclose(vector, expected, atol=1e-5)
+    plain = export_saved_model(classifier, tmp_path, Views((8, 8)))
+    other = tf.saved_model.load(str(plain)).signatures["encode"](image=contents)["fisher_vector"]
+    assert not np.allclose(other, expected, atol=1e-3)
+
+
+def test_videos(classifier, tmp_path):
+    """Padding of any content does not count, and a video is the mean over its frames."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, (5, 8, 8, 3)).astype("uint8")
+    encoded = [tf.io.encode_png(frame).numpy() for frame in frames]
+    saved_model = export_saved_model(classifier, tmp_path, Views((8, 8)), kind="video")
+    served = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    scores = served(
+        frames=tf.constant([encoded[:3], [*encoded[3:], b""], [encoded[0], b"not an image", b""]]),
+        num_frames=tf.constant([3, 2, 1], tf.int32),
+    )["scores"]
+    parts = (frames[:3], frames[3:], frames[:1])
+    expected = [classifier(part[np.newaxis].astype("float32"))[0] for part in parts]
+    assert np.allclose(scores, expected, atol=1e-4)
+
+
+def test_optical_flow_is_refused(classifier, tmp_path):
+    with pytest.raises(RunError, match="no op that computes the flow"):
+        export_saved_model(classifier, tmp_path, Views((8, 8), modality="flow"), kind="video")

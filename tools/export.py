@@ -10,13 +10,15 @@ from keras_fvvae.tools.console import load_tensorflow_quietly
 @click.option("--version", type=click.IntRange(1), help="Version number. Default: one above the highest there.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per image.")
 def command(run, out, version, top_k):
-    """Write the finished RUN to OUT/VERSION/ with the signatures serving_default (image bytes to scores and labels) and
-    encode (image bytes to Fisher vectors). It runs without keras_fvvae and without Keras."""
+    """Write the finished RUN to OUT/VERSION/ with the signatures serving_default (to scores and labels) and encode (to
+    Fisher vectors). The bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and
+    without Keras."""
     load_tensorflow_quietly()
     from keras_fvvae.export import export_saved_model
+    from keras_fvvae.tasks.inputs import recipe_views
     from keras_fvvae.tasks.run_folder import RunFolder
     from keras_fvvae.zoo import load_classifier
 
     folder = RunFolder.open(run)
     classifier = load_classifier(folder.path / "model.keras")
-    click.echo(export_saved_model(classifier, out, folder.recipe.resize, version, top_k))
+    click.echo(export_saved_model(classifier, out, recipe_views(folder.recipe), folder.kind, version, top_k))

@@ -1,6 +1,7 @@
 """`keras-fvvae flow`"""
 
 import sys
+from pathlib import Path
 
 import click
 from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings
@@ -31,6 +32,8 @@ def command(data, out, dataset, dataset_options, method, bound, size, resize, fr
     The folder can take the place of the video files in any layout. Videos that cannot be read are reported, and the
     rest is done; the exit code is 1 if none could be read.
     """
+    if Path(data).is_dir() and Path(data).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
+        raise click.UsageError(f"--out {out} lies inside {data}: the flow would become a part of the data set.")
     load_tensorflow_quietly()
     from keras_fvvae.data import FlowSettings
     from keras_fvvae.tasks.datasets import open_dataset

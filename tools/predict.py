@@ -7,13 +7,14 @@ import click
 from keras_fvvae.tools.console import load_tensorflow_quietly
 
 
-@click.command("predict", short_help="Classify image files with a trained run.")
+@click.command("predict", short_help="Classify images or videos with a trained run.")
 @click.argument("run", type=click.Path())
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per image.")
+@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line instead of a table.")
 def command(run, files, top_k, as_json):
-    """Classify image FILES with the finished RUN. Scores are decision values of the SVM, not probabilities.
+    """Classify FILES (images, or videos for a run on videos) with the finished RUN. Scores are decision values of the
+    SVM, not probabilities.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """

@@ -103,7 +103,7 @@ class Collection:
         )
 
     def of_common_classes(self):
-        """The items whose class has both training and test items, with the classes renumbered and a note of the rest.
+        """The items whose class has both training and test items, and those without a label; classes are renumbered.
 
         What a partial copy of a data set can be scored on.
 
@@ -116,9 +116,9 @@ class Collection:
             raise DataError("No class has both training and test items.")
         if len(common) == len(self.class_names):
             return self
-        indices = np.flatnonzero(np.isin(self.labels, common))
+        indices = np.flatnonzero(np.isin(self.labels, [*common, UNLABELLED]))
         chosen = self.subset(indices)
-        renumbered = {label: number for number, label in enumerate(common)}
+        renumbered = {UNLABELLED: UNLABELLED, **{label: number for number, label in enumerate(common)}}
         chosen.labels = np.array([renumbered[label] for label in chosen.labels.tolist()], "int64")
         if chosen.label_sets is not None:
             chosen.label_sets = [

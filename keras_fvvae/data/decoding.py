@@ -1,5 +1,6 @@
 """Decoding and resizing of images: TensorFlow ops, so that training, prediction and a served model do the same."""
 
+import numpy as np
 import tensorflow as tf
 
 RESIZE_MODES = ("squeeze", "crop", "pad")
@@ -59,6 +60,14 @@ def resize_image(image, size, mode="squeeze"):
     return tf.image.resize(image, size, antialias=True)
 
 
+def resize_pixels(pixels, size, mode="squeeze"):
+    """`resize_image` at once: from one array to another, unchanged where it has the size already."""
+    if pixels.shape[:2] == tuple(size):
+        return pixels
+    with tf.device("CPU"):
+        return resize_image(tf.convert_to_tensor(np.ascontiguousarray(pixels)), size, mode).numpy()
+
+
 def decode_pixels(content):
     """Decodes image bytes at once, as `decode_image`, with a reason in plain words where that fails.
 
@@ -77,7 +86,8 @@ def decode_pixels(content):
     if pixels > MAX_PIXELS:
         raise ValueError(f"claims {pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
     try:
-        return decode_image(content).numpy()
+        with tf.device("CPU"):  # not to a GPU and back
+            return decode_image(content).numpy()
     except tf.errors.InvalidArgumentError as error:
         kind = "truncated or damaged" if _looks_like_image(content) else "not a JPEG, PNG, WebP, BMP or GIF image"
         raise ValueError(kind) from error

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data.crops import TEN_CROPS, center_crop, ten_crops
-from keras_fvvae.data.decoding import RESIZE_MODES, decode_pixels, resize_image
+from keras_fvvae.data.decoding import RESIZE_MODES, decode_pixels, resize_pixels
 from keras_fvvae.data.flow import (
     STACK,
     ZERO,
@@ -150,7 +150,7 @@ def read_resized(collection, index, views, random=None):
     """
     if collection.kind == "image":
         pixels = read_image(collection, index)
-        return [_resized(pixels, one.resize_to, one.resize)[np.newaxis].astype("float32") for one in views]
+        return [resize_pixels(pixels, one.resize_to, one.resize)[np.newaxis].astype("float32") for one in views]
     source = collection.sources[index]
     folder = not isinstance(source, np.ndarray) and Path(source).is_dir()
     stored = {one for one in views if one.is_flow and folder and has_flow(source)}
@@ -187,15 +187,9 @@ def _cut_out(pixels, box):
     return pixels[top:bottom, left:right]
 
 
-def _resized(pixels, size, mode):
-    if pixels.shape[:2] == size:
-        return pixels
-    return resize_image(tf.convert_to_tensor(np.ascontiguousarray(pixels)), size, mode).numpy()
-
-
 def _resized_frame(pixels, size, mode):
     """Frames stay 8-bit, a quarter of the memory: a rounding is nothing beside their compression."""
-    return np.round(_resized(pixels, size, mode)).astype("uint8")
+    return np.round(resize_pixels(pixels, size, mode)).astype("uint8")
 
 
 def _decode(source, views, random):
@@ -244,7 +238,7 @@ def _stored_flow(folder, views, random):
             flow = np.concatenate(pairs, axis=-1)
             image = flow_image(flow, views.flow.bound) if views.modality == "flow" else flow
             # Around no motion, so that padding adds none.
-            resized = _resized(image.astype("float32") - ZERO, views.resize_to, views.resize) + ZERO
+            resized = resize_pixels(image.astype("float32") - ZERO, views.resize_to, views.resize) + ZERO
             images.append(np.round(resized).astype("uint8"))
     return _stacked(images)
 

@@ -86,6 +86,7 @@ def check_item(collection, index):
             pixels = read_image(collection, index)
             return Item(size=pixels.shape[:2], frames=1, digest=_digest(collection.sources[index]))
         video = _read_whole(collection.sources[index])
+        digest = _digest(collection.sources[index])
     except OSError as error:
         return Item(problem=f"cannot be opened: {reason_of(error)}")
     except (ValueError, DataError) as error:
@@ -98,7 +99,7 @@ def check_item(collection, index):
     if video.total == 1:
         warnings.append("a single frame: it has no optical flow")
     size = next(iter(video.frames.values()))
-    return Item("", "; ".join(warnings), size, video.total, _digest(collection.sources[index]))
+    return Item("", "; ".join(warnings), size, video.total, digest)
 
 
 def _read_whole(source):
@@ -122,7 +123,7 @@ def _digest(source):
         return hashlib.sha256(source.tobytes()).hexdigest()
     path = Path(source)
     digest = hashlib.sha256()
-    for part in sorted(path.iterdir()) if path.is_dir() else [path]:
+    for part in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
         with open(part, "rb") as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)

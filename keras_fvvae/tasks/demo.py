@@ -9,6 +9,7 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.report import write_report
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.train import train
@@ -78,7 +79,7 @@ def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
         overwrite=overwrite, verbose=verbose,
     )  # fmt: skip
 
-    saved_model = export_saved_model(classifier, out / "export", recipe.resize)
+    saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     difference = _compare(saved_model, classifier, digits)
     if not difference <= TOLERANCE:
         raise RunError(f"The scores of {saved_model} differ from Keras's by {difference:.2g}.")

@@ -6,10 +6,11 @@ from keras import ops
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.progress import progress_bar
 from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.tasks.inputs import backbone_batch_size
 
 # Rows normalised at a time.
 BLOCK_ROWS = 256
-# Views encoded at a time: their raw vectors are larger than their activations.
+# Views encoded at a time: their raw vectors are larger than their activations. Fewer where they are large images.
 MAX_VIEWS = 64
 
 
@@ -26,11 +27,12 @@ def mean_raw_vectors(encoder, views, counts):
     """
     owners = np.repeat(np.arange(len(counts)), counts)
     sums = None
-    for start in range(0, len(views), MAX_VIEWS):
-        raw = encoder.predict_raw_on_batch(views[start : start + MAX_VIEWS])
+    size = min(MAX_VIEWS, backbone_batch_size(views.shape[1:3]))
+    for start in range(0, len(views), size):
+        raw = encoder.predict_raw_on_batch(views[start : start + size])
         if sums is None:
             sums = np.zeros((len(counts), *raw.shape[1:]), "float32")
-        owned = owners[start : start + MAX_VIEWS]
+        owned = owners[start : start + size]
         first = np.flatnonzero(np.diff(owned, prepend=-1))  # where the next item begins
         sums[owned[first]] += np.add.reduceat(raw, first, axis=0)
     return sums / np.asarray(counts, "float32")[:, None, None]
@@ -88,8 +90,10 @@ def encode_averages(backbone, inputs):
     """
     means = []
     for views, counts in inputs.batches(np.arange(len(inputs.collection))):
-        maps = views if backbone is None else backbone.predict_on_batch(views)
-        averages = np.mean(maps, axis=(1, 2), dtype="float32")
+        size = backbone_batch_size(views.shape[1:3])
+        parts = (views[start : start + size] for start in range(0, len(views), size))
+        maps = (part if backbone is None else backbone.predict_on_batch(part) for part in parts)
+        averages = np.concatenate([np.mean(part, axis=(1, 2), dtype="float32") for part in maps])
         first = np.cumsum(counts) - counts
         means.append(np.add.reduceat(averages, first, axis=0) / counts[:, None])
     return ops.convert_to_numpy(l2_normalize(signed_sqrt(np.concatenate(means).astype("float32")), axis=-1))

@@ -1,17 +1,19 @@
 """Optical flow computed beforehand, as folders of frames."""
 
+import contextlib
 import json
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from keras_fvvae.data.decoding import RESIZE_MODES, resize_image
+from keras_fvvae.data.decoding import RESIZE_MODES, resize_pixels
 from keras_fvvae.data.flow import optical_flow, quantize_flow
-from keras_fvvae.data.media import FLOW_STEMS
+from keras_fvvae.data.media import FLOW_STEMS, is_video
 from keras_fvvae.data.video import read_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.files import reason as reason_of
@@ -21,6 +23,13 @@ from keras_fvvae.progress import progress_bar
 SETTINGS = "flow.json"
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
 QUALITY = 95
+PARTIAL = ".partial-"
+# A video's folder that got no frame for so many seconds was left by a kill: another process may still write the others.
+LEFTOVER_SECONDS = 600
+
+
+class _WriteError(DataError):
+    """The flow, not one video, is what is wrong."""
 
 
 def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", frames=False, workers=None, verbose=1):
@@ -44,28 +53,30 @@ def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", f
         Dictionary: `written`, `present` (done before) and `skipped`: by name the reason.
 
     Raises:
-        DataError: if the folder cannot be written, or holds flow of other settings.
+        DataError: if the folder cannot be written, holds flow of other settings, or other files; videos written before
+            stay. If two videos would go to one folder.
     """
     if collection.kind != "video":
         raise DataError("Optical flow needs videos; this data set holds images.")
     if resize not in RESIZE_MODES:
         raise ValueError(f"`resize` must be one of {RESIZE_MODES}. Received: resize={resize!r}")
     out = Path(out)
-    _claim(out, {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize,
-                 "frames": frames})  # fmt: skip
     targets = [_target(out, name) for name in collection.names]
     _require_distinct(targets, collection.names)
+    _claim(out, {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize,
+                 "frames": frames})  # fmt: skip
+    _remove_leftovers({target.parent for target in targets})
     todo = [index for index, target in enumerate(targets) if not target.exists()]
     skipped = {}
 
     def one(index):
         try:
             _write_video(collection.sources[index], targets[index], settings, tuple(size), resize, frames)
-        except DataError as error:
+        except _WriteError:
+            raise
+        except (ValueError, DataError) as error:
             return index, str(error)
         except OSError as error:
-            if error.filename is not None and Path(error.filename).is_relative_to(out):
-                raise DataError(f"The flow cannot be written to {out}: {reason_of(error)}.") from error
             return index, f"cannot be opened: {reason_of(error)}"
         return index, ""
 
@@ -91,6 +102,9 @@ def _claim(out, settings):
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / SETTINGS).exists():
+            foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+            if foreign:
+                raise DataError(f"{out} holds other files than optical flow ({foreign[0]!r}); choose an empty folder.")
             write_atomically(out / SETTINGS, json.dumps(settings).encode())
         before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -103,32 +117,58 @@ def _claim(out, settings):
 def _target(out, name):
     """Folder of a video's frames: its name below the data folder, without the extension."""
     path = Path(name)
-    return out.joinpath(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
+    path = path.with_suffix("") if is_video(name) else path  # of a folder of frames, a dot is part of the name
+    return out.joinpath(*(part for part in path.parts if part not in ("..", path.anchor)))
 
 
 def _require_distinct(targets, names):
     seen = {}
     for target, name in zip(targets, names, strict=True):
         if seen.setdefault(target, name) != name:
-            raise DataError(f"{seen[target]} and {name} differ in their extension only: both would go to {target}.")
+            raise DataError(f"{seen[target]} and {name} would both go to {target}: rename one of them.")
+    for target, name in seen.items():
+        outer = next((parent for parent in target.parents if parent in seen), None)
+        if outer:
+            raise DataError(f"{name} would go into {outer}, the folder of {seen[outer]}: rename one of them.")
+
+
+def _remove_leftovers(folders):
+    """Removes what killed processes left half-written."""
+    for folder in folders:
+        for partial in folder.glob(f"{PARTIAL}*"):
+            with contextlib.suppress(OSError):  # another process was faster
+                if time.time() - partial.stat().st_mtime > LEFTOVER_SECONDS:
+                    shutil.rmtree(partial)
+
+
+@contextlib.contextmanager
+def _writing(folder):
+    try:
+        yield
+    except OSError as error:
+        raise _WriteError(
+            f"The flow cannot be written to {folder}: {reason_of(error)}. The videos done are kept: repeat the call to "
+            f"continue."
+        ) from error
 
 
 def _write_video(source, target, settings, size, resize, frames):
-    partial = target.with_name(f".partial-{target.name}-{os.getpid()}")
+    partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with _writing(target.parent):
+        partial.mkdir(parents=True)
     writer = _PairWriter(partial, settings, frames)
 
     def resized(pixels):
-        if pixels.shape[:2] != size:
-            pixels = np.round(resize_image(np.ascontiguousarray(pixels), size, resize).numpy()).astype("uint8")
-        writer.add(pixels)
+        writer.add(np.round(resize_pixels(pixels, size, resize)).astype("uint8"))
 
     try:
         read_video(source, writer.begin, resized)
         if writer.count < 2:
             raise DataError("it has a single frame; optical flow needs two")
-        os.replace(partial, target)
+        with _writing(target.parent):
+            if not target.exists():  # another process may have been faster
+                os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -159,4 +199,5 @@ class _PairWriter:
 
     def _write(self, name, image):
         _, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        (self.folder / name).write_bytes(content)
+        with _writing(self.folder.parent):
+            (self.folder / name).write_bytes(content)

@@ -1,7 +1,10 @@
 """Late fusion of finished runs, with its gain."""
 
+from pathlib import Path
+
 import numpy as np
 
+from keras_fvvae.data.places import stem_key
 from keras_fvvae.errors import RunError
 from keras_fvvae.fusion import late_fusion
 from keras_fvvae.metrics import classification_metrics
@@ -25,9 +28,9 @@ def fuse(run_paths, weights=None):
     """
     if len(run_paths) < 2:
         raise RunError("Fusion needs at least two finished runs.")
-    streams = {str(path): _test_part(RunFolder.open(path)) for path in run_paths}
-    if len(streams) < len(run_paths):
+    if len({Path(path).resolve() for path in run_paths}) < len(run_paths):
         raise RunError("One run is named twice.")
+    streams = {str(path): _test_part(RunFolder.open(path)) for path in run_paths}
     classes = [part["class_names"] for part in streams.values()]
     if any(names != classes[0] for names in classes):
         raise RunError(f"The runs {', '.join(streams)} were trained on different classes and cannot be fused.")
@@ -64,9 +67,12 @@ def _test_part(run):
         raise RunError(f"The run {run.path} has no test scores: nothing was held out for testing.")
     scores = np.asarray(results[0]["scores"])
     names, labels = (items[key][-len(scores) :] for key in ("names", "labels"))  # after the training part
+    # A video file and the folder of its flow are the same item.
+    stems = [stem_key(name) for name in names]
+    keys = stems if len(set(stems)) == len(stems) else names
     return {
         "class_names": run.read_json("labels.json")["class_names"],
-        "rows": {name: row for row, name in enumerate(names)},
+        "rows": {key: row for row, key in enumerate(keys)},
         "labels": np.asarray(labels),
         "scores": scores,
     }

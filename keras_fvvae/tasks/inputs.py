@@ -10,7 +10,7 @@ from keras import ops
 from keras_fvvae.data.flow import FlowSettings
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
 from keras_fvvae.data.views import Views
-from keras_fvvae.errors import WeightsError
+from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.progress import progress_bar
 
@@ -22,8 +22,14 @@ READ_BYTES = 32 * 2**20
 MAX_READ = 64
 
 
-def recipe_views(recipe):
-    """What a recipe takes from an image or a video, as `Views`."""
+def recipe_views(recipe, kind="video"):
+    """What a recipe takes from an image or a video, as `Views`.
+
+    Raises:
+        RecipeError: if it asks for the optical flow of images.
+    """
+    if kind == "image" and recipe.modality != "rgb":
+        raise RecipeError(f"The recipe asks for `modality` {recipe.modality!r}, optical flow, but the data are images.")
     return Views(
         size=recipe.input_size,
         resize_to=recipe.resize_to,
@@ -57,7 +63,7 @@ class PixelInputs:
     def __init__(self, collection, recipe):
         self.collection = collection
         self.recipe = recipe
-        self.views = recipe_views(recipe)
+        self.views = recipe_views(recipe, collection.kind)
 
     def prepare(self, verbose=1):
         """Checks that every item can be read; returns a dictionary from position to reason of those that cannot."""
@@ -65,9 +71,17 @@ class PixelInputs:
             return unreadable_items(self.collection, self.views, update)
 
     def batches(self, indices):
-        """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose."""
+        """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose.
+
+        Raises:
+            DataError: for an item that cannot be read any more.
+        """
         items = items_per_batch(self.views, self.collection.kind)
         for batch in view_batches(self.collection, indices, self.views, items):
+            for index, reason in zip(batch["index"].numpy(), batch["reason"].numpy(), strict=True):
+                if reason:
+                    name = self.collection.names[index]
+                    raise DataError(f"{name} changed while it was used: {reason.decode()}. Repeat the call.")
             yield batch["views"].numpy(), batch["count"].numpy()
 
     def training_batches(self, stream, batch_size, start=0):
@@ -99,7 +113,7 @@ class ActivationInputs:
         self.collection = collection
         self.recipe = recipe
         self.backbone = backbone
-        self.views = recipe_views(recipe)
+        self.views = recipe_views(recipe, collection.kind)
         self.shape = tuple(backbone.output.shape[1:])
         settings = {
             "backbone": recipe.backbone,

@@ -18,6 +18,8 @@ from keras_fvvae.tasks.run_folder import RunFolder
 EXAMPLES = 32
 # Characters of a class name that fit above an example image.
 TITLE_WIDTH = 17
+# Frames of an example video that are decoded, of which the middle one is shown: it may be damaged itself.
+SHOWN_FRAMES = 3
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
     "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
@@ -110,8 +112,10 @@ def _test_pictures(run, result, collection):
     recipe = run.recipe
     indices = [position[tested[i]] for i in shown]
     # Of a video the middle frame, of an image its centre, whatever the network saw.
-    views = dataclasses.replace(recipe_views(recipe), crops="center", frames=1, frame_step=None)
-    images = np.concatenate([batch["views"].numpy() for batch in view_batches(collection, indices, views)])
+    views = recipe_views(recipe)
+    modality = "flow" if views.is_flow else "rgb"
+    views = dataclasses.replace(views, crops="center", modality=modality, frames=SHOWN_FRAMES, frame_step=None)
+    images = [_middle(batch["views"].numpy(), views.size) for batch in view_batches(collection, indices, views)]
     short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
     titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
     caption = (
@@ -128,6 +132,11 @@ def _test_pictures(run, result, collection):
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
     }
+
+
+def _middle(frames, size):
+    """The middle one of an item's frames; white where the file was removed since."""
+    return frames[len(frames) // 2] if len(frames) else np.full((*size, 3), 255.0)
 
 
 def _examples(scores, correct):

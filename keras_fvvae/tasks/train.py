@@ -150,6 +150,9 @@ def _usable(collection, skipped, max_unreadable, run):
             f"None of the {len(collection)} {collection.kind}s can be used; the reasons are in {run.path}/skipped.csv."
         )
     usable = collection.subset(kept)
+    unscored = np.count_nonzero((collection.labels == UNLABELLED) & (collection.splits == "test"))
+    if unscored:
+        usable.notes.append(f"{unscored} test {collection.kind}s have no label and are not scored.")
     if len(set(usable.labels[usable.indices("train")].tolist()) - {UNLABELLED}) < 2:
         raise DataError(f"Fewer than two classes have readable training {collection.kind}s.")
     return usable

@@ -313,10 +313,11 @@ def test_common_classes():
         label_sets=[(2, 0), (0,), (2,), (1,), (), (3,)],
     )
     common = collection.of_common_classes()
-    assert (common.names, common.labels.tolist(), common.class_names) == (["a", "c"], [0, 0], ["y"])
-    assert (common.groups, common.label_sets, common.splits.tolist()) == (["a", "c"], [(0,), (0,)], ["train", "test"])
-    assert common.boxes.tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
-    assert common.notes == ["1 of 4 classes have both training and test images; the other 4 images are left out."]
+    assert (common.names, common.labels.tolist(), common.class_names) == (["a", "c", "e"], [0, 0, -1], ["y"])
+    assert (common.groups, common.label_sets) == (["a", "c", "e"], [(0,), (0,), ()])
+    assert common.splits.tolist() == ["train", "test", "test"]
+    assert common.boxes[:, 0].tolist() == [0, 8, 16]
+    assert common.notes == ["1 of 4 classes have both training and test images; the other 3 images are left out."]
     assert collection.notes == []
     assert common.of_common_classes() is common
     with pytest.raises(DataError, match="No class has both training and test items"):
