@@ -14,8 +14,10 @@ from keras_fvvae.data import load_digits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# Added to a README's command so that it ends in seconds: smaller images, few steps.
+# Added to a README's command so that it ends in seconds: smaller images, few steps; the first that it contains.
 SHORTENED = {
+    "moving-digits": "--train 2 --test 1",
+    "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",
     "--backbone": "--input-size 32 --set steps=2 --cache cache --backbone-weights none",
 }
@@ -25,13 +27,19 @@ def _blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def _theory_blocks():
-    return _blocks((ROOT / "docs" / "theory.md").read_text(encoding="utf-8"), "python")
+def _pages_blocks():
+    return [
+        (page.name, block)
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for block in _blocks(page.read_text(encoding="utf-8"), "python")
+    ]
 
 
-@pytest.mark.parametrize("number", range(len(_theory_blocks())))
-def test_theory(number):
-    exec(compile(_theory_blocks()[number], f"docs/theory.md block {number}", "exec"), {})
+@pytest.mark.parametrize("number", range(len(_pages_blocks())))
+def test_pages(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # embedded videos are written below it
+    page, block = _pages_blocks()[number]
+    exec(compile(block, f"docs/{page} block {number}", "exec"), {})
 
 
 def test_readme(tmp_path, monkeypatch, capsys):
@@ -47,9 +55,9 @@ def test_readme(tmp_path, monkeypatch, capsys):
     commands = [
         line for block in _blocks(README, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")
     ]
-    assert len(commands) == 4
+    assert len(commands) == 11
     for command in commands:
-        extra = next((extra for option, extra in SHORTENED.items() if option + " " in command), "")
+        extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))
         with pytest.raises(SystemExit) as stop:
             tools_main.main()
@@ -62,7 +70,7 @@ def test_readme(tmp_path, monkeypatch, capsys):
 
 
 def test_every_relative_link_exists():
-    for page in (ROOT / "README.md", ROOT / "docs" / "theory.md", ROOT / "CONTRIBUTING.md"):
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
         prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

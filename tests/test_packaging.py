@@ -40,7 +40,8 @@ def test_wheel_works_from_an_empty_folder(site, tmp_path):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.startswith(
-        "10 ['digits_conv', 'image_folder', 'moving_digits', 'moving_digits_flow', 'ucf101_pool5', 'ucf101_pool5_flow']"
+        "10 ['digits_conv', 'image_folder', 'moving_digits', 'moving_digits_flow', 'ucf101_pool5', "
+        "'ucf101_pool5_flow', 'video_folder']"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,7 @@
 import json
 
 import click
-from keras_fvvae.tools.console import print_fusion
+from keras_fvvae.tools.console import load_tensorflow_quietly, print_fusion
 
 
 @click.command("fuse", short_help="Late fusion of finished runs, with its gain.")
@@ -14,6 +14,7 @@ def command(runs, weights, as_json):
     """Fuse the test scores of RUNs on the same data, such as frames and optical flow, and measure the gain."""
     if weights and len(weights) != len(runs):
         raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")
+    load_tensorflow_quietly()
     from keras_fvvae.tasks.fuse import fuse
 
     result = fuse(list(runs), list(weights) or None)

@@ -1,12 +1,13 @@
 """From a recipe and the user's folder to a collection."""
 
+import inspect
 from pathlib import Path
 
 from keras_fvvae.data import load_digits
 from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
 from keras_fvvae.data.folder import DEFAULT_TEST_FRACTION
 from keras_fvvae.data.moving_digits import load_moving_digits
-from keras_fvvae.errors import DataError
+from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.recipes import EMBEDDED_DATASETS
 
 _EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
@@ -16,9 +17,20 @@ def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=
     """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
     if not Path(data).exists() and name != "tfds":
         raise DataError(f"The data folder or list {data} does not exist.")
+    if name in EMBEDDED_DATASETS:
+        raise DataError(f"The data set {name!r} brings its own data; check its folder as another, without `dataset`.")
     known = DATASETS[recognise(data) if name == "auto" else name].options
     split = {key: value for key, value in (("test_fraction", test_fraction), ("seed", seed)) if key in known}
-    return load_dataset(data, name, **{**split, **options})
+    return _load(load_dataset, data, name, **{**split, **options})
+
+
+def _load(loader, *arguments, **options):
+    """Calls a loader; a value such as `frames=abc` from the command line is a user's mistake."""
+    try:
+        return loader(*arguments, **options)
+    except TypeError as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise DataError(f"The data set cannot be loaded with {given}: {error}.") from error
 
 
 def recipe_collection(recipe, data=None, common_classes=False):
@@ -41,7 +53,12 @@ def recipe_collection(recipe, data=None, common_classes=False):
     if not embedded and data is None:
         raise DataError(f"The recipe {recipe.name} needs --data: the folder or list of your images or videos.")
     if embedded:
-        collection = _EMBEDDED[recipe.dataset](**recipe.dataset_options)
+        loader = _EMBEDDED[recipe.dataset]
+        known = inspect.signature(loader).parameters
+        for option in recipe.dataset_options:
+            if option not in known:
+                raise DataError(unknown_name(f"option of the data set {recipe.dataset!r}:", option, known))
+        collection = _load(loader, **recipe.dataset_options)
     else:
         collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
     return collection.of_common_classes() if common_classes else collection

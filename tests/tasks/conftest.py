@@ -1,11 +1,15 @@
-"""A small folder of real images (scikit-learn's digits) and a recipe that trains on it in a second."""
+"""Small real images (scikit-learn's digits) and videos, and recipes that train on them in seconds."""
+
+import subprocess
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fvvae.data import load_digits
+from keras_fvvae.data import load_digits, load_moving_digits
 from keras_fvvae.recipes import Recipe
+
+VIDEO_FRAMES = 6
 
 
 @pytest.fixture
@@ -37,3 +41,48 @@ def write_digits(directory, classes=(0, 1, 7), count=8):
             content = tf.io.encode_png(digits.read(index)).numpy()
             (directory / str(label) / f"{index:04d}.png").write_bytes(content)
     return directory
+
+
+@pytest.fixture
+def video_recipe(recipe):
+    return recipe.replace(
+        name="tiny_videos",
+        backbone_options={"filters": 4, "strides": [2, 2, 1]},
+        input_size=[32, 32],
+        frames=3,
+        latent_dim=2,
+        steps=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def _video_files(tmp_path_factory):
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture
+def videos(_video_files):
+    """Moving digits: eight classes of two training videos and a test video; the files are shared by all tests."""
+    return load_moving_digits(_video_files, 2, 1, VIDEO_FRAMES, 32, verbose=0)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that gives a folder a file system of so many kilobytes, or another size, and returns it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = []
+
+    def resize(kilobytes):
+        options = f"{'remount,' if mounted else ''}size={kilobytes}k"
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("a full disk needs the right to mount one")
+        mounted.append(kilobytes)
+        return disk
+
+    yield resize
+    if mounted:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
