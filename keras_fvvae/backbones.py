@@ -27,10 +27,13 @@ class BackboneInfo:
         build: function with the interface of `keras.applications.VGG19`; `None`: the Keras Applications function of
             the backbone's name.
         flow_preprocessing: the scheme for inputs of other than three channels where it is another one.
+        vector_taps: names of global activations, vectors that are given as maps of 1x1: for each its layer, and the
+            arguments with which Keras Applications builds it (and for which weight files must be).
     """
 
     preprocessing: str
     taps: dict = dataclasses.field(default_factory=dict)
+    vector_taps: dict = dataclasses.field(default_factory=dict)
     build: Callable | None = None
     flow_preprocessing: str | None = None
 
@@ -45,24 +48,27 @@ def digits_conv_net(input_shape, weights=None, include_top=False, filters=64, st
 
 _VGG16_TAPS = {"conv4_3": "block4_conv3", "conv5_3": "block5_conv3", "pool5": "block5_pool"}
 _VGG19_TAPS = {**_VGG16_TAPS, "conv5_4": "block5_conv4"}
+_WITH_TOP = {"include_top": True, "classifier_activation": None}
+_FC_TAPS = {"fc6": ("fc1", _WITH_TOP), "fc7": ("fc2", _WITH_TOP)}
 _RESNET_TAPS = {"res5c": "conv5_block3_out"}
+_RESNET_POOL = {"pool5": ("avg_pool", {"pooling": "avg"})}
 
 BACKBONES = {
-    "VGG16": BackboneInfo("caffe", _VGG16_TAPS),
-    "VGG19": BackboneInfo("caffe", _VGG19_TAPS),
-    "ResNet50": BackboneInfo("caffe", _RESNET_TAPS),
-    "ResNet101": BackboneInfo("caffe", _RESNET_TAPS),
-    "ResNet152": BackboneInfo("caffe", _RESNET_TAPS),
-    "DenseNet121": BackboneInfo("torch"),
-    "DenseNet169": BackboneInfo("torch"),
-    "DenseNet201": BackboneInfo("torch"),
-    "MobileNetV2": BackboneInfo("tf"),
-    # These carry their own preprocessing, EfficientNetV2 for any number of channels (x / 128 - 1 if not RGB), ConvNeXt,
-    # whose scheme is torch's, for RGB alone.
-    "EfficientNetV2B0": BackboneInfo("none"),
-    "EfficientNetV2S": BackboneInfo("none"),
-    "ConvNeXtTiny": BackboneInfo("none", flow_preprocessing="torch"),
-    "ConvNeXtBase": BackboneInfo("none", flow_preprocessing="torch"),
+    "VGG16": BackboneInfo("caffe", _VGG16_TAPS, _FC_TAPS),
+    "VGG19": BackboneInfo("caffe", _VGG19_TAPS, _FC_TAPS),
+    **{name: BackboneInfo("caffe", _RESNET_TAPS, _RESNET_POOL) for name in ("ResNet50", "ResNet101", "ResNet152")},
+    **{name: BackboneInfo("tf") for name in ("ResNet50V2", "ResNet101V2", "ResNet152V2")},
+    **{name: BackboneInfo("torch") for name in ("DenseNet121", "DenseNet169", "DenseNet201")},
+    **{name: BackboneInfo("tf") for name in ("MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge")},
+    **{name: BackboneInfo("tf") for name in ("InceptionV3", "InceptionResNetV2", "Xception")},
+    # These carry their own preprocessing; that of ConvNeXt, torch's scheme, is for RGB alone.
+    **{name: BackboneInfo("none") for name in ("MobileNetV3Small", "MobileNetV3Large")},
+    **{f"EfficientNetB{size}": BackboneInfo("none") for size in range(8)},
+    **{f"EfficientNetV2{size}": BackboneInfo("none") for size in ("B0", "B1", "B2", "B3", "S", "M", "L")},
+    **{
+        f"ConvNeXt{size}": BackboneInfo("none", flow_preprocessing="torch")
+        for size in ("Tiny", "Small", "Base", "Large", "XLarge")
+    },
     "DigitsConvNet": BackboneInfo("tf", build=digits_conv_net),
 }
 
@@ -76,10 +82,11 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     Args:
         name: a key of `BACKBONES`.
         tap: a short name from the table (`"pool5"`, `"conv5_4"`, `"res5c"`), a layer's own name, or either followed by
-            `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage.
+            `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage. Global
+            activations (`"fc7"` of VGG, `"pool5"` of ResNet) are maps of 1x1.
         input_size: `(height, width)` in pixels; `None` entries leave a side dynamic.
         weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
-            `include_top=False`.
+            `include_top=False` (for `"fc6"` and `"fc7"` one with the top).
         options: further arguments of the Keras Applications function, such as `{"alpha": 0.35}`.
         channels: of the input.
 
@@ -107,7 +114,8 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     if weights == "imagenet" and info.build is not None:
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
     build = info.build or getattr(keras.applications, name)
-    arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {})}
+    layer, extra = info.vector_taps.get(tap, (tap, {}))
+    arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {}), **extra}
     try:
         trunk = build(weights=None, **arguments)
         with warnings.catch_warnings():
@@ -127,7 +135,10 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     images = keras.Input((*input_size, channels), name="images")
     scheme = info.preprocessing if channels == 3 else info.flow_preprocessing or info.preprocessing
     x = BackbonePreprocessing(scheme, name="preprocessing")(images)
-    x = keras.Model(trunk.inputs, _tapped(trunk, info, name, tap), name=TRUNK)(x)
+    vector = tap in info.vector_taps
+    x = keras.Model(trunk.inputs, _tapped(trunk, info, name, layer, vector), name=TRUNK)(x)
+    if vector:
+        x = keras.layers.Reshape((1, 1, -1), name="map")(x)
     return keras.Model(images, x, name=name)
 
 
@@ -157,15 +168,16 @@ def _across_modalities(rgb, other):
     channels = other.input_shape[-1]
     for source, target in zip(rgb.weights, other.weights, strict=True):
         value = keras.ops.convert_to_numpy(source)
-        if value.shape != target.shape:  # the first convolution's kernel (height, width, channels, filters)
-            value = value.mean(axis=2, keepdims=True).repeat(channels, axis=2)
+        if value.shape != target.shape:  # a kernel (height, width, channels, filters), or a statistic (channels,)
+            axis = 2 if value.ndim == 4 else 0
+            value = value.mean(axis=axis, keepdims=True).repeat(channels, axis=axis)
         target.assign(value)
     return other
 
 
-def _tapped(trunk, info, name, tap):
+def _tapped(trunk, info, name, tap, vector=False):
     output = trunk.output if tap is None else _tapped_layer(trunk, info, name, tap).output
-    if len(output.shape) != 4:
+    if len(output.shape) != (2 if vector else 4):
         raise RecipeError(f"The tap {tap!r} of {name} is not an activation map: its shape is {output.shape}.")
     return output
 
@@ -175,7 +187,7 @@ def _tapped_layer(trunk, info, name, tap):
     layer_name = info.taps.get(base, base)
     names = [layer.name for layer in trunk.layers]
     if layer_name not in names:
-        raise RecipeError(unknown_name(f"tap of {name}", base, [*info.taps, *names]))
+        raise RecipeError(unknown_name(f"tap of {name}", base, [*info.taps, *info.vector_taps, *names]))
     layer = trunk.get_layer(layer_name)
     if linear:
         if getattr(layer, "activation", None) in (None, keras.activations.linear):
@@ -194,7 +206,7 @@ def _load(trunk, name, path):
     except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
         reason = str(error).splitlines()[0].split(" Example error")[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"The weights {path} do not fit {name} without its top, or are damaged: {reason.rstrip('.')}. "
+            f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: {reason.rstrip('.')}. "
             f"Check the backbone, its options (such as alpha) and the file."
         ) from error
 

@@ -6,26 +6,16 @@ from keras_fvvae.backbones import BACKBONES, TRUNK, build_backbone, set_trainabl
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import BackbonePreprocessing
 
-# The smallest images that all of them take are 32x32; the two sides differ, so that a swap shows.
-SIZE = (64, 32)
+# All of them take images of this size; the two sides differ, so that a swap shows.
+SIZE = (96, 80)
+TAP_SIZE = (96, 64)
 SAVED = {"DigitsConvNet", "MobileNetV2"}
-# Stride of the last convolutional stage, and its channels.
-LAST_STAGE = {
-    "VGG16": (32, 512),
-    "VGG19": (32, 512),
-    "ResNet50": (32, 2048),
-    "ResNet101": (32, 2048),
-    "ResNet152": (32, 2048),
-    "DenseNet121": (32, 1024),
-    "DenseNet169": (32, 1664),
-    "DenseNet201": (32, 1920),
-    "MobileNetV2": (32, 1280),
-    "EfficientNetV2B0": (32, 1280),
-    "EfficientNetV2S": (32, 1280),
-    "ConvNeXtTiny": (32, 768),
-    "ConvNeXtBase": (32, 1024),
-    "DigitsConvNet": (1, 64),
-}
+# One of a family is built by default; the others are its larger sisters.
+QUICK = (
+    "VGG16", "VGG19", "ResNet50", "ResNet152", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "InceptionV3",
+    "Xception", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "DigitsConvNet",
+)  # fmt: skip
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name not in QUICK]
 TAPS = {
     "conv4_3": (8, 512),
     "conv5_3": (16, 512),
@@ -43,27 +33,64 @@ def _digits_net(tap=None, **options):
     return build_backbone("DigitsConvNet", tap, (8, 8), options={"filters": 4, **options})
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_every_backbone_of_the_table(name, tmp_path):
-    backbone = build_backbone(name, input_size=SIZE)
-    stride, channels = LAST_STAGE[name]
-    assert backbone.input.shape == (None, *SIZE, 3)
-    assert backbone.output.shape == (None, SIZE[0] // stride, SIZE[1] // stride, channels)
+    size = SIZE if "NASNet" not in name else (96, 96)  # NASNet's cells add maps of odd sides only if both are alike
+    backbone = build_backbone(name, input_size=size)
+    assert backbone.input.shape == (None, *size, 3)
+    batch, height, _, channels = backbone.output.shape
+    assert batch is None
+    assert size[0] // height >= (1 if name == "DigitsConvNet" else 32)
+    assert channels >= 64
     assert isinstance(backbone.layers[1], BackbonePreprocessing)
-    assert backbone.layers[1].scheme == BACKBONES[name].preprocessing
     assert set(BACKBONES[name].taps.values()) <= {layer.name for layer in backbone.get_layer(TRUNK).layers}
     if name in SAVED:
         backbone.save(tmp_path / "backbone.keras")
         loaded = keras.saving.load_model(tmp_path / "backbone.keras")
-        np.testing.assert_allclose(loaded(_images(SIZE)), backbone(_images(SIZE)), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(loaded(_images(size)), backbone(_images(size)), rtol=1e-5, atol=1e-5)
+
+
+def _modules():
+    """Of every function of Keras Applications the module that holds its preprocessing."""
+    modules = [module for module in vars(keras.applications).values() if hasattr(module, "preprocess_input")]
+    found = {name: module for module in modules for name in vars(module) if name[:1].isupper()}
+    # This module does not hold its own models.
+    return found | dict.fromkeys(("MobileNetV3Small", "MobileNetV3Large"), keras.applications.mobilenet_v3)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "DigitsConvNet"])
+def test_preprocessing_is_that_of_keras_applications(name):
+    images = _images()
+    ours = BackbonePreprocessing(BACKBONES[name].preprocessing)(images)
+    theirs = _modules()[name].preprocess_input(images.copy())
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_every_model_of_keras_applications_is_in_the_table():
+    assert set(_modules()) == set(BACKBONES) - {"DigitsConvNet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "tap", "shape"), [("VGG16", "fc7", (1, 1, 4096)), ("ResNet50", "pool5", (1, 1, 2048))]
+)
+def test_global_activations(name, tap, shape):
+    backbone = build_backbone(name, tap)
+    assert backbone.output.shape == (None, *shape)
+    images = _images((224, 224), 1)
+    layer = BACKBONES[name].vector_taps[tap][0]
+    assert backbone.get_layer(TRUNK).output.shape == (None, shape[-1])
+    assert backbone.get_layer(TRUNK).layers[-1].name == layer
+    if name == "ResNet50":
+        maps = keras.Model(backbone.input, backbone.get_layer(TRUNK)(backbone.layers[1].output))(images)
+        np.testing.assert_allclose(backbone(images)[:, 0, 0], maps, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["VGG16", "VGG19", "ResNet50"])
 def test_taps_of_the_paper(name):
-    trunk = build_backbone(name, input_size=SIZE).get_layer(TRUNK)
+    trunk = build_backbone(name, input_size=TAP_SIZE).get_layer(TRUNK)
     for tap, layer in BACKBONES[name].taps.items():
         stride, channels = TAPS[tap]
-        expected = (None, SIZE[0] // stride, SIZE[1] // stride, channels)
+        expected = (None, *(round(side / stride) for side in TAP_SIZE), channels)
         # VGG's block 4 ends at stride 8, and its block 5 works at stride 16.
         assert trunk.get_layer(layer).output.shape == expected, tap
 
@@ -208,7 +235,7 @@ def test_weights_of_rgb_that_do_not_fit_are_refused_for_flow(tmp_path, channels)
 
 def test_weights_of_another_architecture(shared):
     path = shared / "weights" / "mobilenetv2_0.35_224_notop.weights.h5"
-    with pytest.raises(WeightsError, match="do not fit DigitsConvNet without its top, or are damaged.*Check"):
+    with pytest.raises(WeightsError, match="do not fit DigitsConvNet .*, or are damaged.*Check"):
         build_backbone("DigitsConvNet", None, (8, 8), path)
 
 

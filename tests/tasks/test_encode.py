@@ -92,7 +92,7 @@ def test_vectors_of_a_collection(videos, video_recipe, tmp_path):
     found = np.load(tmp_path / "vectors.npy")
 
     raw = np.concatenate([
-        encoder.predict_raw_on_batch(inputs.store[key][np.newaxis].astype("float32")) for key in inputs.keys
+        encoder.encode_raw(inputs.store[key][np.newaxis].astype("float32")) for key in inputs.keys
     ])  # fmt: skip
     normalization = FisherNormalization("diagonal")
     normalization.build(raw.shape)
