@@ -206,8 +206,8 @@ def _load(trunk, name, path):
     except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
         reason = str(error).splitlines()[0].split(" Example error")[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: {reason.rstrip('.')}. "
-            f"Check the backbone, its options (such as alpha) and the file."
+            f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: "
+            f"{reason.rstrip('.')}. Check the backbone, its options (such as alpha) and the file."
         ) from error
 
 

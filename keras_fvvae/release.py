@@ -1,11 +1,24 @@
-"""The FV-VAE weights that the paper's authors released, as an `FVVAELayer`."""
+"""The FV-VAE weights that the paper's authors released, as an `FVVAELayer` and as packs of the zoo."""
+
+import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
+from keras_fvvae import packs
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.zoo import build_fvvae
+
+ENTRY = "ucf101_pool5"
+FILES = "caffe_vae_weights_*.mat"
+# Of VGG19's pool5 at 224x224, which the release was trained on; its norm there, sqrt(7 * 7 * 512), rounded down.
+RELEASE_MAP = (7, 7, 512)
+RELEASE_SCALE = 158.0
 
 
 def load_release(path):
@@ -39,3 +52,67 @@ def load_release(path):
     except (OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, MatReadError) as error:
         raise WeightsError(f"{path} is not a released FV-VAE weight file ({error}).") from error
     return layer
+
+
+def import_release(paths, to=None):
+    """Publishes released MATLAB files as versions of the zoo's entry `ucf101_pool5`.
+
+    The release has no backbone, statistics, SVM and class scores: such a pack holds `fvvae.keras`, an `FVVAE` on
+    activation maps, and its recipe, with the split of UCF101 from the file's name. `keras_fvvae.zoo.load` puts it on
+    VGG19:
+
+        zoo.load("ucf101_pool5", weights=PACK, backbone_weights="imagenet" | None | PATH)
+        zoo.load("ucf101_pool5", dataset_options={"split": 2})      where it was published locally
+
+    Args:
+        paths: the `.mat` files, or folders in which they are looked for, such as a checkout of the authors' code.
+        to: a folder or an http(s) URL, the root of a zoo. Default: the local one.
+
+    Returns:
+        List of the paths or URLs of the versions, in the order of the files.
+
+    Raises:
+        WeightsError: if a file does not hold these weights (then none is published), or `to` cannot be written.
+    """
+    files = [file for path in paths for file in _release_files(Path(path))]
+    models = [_release_model(file) for file in files]
+    published = []
+    with tempfile.TemporaryDirectory(prefix="keras_fvvae-") as folder:
+        for model, recipe in models:
+            saved = Path(folder, packs.FVVAE_ONLY)
+            model.save(saved)
+            published.append(packs.publish(recipe, {packs.FVVAE_ONLY: saved}, to))
+    return published
+
+
+def _release_files(path):
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob(FILES))
+    if not files:
+        raise WeightsError(f"There are no released weights ({FILES}) in {path}. Pass the files themselves.")
+    return files
+
+
+def _release_model(path):
+    """The `FVVAE` on activation maps of a released file, and its recipe."""
+    layer = load_release(path)
+    if layer.decoder.units != RELEASE_MAP[-1]:
+        raise WeightsError(
+            f"{path} is for descriptors of {layer.decoder.units} channels, not for the {RELEASE_MAP[-1]} of VGG19's "
+            f"pool5. Use `keras_fvvae.release.load_release` for it."
+        )
+    split = re.search(r"split(\d+)", path.name)
+    recipe = load_recipe(
+        ENTRY,
+        dataset_options={"split": int(split[1])} if split else {},
+        latent_dim=layer.latent_dim,
+        hidden_units=[],
+        normalization_scale=RELEASE_SCALE,
+        weights={},
+        measured=[],
+        licence="that of the authors' release",
+    )
+    model = build_fvvae(recipe, None, None, RELEASE_MAP)
+    model.fvvae.set_weights(layer.get_weights())
+    return model, recipe

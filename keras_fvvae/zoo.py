@@ -1,14 +1,16 @@
 """The model zoo: recipes become Keras models."""
 
+import dataclasses
 import warnings
 from importlib import resources
 from pathlib import Path
 
 import keras
 
-from keras_fvvae import recipes
+from keras_fvvae import packs, recipes
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
-from keras_fvvae.errors import WeightsError
+from keras_fvvae.downloads import download, is_url
+from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.files import sha256
 from keras_fvvae.layers import (
     DescriptorNormalization,
@@ -23,6 +25,13 @@ from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
 
 # x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
 STACK_CHANNELS = 20
+# Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
+ARCHITECTURE = (
+    "backbone", "backbone_options", "tap", "input_size", "modality", "descriptors", "spp_levels", "spp_pooling",
+    "normalization", "normalization_scale", "latent_dim", "hidden_units", "hidden_activation",
+)  # fmt: skip
+# Where a recipe does not name the split, its data set's loader takes this one.
+DEFAULT_SPLIT = 1
 
 
 def list_entries(pattern="*"):
@@ -40,13 +49,23 @@ def list_entries(pattern="*"):
 def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **overrides):
     """Builds and compiles the FV-VAE of a zoo entry, ready for `model.fit` on tf.data.
 
+    With trained weights, the recipe they were trained with rules, changed by the overrides. Overrides of the training
+    (`steps`, `learning_rate`, `lambda3`, `dropout`, `batch_size`, ...) go with any weights; those of the architecture
+    or the input (`ARCHITECTURE`), and the data's split, only where they say what the weights have.
+
     Args:
-        name: an entry of `list_entries()`, or the path of a recipe in YAML.
-        weights: `"auto"`: the trained weights that ship with the entry, else fresh FV-VAE layers with a warning;
-            `None`: fresh layers, no warning; a path: a `model.keras` written by training.
+        name: an entry of `list_entries()`, the name of a published pack, or the path of a recipe in YAML.
+        weights: `"auto"`: the newest fitting pack of the entry in `$KERAS_FVVAE_ZOO` (a folder or a URL), else in the
+            local cache, else the weights that ship with the entry, else those that it names by a URL; where there are
+            none as asked for, fresh FV-VAE layers with a warning that says so.
+            `None`: fresh layers, no warning.
+            A path: of a pack, of the folder of an entry's packs (the latest), of a zoo, of a finished run, of a
+            `model.keras` written by training, or of an `FVVAE` that was saved.
+            A URL (http or https): of a pack, of an entry's packs, or of a zoo. It is kept in the local cache.
         backbone_weights: `"imagenet"` (downloaded by Keras Applications), a path, or `None` for random weights. Not
-            used where trained weights are loaded: they hold the backbone's.
-        num_classes: classes of the data. Default: those of the trained weights, else of the entry's data set.
+            used where the trained weights hold the backbone's, as all but the authors' released ones do.
+        num_classes: classes of the data. Default: those of the trained weights, else of the entry's data set. Weights
+            without class scores get a fresh layer for them.
         **overrides: values for any key of the recipe.
 
     Returns:
@@ -55,7 +74,8 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
 
     Raises:
         RecipeError: for an unknown entry, key or value.
-        WeightsError: for weights that are missing, damaged, of another architecture, or cannot be downloaded.
+        WeightsError: for weights that are missing, damaged, of another entry or architecture or of a newer format, or
+            that cannot be downloaded. SHA-256 is checked at every load; no code in a file is executed.
         ValueError: if the number of classes is not known.
 
     Example:
@@ -63,41 +83,32 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         >>> model.fvvae.latent_dim, model.fvvae.num_classes
         (31, 10)
     """
-    recipe = recipes.load_recipe(name, **overrides)
+    entry = _entry_recipe(name)
+    recipe = entry.replace(**overrides)
+    wanted = dict(overrides) if num_classes is None else {**overrides, "num_classes": num_classes}
+    trained = None
     if weights == "auto":
-        weights = _embedded_weights(recipe) if recipe.weights and not overrides else None
-        if weights is None:
+        trained, differences = _find(entry, wanted)
+        if trained is None:
+            found = f" (the published ones have {differences})" if differences else ""
             warnings.warn(
-                f"There are no trained weights for {recipe.name!r} as asked for: its FV-VAE layers start fresh. Train "
-                f"them with model.fit, or with `keras-fvvae train {recipe.name}`.",
+                f"There are no trained weights for {recipe.name!r} as asked for{found}: its FV-VAE layers start fresh. "
+                f"Train them with model.fit, or with `keras-fvvae train {recipe.name}`.",
                 stacklevel=2,
             )
-    if weights is not None:
-        classifier = load_classifier(weights)
-        encoder = classifier.encoder
-        _check_contradictions(encoder.head.fvvae, {"num_classes": num_classes, **overrides})
-        return _compiled(FVVAE(encoder.descriptors, encoder.head.fvvae, encoder.backbone, recipe.loss_weights), recipe)
+    elif weights is not None:
+        trained = _open(weights, entry.name)
+        if differences := _differences(trained, wanted):
+            raise WeightsError(
+                f"The weights {weights} have {differences}. Leave it out, or pass `weights=None` and train anew."
+            )
+    if trained is not None:
+        return _continued(trained, recipe, wanted, backbone_weights)
     if num_classes is None and recipe.dataset == "digits":
         num_classes = 10
     backbone = build_recipe_backbone(recipe, backbone_weights)
-    if num_classes is None and recipe.lambda3:
-        raise ValueError(
-            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or "
-            f"`lambda3=0` for FV-VAE minus, which learns without labels."
-        )
+    _require_classes(recipe, num_classes)
     return build_fvvae(recipe, backbone, num_classes)
-
-
-def _check_contradictions(fvvae, wanted):
-    """Raises where the caller asked for another architecture than the weights have."""
-    for key in ("num_classes", "latent_dim", "hidden_units"):
-        value = wanted.get(key)
-        have = getattr(fvvae, key)
-        if value is not None and value != (list(have) if isinstance(have, tuple) else have):
-            raise WeightsError(
-                f"The weights have `{key}` = {have}, not {value} as asked for. Leave it out, or pass `weights=None` "
-                f"and train anew."
-            )
 
 
 def load_classifier(path):
@@ -106,17 +117,7 @@ def load_classifier(path):
     Raises:
         WeightsError: if the file is missing, damaged or something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no model at {path}.")
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
-    if not isinstance(model, Classifier):
-        raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae Classifier.")
-    return model
+    return _load_model(path, Classifier)
 
 
 def build_recipe_backbone(recipe, backbone_weights):
@@ -188,11 +189,202 @@ def _compiled(model, recipe):
     return model
 
 
-def _embedded_weights(recipe):
-    path = Path(str(resources.files(recipes.ENTRIES) / "weights" / recipe.weights["file"]))
-    if not path.is_file() or sha256(path) != recipe.weights["sha256"]:
-        raise WeightsError(
-            f"The weights of {recipe.name!r} that ship with the package ({path}) are missing or altered; reinstall "
-            f"keras_fvvae."
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """A loaded `Classifier` or `FVVAE` and the recipe it was trained with, if known."""
+
+    model: keras.Model
+    recipe: recipes.Recipe | None = None
+
+    @property
+    def encoder(self):
+        """What holds the backbone and the descriptors."""
+        return self.model.encoder if isinstance(self.model, Classifier) else self.model
+
+    @property
+    def fvvae(self):
+        return self.model.encoder.head.fvvae if isinstance(self.model, Classifier) else self.model.fvvae
+
+
+def _entry_recipe(name):
+    """The recipe of an entry; of one that is not in the package, that of its newest pack."""
+    try:
+        return recipes.load_recipe(name)
+    except RecipeError:
+        recipe = packs.find_recipe(name) if packs.is_entry_name(str(name)) else None
+        if recipe is None:
+            raise
+        return recipe
+
+
+def _find(entry, wanted):
+    """The newest trained weights that fit, or `None`; and how the newest of all differ from those wanted, in words."""
+    differences = []
+
+    def fits(recipe):
+        differences.append(_recipe_differences(recipe, wanted))
+        return not differences[-1]
+
+    trained = None
+    pack = packs.find(entry.name, fits) if packs.is_entry_name(entry.name) else None
+    if pack is not None:
+        trained = _Trained(_load_model(pack.model, Classifier, FVVAE), pack.recipe)
+    elif entry.weights and fits(entry):
+        trained = _Trained(_load_model(_entry_weights(entry), Classifier, FVVAE), entry)
+    if trained is not None and (other := _differences(trained, wanted)):
+        return None, other
+    return trained, next(iter(differences), "")
+
+
+def _entry_weights(recipe):
+    """The file of the weights that an entry names: they ship with the package, or are downloaded."""
+    if "file" in recipe.weights:
+        path = Path(str(resources.files(recipes.ENTRIES) / "weights" / recipe.weights["file"]))
+        if path.is_file() and sha256(path) == recipe.weights["sha256"]:
+            return path
+        if "url" not in recipe.weights:
+            raise WeightsError(
+                f"The weights of {recipe.name!r} that ship with the package ({path}) are missing or altered; reinstall "
+                f"keras_fvvae."
+            )
+    digest = recipe.weights["sha256"]
+    return download(recipe.weights["url"], packs.cache_folder() / "weights" / f"{digest}.keras", digest)
+
+
+def _open(weights, entry):
+    """Opens the weights that a caller names."""
+    if is_url(weights) or Path(weights).is_dir():
+        pack = packs.open_weights(weights, entry)
+        return _Trained(_load_model(pack.model, Classifier, FVVAE), pack.recipe)
+    return _Trained(_load_model(weights, Classifier, FVVAE))
+
+
+def _load_model(path, *kinds):
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no model at {path}.")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
+    if not isinstance(model, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
+    return model
+
+
+def _recipe_differences(recipe, wanted):
+    """Where what is wanted of architecture, input or split is not what a recipe has, in words; else empty."""
+    have = {key: getattr(recipe, key) for key in ARCHITECTURE}
+    split = wanted.get("dataset_options", {}).get("split")
+    if split is not None:
+        have["split"], wanted = recipe.dataset_options.get("split", DEFAULT_SPLIT), {**wanted, "split": split}
+    return _in_words(have, wanted)
+
+
+def _differences(trained, wanted):
+    """The same for loaded weights; what a file of unknown recipe does not tell is not compared."""
+    have = {} if trained.recipe is None else {key: getattr(trained.recipe, key) for key in ARCHITECTURE}
+    fvvae, encoder = trained.fvvae, trained.encoder
+    if trained.recipe is None:
+        hidden = None if fvvae.hidden_units is None else list(fvvae.hidden_units)
+        have |= {"latent_dim": fvvae.latent_dim, "hidden_units": hidden}
+        have |= {"hidden_activation": fvvae.get_config()["hidden_activation"]}
+        if encoder.backbone is not None:
+            have |= {"input_size": encoder.backbone.input.shape[1:3], "backbone": encoder.backbone.name}
+        have |= _descriptor_settings(encoder.descriptors)
+    if fvvae.num_classes is not None:
+        have["num_classes"] = fvvae.num_classes
+    return _in_words(have, wanted)
+
+
+def _descriptor_settings(descriptors):
+    """The keys of a recipe that the layers from `_descriptors` tell."""
+    settings = {}
+    for layer in getattr(descriptors, "layers", [descriptors]):
+        if isinstance(layer, DescriptorNormalization):
+            settings |= {"normalization": layer.scheme, "normalization_scale": layer.scale}
+        elif isinstance(layer, SpatialPyramidPooling):
+            settings |= {"descriptors": "spp", "spp_levels": layer.levels, "spp_pooling": layer.pooling}
+        elif isinstance(layer, keras.layers.Reshape):
+            settings["descriptors"] = "dense"
+    return settings
+
+
+def _in_words(have, wanted):
+    keys = [key for key in wanted if key in have and _comparable(have[key]) != _comparable(wanted[key])]
+    return ", ".join(f"`{key}` = {_comparable(have[key])}, not {wanted[key]}" for key in keys)
+
+
+def _comparable(value):
+    """Tuples as lists, as YAML reads them, at any depth."""
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items()}
+    return [_comparable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _require_classes(recipe, num_classes):
+    if num_classes is None and recipe.lambda3:
+        raise ValueError(
+            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or "
+            f"`lambda3=0` for FV-VAE minus, which learns without labels."
         )
-    return path
+
+
+def _continued(trained, recipe, wanted, backbone_weights):
+    """The FV-VAE of trained weights, changed in what the caller wants of its training."""
+    overrides = {key: value for key, value in wanted.items() if key != "num_classes"}
+    recipe = recipe if trained.recipe is None else trained.recipe.replace(**overrides)
+    backbone = trained.encoder.backbone
+    if backbone is None:
+        backbone = build_recipe_backbone(recipe, backbone_weights)
+        _check_map(trained.encoder.descriptors, recipe, backbone)
+    elif "trainable_from" in overrides:
+        set_trainable(backbone, recipe.trainable_from)
+    num_classes = wanted.get("num_classes", trained.fvvae.num_classes)
+    if num_classes is None and "lambda3" in overrides:
+        num_classes = len(trained.model.class_names) if isinstance(trained.model, Classifier) else None
+        _require_classes(recipe, num_classes)
+    changes = {key: overrides[key] for key in ("dropout", "stop_target_gradient", "seed") if key in overrides}
+    fvvae = _changed(trained.fvvae, {**changes, "num_classes": num_classes if recipe.lambda3 else None})
+    descriptors = trained.encoder.descriptors
+    if "sampled_descriptors" in overrides:
+        descriptors = _resampled(descriptors, recipe)
+    model = FVVAE(descriptors, fvvae, backbone, recipe.loss_weights)
+    model.build((None, *backbone.input.shape[1:]))
+    return _compiled(model, recipe)
+
+
+def _check_map(descriptors, recipe, backbone):
+    """Raises where weights without a backbone are for maps of another shape."""
+    expected, shape = descriptors.input_shape[1:], backbone.output.shape[1:]
+    if expected != shape:
+        raise WeightsError(
+            f"The weights are for activation maps {expected}, but {recipe.backbone} at tap {recipe.tap} and input size "
+            f"{recipe.input_size} gives {shape}. Choose what they were trained with."
+        )
+
+
+def _resampled(descriptors, recipe):
+    """The same descriptors, of which another number is drawn while training."""
+    layers = [layer for layer in descriptors.layers if not isinstance(layer, DescriptorSampling)]
+    if recipe.sampled_descriptors is not None:
+        layers.append(DescriptorSampling(recipe.sampled_descriptors, seed=recipe.seed))
+    return keras.Sequential([keras.Input(descriptors.input_shape[1:]), *layers], name="descriptors")
+
+
+def _changed(fvvae, changes):
+    """The layer with other settings of its training and the same weights; new class scores start fresh."""
+    config = fvvae.get_config()
+    if all(config[key] == value for key, value in changes.items()):
+        return fvvae
+    changed = FVVAELayer.from_config({**config, **changes})
+    changed.build((None, None, fvvae.decoder.units))
+    for one, other in zip([*fvvae.encoder, fvvae.decoder], [*changed.encoder, changed.decoder], strict=True):
+        other.set_weights(one.get_weights())
+    changed.x_log_variance.assign(fvvae.x_log_variance)
+    changed.z_log_variance.assign(fvvae.z_log_variance)
+    if changed.num_classes is not None and changed.num_classes == fvvae.num_classes:
+        changed.classifier.set_weights(fvvae.classifier.get_weights())
+    return changed

@@ -18,10 +18,11 @@ LEVELS = {
     "ops": 1,
     "layers": 2,
     "backbones": 3,
-    "release": 3,
     "models": 3,
+    "encoders": 4,
     "zoo": 4,
     "export": 4,
+    "release": 5,
     "tasks": 5,
     "tools": 6,
 }

@@ -55,7 +55,8 @@ def print_results(metrics):
             accuracy = f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}"
             table.add_row(name, f"{result['dimension']:,}", accuracy)
     console = Console()
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     console.print(metrics["protocol"], style="dim", soft_wrap=True)
 
 

@@ -44,10 +44,11 @@ from keras_fvvae.recipes import DATASETS
     "--max-unreadable", default=0.1, show_default=True, type=click.FloatRange(0, 1),
     help="Largest share of unusable files to accept.",
 )  # fmt: skip
+@click.option("--init", type=click.Path(), help="Run to start from, such as one without labels on other data.")
 @click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
 def command(
     recipe, data, dataset, dataset_options, common_classes, out, backbone, tap, backbone_weights, backbone_options,
-    input_size, settings, cache, max_unreadable, overwrite,
+    input_size, settings, cache, max_unreadable, init, overwrite,
 ):  # fmt: skip
     """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
 
@@ -79,7 +80,7 @@ def command(
     if data is not None and Path(data).is_dir() and Path(data).resolve() in (out.resolve(), *out.resolve().parents):
         raise click.UsageError(f"--out {out} lies inside --data {data}: its figures would become training images.")
     weights = None if backbone_weights.lower() == "none" else backbone_weights
-    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable)
+    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable, init)
     report = write_report([run.path], run.path / "report.html", collection)
     metrics = run.read_json("metrics.json")
     print_results(metrics)

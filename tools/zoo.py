@@ -1,11 +1,12 @@
 """`keras-fvvae zoo`"""
 
 import click
+from keras_fvvae.tools.console import load_tensorflow_quietly
 
 
-@click.group("zoo", short_help="List and show the zoo's entries.")
+@click.group("zoo", short_help="List, show and publish the zoo's entries and weights.")
 def command():
-    """The entries of the model zoo."""
+    """The entries of the model zoo, and the packs of weights that go with them."""
 
 
 @command.command("list")
@@ -28,3 +29,36 @@ def show(name):
     from keras_fvvae.recipes import load_recipe
 
     click.echo(load_recipe(name).to_yaml(), nl=False)
+
+
+@command.command("publish")
+@click.argument("run", type=click.Path())
+@click.option(
+    "--to", metavar="DIR_OR_URL",
+    help="Root of the zoo: a folder, or an http(s) URL that accepts PUT. Default: the local zoo, "
+    "~/.cache/keras_fvvae/zoo.",
+)  # fmt: skip
+@click.option("--name", metavar="ENTRY", help="Name of the entry. Default: that of the run's recipe.")
+def publish(run, to, name):
+    """Pack the finished RUN as the next version of an entry: model, statistics, SVM, recipe, labels, metrics, card and
+    a manifest with the SHA-256 of each.
+
+    zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO.
+    """
+    from keras_fvvae.packs import publish_run
+    from keras_fvvae.tasks.run_folder import RunFolder
+
+    click.echo(publish_run(RunFolder.open(run), to, name))
+
+
+@command.command("import-release")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE.mat...")
+@click.option("--to", metavar="DIR_OR_URL", help="As for publish.")
+def import_release(files, to):
+    """Pack the FV-VAE weights that the paper's authors released (MATLAB files, or a folder that holds them) as versions
+    of the entry ucf101_pool5, one for each split of UCF101."""
+    load_tensorflow_quietly()
+    from keras_fvvae.release import import_release
+
+    for published in import_release(files, to):
+        click.echo(published)

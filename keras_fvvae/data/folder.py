@@ -19,7 +19,7 @@ _NAMED_FRAME = re.compile(r"^(?:img|image|frame|flow_?[xy]|rgb)[_-]?\d+\.(?:jpg|
 _NUMBERED = re.compile(r"^(?P<stem>.*?)\d+\.(?:jpg|jpeg|png|bmp|webp)$", re.IGNORECASE)
 
 
-def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="auto"):
+def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="auto", unlabelled=False):
     """Collects the images or videos of a folder.
 
     Two layouts are understood: `DIR/<class>/**/<item>`, split at random with every class in the same proportion, and
@@ -34,12 +34,14 @@ def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="au
         kind: `"image"`, `"video"`, or `"auto"`: videos if any video file lies below the class folders, or any folder of
             frames that are named as such (`img_`, `frame_`, `flow_x_`); else images, also where their names are
             plain numbers.
+        unlabelled: whether to take everything below the folder as training items without labels, for FV-VAE minus.
 
     Returns:
         A `Collection`; its `notes` name what was passed over.
 
     Raises:
-        DataError: if the folder is missing or unreadable, or holds fewer than two classes with items.
+        DataError: if the folder is missing or unreadable, or holds fewer than two classes with items (no items, if they
+            are unlabelled).
 
     Example:
         >>> import tempfile
@@ -56,6 +58,8 @@ def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="au
     directory = Path(directory)
     if not directory.is_dir():
         raise DataError(f"The data folder {directory} does not exist or is not a folder.")
+    if unlabelled:
+        return _unlabelled(directory, kind)
     notes = []
     parts = _split_folders(directory, notes)
     class_folders = [
@@ -89,6 +93,17 @@ def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="au
     note_untrained(labels, splits, class_names, notes, kind)
     names = [str(path.relative_to(directory)) for path, *_ in rows]
     return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes, kind=kind)
+
+
+def _unlabelled(directory, kind):
+    if kind == "auto":
+        kind = "video" if _shows_videos(directory) else "image"
+    paths, others = (find_videos if kind == "video" else find_images)(directory)
+    if not paths:
+        raise DataError(f"{directory} holds no {kind}s.")
+    notes = [f"{others} other file{'s' * (others != 1)} below {directory}: passed over."] if others else []
+    names = [str(path.relative_to(directory)) for path in paths]
+    return Collection(paths, names, [UNLABELLED] * len(paths), ["train"] * len(paths), [], notes, kind=kind)
 
 
 def walk(directory):

@@ -15,20 +15,22 @@ from keras_fvvae.progress import progress_bar
 CHECKPOINT_SECONDS = 10
 
 
-def fit(model, inputs, train_indices, recipe, run, verbose=1):
-    """Trains a compiled `FVVAE` for the recipe's steps, continuing from the run's newest checkpoint.
+def fit(model, inputs, train_indices, recipe, run, verbose=1, checkpoints="checkpoints", title="Training"):
+    """Trains a compiled model for the recipe's steps, continuing from the run's newest checkpoint.
 
     Every step is a function of the recipe's seed and its own number: which images it sees (`position_stream`) and
     what dropout, sampling and descriptor sampling draw (`_seed_step`). So a training that was interrupted, or killed,
     and continued ends with the same weights as one that was not.
 
     Args:
-        model: a compiled `FVVAE`.
+        model: a compiled `FVVAE`, or any model that reports a loss.
         inputs: `PixelInputs` or `ActivationInputs`.
         train_indices: positions of the training images in the inputs' collection.
         recipe: a `Recipe`.
         run: a `RunFolder`.
         verbose: 1 for a progress bar.
+        checkpoints: name of their folder in the run.
+        title: of the progress bar.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step.
@@ -38,7 +40,7 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
         KeyboardInterrupt: passed on after a checkpoint is written.
     """
     model.optimizer.build(model.trainable_variables)
-    checkpoints = _Checkpoints(model, run)
+    checkpoints = _Checkpoints(model, run, checkpoints)
     history = checkpoints.restore()
     step = int(model.optimizer.iterations)
     start = step * recipe.batch_size
@@ -46,7 +48,7 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1):
     batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
     try:
         with (
-            progress_bar("Training", recipe.steps, step, enabled=bool(verbose)) as progress,
+            progress_bar(title, recipe.steps, step, enabled=bool(verbose)) as progress,
             _interrupt_between_steps() as raise_if_interrupted,
         ):
             while step < recipe.steps:
@@ -133,10 +135,11 @@ def _terms(logs):
 class _Checkpoints:
     """Weights, optimizer state and history after a whole number of steps; the newest two are kept."""
 
-    def __init__(self, model, run):
+    def __init__(self, model, run, name):
         self.model = model
         self.run = run
-        self.folder = run.path / "checkpoints"
+        self.name = name
+        self.folder = run.path / name
         self.last = time.monotonic()
         self.enabled = True
 
@@ -163,8 +166,8 @@ class _Checkpoints:
         if not self.enabled or step == 0 or (self.folder / f"{name}.weights.h5").exists():
             return
         self.folder.mkdir(exist_ok=True)
-        self.run.write_json(f"checkpoints/{name}.json", history)
-        with self.run.partial(f"checkpoints/{name}.weights.h5") as partial:
+        self.run.write_json(f"{self.name}/{name}.json", history)
+        with self.run.partial(f"{self.name}/{name}.weights.h5") as partial:
             self.model.save_weights(partial, overwrite=True)
         for old in sorted(self.folder.glob("step-*.weights.h5"))[:-2]:
             old.unlink()

@@ -15,8 +15,8 @@ from keras_fvvae.recipes import recipe_from_yaml
 FORMAT = 1
 # All that a run writes.
 OWN = (
-    "recipe.yaml", "labels.json", "checkpoints", "history.json", "model.keras", "vectors.npy", "vectors.json",
-    "metrics.json", "skipped.csv", "manifest.json", "report.html", "figures",
+    "recipe.yaml", "labels.json", "fine_tuning", "fine_tuning.json", "checkpoints", "history.json", "model.keras",
+    "vectors.npy", "vectors.json", "metrics.json", "skipped.csv", "manifest.json", "report.html", "figures",
 )  # fmt: skip
 # Files that make up the finished artifact and are listed, with their SHA-256, in manifest.json.
 ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv")
@@ -27,9 +27,10 @@ class RunFolder:
 
         recipe.yaml      every setting, defaults included
         labels.json      class names in the order of the scores
+        fine_tuning/     the state of the backbone's fine-tuning, removed like the checkpoints; fine_tuning.json: losses
         checkpoints/     the newest state of the training, removed when it is finished
         history.json     losses over the steps
-        model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM
+        model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json names the items
         metrics.json     accuracies on the test part, with the protocol
         skipped.csv      items that could not be used, each with its reason
@@ -137,7 +138,8 @@ class RunFolder:
         """Writes the manifest and removes the checkpoints."""
         digests = {name: sha256(self.path / name) for name in ARTIFACTS if (self.path / name).is_file()}
         self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
-        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        for name in ("checkpoints", "fine_tuning"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _require_own(self):
         """Refuses a folder that holds anything which a run does not write: it is never deleted."""
@@ -158,7 +160,9 @@ class RunFolder:
 
     def _holds_results(self):
         """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
-        return any((self.path / name).exists() for name in ("checkpoints", "history.json", "manifest.json"))
+        return any(
+            (self.path / name).exists() for name in ("fine_tuning", "checkpoints", "history.json", "manifest.json")
+        )
 
     def _differences(self, recipe, data):
         """How the training in the folder differs from the one asked for, in words."""

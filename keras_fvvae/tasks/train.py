@@ -8,16 +8,19 @@ import keras
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
+from keras_fvvae.encoders import build_encoder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.models import FisherEncoder
+from keras_fvvae.models import Classifier, FisherEncoder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_fisher_vectors
+from keras_fvvae.tasks.fine_tune import fine_tune
 from keras_fvvae.tasks.fit import fit
+from keras_fvvae.tasks.initial import InitialRun
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.run_folder import RunFolder
-from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
+from keras_fvvae.zoo import build_fvvae, build_recipe_backbone
 
 DEFAULT_CACHE = Path("~/.cache/keras_fvvae/activations")
 DEFAULT_MAX_UNREADABLE = 0.1
@@ -32,13 +35,16 @@ def train(
     cache=None,
     overwrite=False,
     max_unreadable=DEFAULT_MAX_UNREADABLE,
+    init=None,
     verbose=1,
 ):
     """Trains a recipe on a collection of labelled images or videos.
 
-    Stages: activations of a frozen backbone (cached on disk, shared by all runs with the same settings), FV-VAE,
-    Fisher vectors with statistics from the training part, one-vs-all SVM, accuracies on the test part beside those of
-    average pooling (AVE) on the same activations. Stopped anywhere, the same call continues.
+    Stages: fine-tuning of the backbone where the recipe asks for it; activations of a frozen backbone (cached on disk,
+    shared by all runs with the same settings); FV-VAE; Fisher vectors with statistics from the training part;
+    one-vs-all SVM; accuracies on the test part beside those of average pooling (AVE) on the same activations. Stopped
+    anywhere, the same call continues. Without any labels there is no SVM: the run holds an encoder, from which another
+    training can start (`init`).
 
     Args:
         recipe: a `Recipe`.
@@ -49,6 +55,8 @@ def train(
         cache: folder of the cached activations. Default: `~/.cache/keras_fvvae/activations`.
         overwrite: whether to replace another run in that folder.
         max_unreadable: largest share of items that may be unreadable before the training is refused.
+        init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for
+            example one without labels on other data. `backbone_weights` is not used then.
         verbose: 1 for progress bars.
 
     Returns:
@@ -59,11 +67,12 @@ def train(
         DataError: if too many items cannot be read, or too few classes remain.
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
-    run = RunFolder.create(out, recipe, collection, _weights_source(backbone_weights, backbone), overwrite)
+    start = None if init is None else InitialRun(init)
+    run = RunFolder.create(out, recipe, collection, _weights_source(backbone_weights, backbone, start), overwrite)
     if run.is_finished():
         return RunFolder.open(out)
     try:
-        _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, verbose)
+        _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose)
     except OSError as error:
         raise RunError(
             f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to continue."
@@ -71,60 +80,80 @@ def train(
     return run
 
 
-def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, verbose):
+def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose):
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
+    if recipe.lambda3 and not collection.class_names:
+        raise DataError("Without labels only FV-VAE minus can be trained: set `lambda3=0`.")
+    # Built before anything is computed: settings that do not go together must not cost an hour first.
     if backbone is None:
-        backbone = build_recipe_backbone(recipe, backbone_weights)
+        backbone = build_recipe_backbone(recipe, None if start else backbone_weights)
+        if start:
+            start.copy_backbone(backbone)
+        tuned = bool(recipe.fine_tune_steps)
     else:
-        backbone.trainable = False
+        backbone.trainable, tuned = False, False
+    shape = tuple(backbone.output.shape[1:]) if frozen else None
+    model = build_fvvae(recipe, None if frozen else backbone, len(collection.class_names) or None, shape)
+    if start:
+        start.copy_fvvae(model.fvvae)
+
+    if tuned:
+        readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
+        run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose))
 
     def inputs_of(items):
         if frozen:
             return ActivationInputs(items, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
         return PixelInputs(items, recipe)
 
-    # Built before anything is computed: settings that do not go together must not cost an hour first.
-    shape = tuple(backbone.output.shape[1:]) if frozen else None
-    model = build_fvvae(recipe, None if frozen else backbone, len(collection.class_names), shape)
-
     skipped = inputs_of(collection).prepare(verbose)
     _write_skipped(run, collection, skipped)
     usable = _usable(collection, skipped, max_unreadable, run)
     inputs = inputs_of(usable)
-    train_indices, test_indices = (usable.indices(split) for split in SPLITS)
+    train_indices = usable.indices("train")
 
     history = fit(model, inputs, train_indices, recipe, run, verbose)
     run.write_json("history.json", history)
 
-    classifier = build_classifier(recipe, model, backbone, usable.class_names)
-    encoder = classifier.encoder
-    if frozen:
-        encoder = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
+    # An encoder for what the inputs give; its normalisation is part of the whole encoder, from pixels on.
+    whole = build_encoder(recipe, model, backbone)
+    encoder = FisherEncoder(whole.descriptors, whole.head, whole.normalization) if frozen else whole
     with run.partial("vectors.npy") as partial:
         encode_fisher_vectors(encoder, inputs, len(train_indices), partial, verbose)
     run.write_json("vectors.json", {"names": usable.names, "labels": usable.labels.tolist()})
-    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
-    vectors = vectors.reshape(len(vectors), -1)
 
-    svm = _fit_svm(recipe, vectors, usable, verbose)
-    classifier.set_svm(svm)
-    averages = encode_averages(None if frozen else backbone, inputs)
     results = {"protocol": _protocol(recipe, usable), "skipped": len(skipped), "notes": usable.notes}
-    if len(test_indices):
-        average_svm = _fit_svm(recipe, averages, usable, verbose=0)
-        results["AVE"] = _evaluate(average_svm, averages, usable)
-        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, usable)
+    if usable.class_names:
+        averages = encode_averages(None if frozen else backbone, inputs)
+        whole, results = _classify(run, recipe, whole, usable, averages, results, verbose)
     run.write_json("metrics.json", results)
     with run.partial("model.keras") as partial:
-        classifier.save(partial)
+        whole.save(partial)
     run.finish()
 
 
-def _weights_source(backbone_weights, backbone):
-    """Text that changes with the backbone's weights."""
+def _classify(run, recipe, encoder, collection, averages, results, verbose):
+    """Fits the SVMs; returns the classifier, and the results with the accuracies of both representations."""
+    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
+    vectors = vectors.reshape(len(vectors), -1)
+    svm = _fit_svm(recipe, vectors, collection, verbose)
+    classifier = Classifier(encoder, collection.class_names)
+    classifier.build((None, *encoder.backbone.input.shape[1:]))
+    classifier.set_svm(svm)
+    if len(collection.indices("test")):
+        average_svm = _fit_svm(recipe, averages, collection, verbose=0)
+        results["AVE"] = _evaluate(average_svm, averages, collection)
+        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, collection)
+    return classifier, results
+
+
+def _weights_source(backbone_weights, backbone, start):
+    """Text that changes with the weights that a training starts from."""
     if backbone is not None:
         return "given"
+    if start is not None:
+        return f"run {sha256(start.path / 'model.keras')}"
     path = Path(backbone_weights or "none")
     return f"sha256 {sha256(path)}" if path.is_file() else str(path)
 
@@ -153,7 +182,7 @@ def _usable(collection, skipped, max_unreadable, run):
     unscored = np.count_nonzero((collection.labels == UNLABELLED) & (collection.splits == "test"))
     if unscored:
         usable.notes.append(f"{unscored} test {collection.kind}s have no label and are not scored.")
-    if len(set(usable.labels[usable.indices("train")].tolist()) - {UNLABELLED}) < 2:
+    if usable.class_names and len(set(usable.labels[usable.indices("train")].tolist()) - {UNLABELLED}) < 2:
         raise DataError(f"Fewer than two classes have readable training {collection.kind}s.")
     return usable
 
@@ -188,10 +217,15 @@ def _protocol(recipe, collection):
     if recipe.resize_to:
         size += f" of {recipe.resize_to[0]}x{recipe.resize_to[1]}"
     tap = f" {recipe.tap}" if recipe.tap else ""
+    network = f"{_what(recipe, kind)}{recipe.backbone}{tap}"
+    if recipe.fine_tune_steps:
+        network += f" fine-tuned for {recipe.fine_tune_steps} steps"
+    network += f", {size} ({recipe.resize}), {'ten crops' if recipe.crops == 'ten' else 'one crop'}"
+    if not collection.class_names:
+        return f"{train} training {kind}s without labels; {network}; Fisher statistics from them"
     return (
-        f"{train} training and {test} test {kind}s of {len(collection.class_names)} classes; {_what(recipe, kind)}"
-        f"{recipe.backbone}{tap}, {size} ({recipe.resize}), {'ten crops' if recipe.crops == 'ten' else 'one crop'}; "
-        f"Fisher statistics and SVM (C = {recipe.svm_c:g}) from the training {kind}s only"
+        f"{train} training and {test} test {kind}s of {len(collection.class_names)} classes; {network}; Fisher "
+        f"statistics and SVM (C = {recipe.svm_c:g}) from the training {kind}s only"
     )
 
 

@@ -195,3 +195,18 @@ def test_official_birds(shared):
     collection = load_folder(shared / "data" / "CUB_200_2011" / "images")
     assert len(collection) == 837
     assert len(collection.class_names) == 15
+
+
+def test_unlabelled(tmp_path):
+    for name in ("1.jpg", "deep/er/2.png", "deep/note.txt", ".hidden/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    collection = load_folder(tmp_path, unlabelled=True)
+    assert collection.names == ["1.jpg", "deep/er/2.png"]
+    assert (collection.labels.tolist(), collection.splits.tolist()) == ([-1, -1], ["train", "train"])
+    assert (collection.class_names, collection.kind) == ([], "image")
+    assert "1 other file" in collection.notes[0]
+    with pytest.raises(DataError, match="holds no videos"):
+        load_folder(tmp_path, unlabelled=True, kind="video")
+    (tmp_path / "deep" / "a.mp4").write_bytes(b"")
+    assert load_folder(tmp_path, unlabelled=True).names == ["deep/a.mp4"]

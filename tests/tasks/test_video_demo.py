@@ -42,9 +42,3 @@ def test_video_demo(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_fvvae.tasks.train.fit", lambda *a: pytest.fail("trained again"))
     again = video_demo(tmp_path / "videos", steps=2, seed=3, verbose=0)
     assert again.fusion == result.fusion
-
-
-@pytest.mark.usefixtures("few_videos")
-def test_same_seed_same_numbers(tmp_path):
-    one, two = (video_demo(tmp_path / name, steps=1, seed=3, verbose=0) for name in ("one", "two"))
-    assert one.fusion == two.fusion

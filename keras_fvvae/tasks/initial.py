@@ -1,0 +1,51 @@
+"""Training that starts from another run, such as one without labels on other data."""
+
+from keras_fvvae.encoders import load_encoder
+from keras_fvvae.errors import WeightsError
+from keras_fvvae.tasks.run_folder import RunFolder
+
+
+class InitialRun:
+    """A finished run whose backbone and FV-VAE another training starts from.
+
+    Args:
+        path: of the run.
+
+    Raises:
+        RunError, WeightsError: if it cannot be read.
+    """
+
+    def __init__(self, path):
+        self.path = RunFolder.open(path).path
+        self.encoder = load_encoder(self.path / "model.keras")
+
+    def copy_backbone(self, backbone):
+        """Gives a backbone the weights of the run's.
+
+        Raises:
+            WeightsError: if it is another backbone.
+        """
+        self._copy(self.encoder.backbone.weights, backbone.weights, "backbone")
+
+    def copy_fvvae(self, fvvae):
+        """Gives an `FVVAELayer` the encoder, decoder and variances of the run's; the class scores start fresh.
+
+        Raises:
+            WeightsError: if it is of another architecture.
+        """
+        self._copy(_without_classes(self.encoder.head.fvvae), _without_classes(fvvae), "FV-VAE")
+
+    def _copy(self, sources, targets, what):
+        shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]
+        if shapes[0] != shapes[1]:
+            raise WeightsError(
+                f"The {what} of {self.path} has another architecture than the recipe's: use the same backbone, tap, "
+                f"latent_dim and hidden_units as there."
+            )
+        for source, target in zip(sources, targets, strict=True):
+            target.assign(source)
+
+
+def _without_classes(fvvae):
+    layers = [*fvvae.encoder, fvvae.decoder]
+    return [v for layer in layers for v in layer.weights] + [fvvae.x_log_variance, fvvae.z_log_variance]

@@ -1,0 +1,123 @@
+"""Stages before the FV-VAE: fine-tuning of the backbone, and training that starts from another run."""
+
+import numpy as np
+import pytest
+
+from keras_fvvae.data import load_folder
+from keras_fvvae.encoders import load_encoder
+from keras_fvvae.errors import DataError, RecipeError, WeightsError
+from keras_fvvae.tasks import fine_tune as fine_tune_module
+from keras_fvvae.tasks.predict import predict
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.train import train
+from keras_fvvae.zoo import load_classifier
+
+
+def _train(recipe, collection, out, **arguments):
+    return train(recipe, collection, out, None, cache=out.parent / "cache", verbose=0, **arguments)
+
+
+def _kernels(run):
+    """The kernels of the backbone's convolutions, by layer."""
+    trunk = load_encoder(run.path / "model.keras").backbone.get_layer("trunk")
+    return {layer.name: np.array(layer.kernel) for layer in trunk.layers if layer.name.startswith("conv")}
+
+
+def _vectors(run):
+    return np.load(run.path / "vectors.npy")
+
+
+def test_fine_tuning_changes_what_it_should(recipe, folder, tmp_path):
+    collection = load_folder(folder)
+    plain = _train(recipe, collection, tmp_path / "plain")
+    tuned = _train(recipe.replace(fine_tune_steps=3, fine_tune_from="conv2"), collection, tmp_path / "tuned")
+    before, after = _kernels(plain), _kernels(tuned)
+    assert np.array_equal(before["conv1"], after["conv1"])
+    assert not np.array_equal(before["conv2"], after["conv2"])
+    history = tuned.read_json("fine_tuning.json")
+    assert len(history["loss"]) == len(history["accuracy"]) == 3
+    assert "fine-tuned for 3 steps" in tuned.read_json("metrics.json")["protocol"]
+    assert not (tuned.path / "fine_tuning").exists()
+    assert np.abs(_vectors(plain) - _vectors(tuned)).max() > 1e-3
+
+
+def test_fine_tuning_learns(recipe, folder, tmp_path):
+    tuned = recipe.replace(fine_tune_steps=60, fine_tune_learning_rate=0.05, backbone_options={"filters": 16})
+    losses = _train(tuned, load_folder(folder), tmp_path / "run").read_json("fine_tuning.json")["loss"]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_interrupted_fine_tuning_continues_with_the_same_result(recipe, folder, tmp_path, monkeypatch):
+    recipe = recipe.replace(fine_tune_steps=6)
+    collection = load_folder(folder)
+    whole = _train(recipe, collection, tmp_path / "whole")
+    original = fine_tune_module.PixelInputs.training_batches
+
+    def broken(self, *arguments):
+        for number, batch in enumerate(original(self, *arguments)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fine_tune_module.PixelInputs, "training_batches", broken)
+        with pytest.raises(KeyboardInterrupt):
+            _train(recipe, collection, tmp_path / "broken")
+    assert len(list((tmp_path / "broken" / "fine_tuning").glob("*.h5"))) == 1
+    continued = _train(recipe, collection, tmp_path / "broken")
+    assert continued.read_json("fine_tuning.json") == whole.read_json("fine_tuning.json")
+    assert np.array_equal(_vectors(continued), _vectors(whole))
+
+
+def test_unknown_layer(recipe, folder, tmp_path):
+    with pytest.raises(RecipeError, match="conv9"):
+        _train(recipe.replace(fine_tune_steps=1, fine_tune_from="conv9"), load_folder(folder), tmp_path / "run")
+
+
+def test_without_labels_and_then_with_them(recipe, folder, tmp_path):
+    unlabelled = load_folder(folder, unlabelled=True)
+    with pytest.raises(DataError, match="lambda3=0"):
+        _train(recipe, unlabelled, tmp_path / "refused")
+    first = _train(recipe.replace(lambda3=0.0, seed=5), unlabelled, tmp_path / "first")
+    assert "24 training images without labels" in first.read_json("metrics.json")["protocol"]
+    assert len(_vectors(first)) == 24
+    with pytest.raises(WeightsError, match="not a keras_fvvae Classifier"):
+        list(predict(first.path, unlabelled.sources))
+
+    # One step of a learning rate that changes nothing: what the second training starts from is what the first made.
+    still = recipe.replace(steps=1, learning_rate=1e-12)
+    second = _train(still, load_folder(folder), tmp_path / "second", init=first.path)
+    start, end = (load_encoder(run.path / "model.keras") for run in (first, second))
+    for one, other in zip(start.backbone.weights, end.backbone.weights, strict=True):
+        assert np.array_equal(one, other)
+    for name in ("decoder", "encoder"):
+        one, other = (getattr(encoder.head.fvvae, name) for encoder in (start, end))
+        pairs = (
+            zip(one.weights, other.weights, strict=True) if name == "decoder" else [(one[0].kernel, other[0].kernel)]
+        )
+        assert all(np.allclose(a, b, atol=1e-6) for a, b in pairs)
+    assert load_classifier(second.path / "model.keras").class_names == ["0", "1", "7"]
+    assert "FV-VAE" in second.read_json("metrics.json")
+
+    fresh = _train(still, load_folder(folder), tmp_path / "fresh")
+    decoders = [np.array(load_encoder(run.path / "model.keras").head.fvvae.decoder.kernel) for run in (first, fresh)]
+    assert not np.allclose(*decoders, atol=1e-3)
+
+
+def test_start_of_another_architecture(recipe, folder, tmp_path):
+    collection = load_folder(folder)
+    first = _train(recipe, collection, tmp_path / "first")
+    for change, what in (({"latent_dim": 4}, "FV-VAE"), ({"backbone_options": {"filters": 4}}, "backbone")):
+        with pytest.raises(WeightsError, match=f"The {what} of .*first has another architecture"):
+            _train(recipe.replace(**change), collection, tmp_path / f"other{what}", init=first.path)
+
+
+def test_another_start_is_another_training(recipe, folder, tmp_path):
+    collection = load_folder(folder)
+    first = _train(recipe, collection, tmp_path / "first")
+    _train(recipe, collection, tmp_path / "second", init=first.path)
+    assert RunFolder.open(tmp_path / "second").is_finished()
+    from keras_fvvae.errors import RunError
+
+    with pytest.raises(RunError, match="other backbone weights"):
+        _train(recipe, collection, tmp_path / "second")
