@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slow lint format benchmark weights clean
+.PHONY: demo test test-slow lint format benchmark weights cards clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (under 3 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
@@ -26,6 +26,9 @@ benchmark: $(INSTALLED)  ## Measure encoding against the bare backbone
 
 weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
 	$(BIN)/python zoo/make_weights.py
+
+cards: $(INSTALLED)  ## Write docs/zoo/ and the README's table of entries from the recipes
+	$(BIN)/python zoo/make_cards.py
 
 # Made anew when the requirements change.
 $(INSTALLED): setup.py requirements.txt

@@ -9,7 +9,7 @@ from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.report import write_report
 from keras_fvvae.tasks.train import train
 
-STREAMS = {"optical flow": "moving_digits_flow", "RGB": "moving_digits"}
+STREAMS = {"optical flow": "moving_digits_flow", "RGB": "moving_digits_rgb"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ def test_video_demo(tmp_path, monkeypatch):
     result = video_demo(tmp_path / "videos", steps=2, seed=3, verbose=0)
     assert list(result.fusion["streams"]) == ["optical flow", "RGB"]
     assert (result.fusion["items"], result.fusion["left_out"]) == (8, 0)
-    runs = [RunFolder.open(tmp_path / "videos" / name) for name in ("moving_digits_flow", "moving_digits")]
+    runs = [RunFolder.open(tmp_path / "videos" / name) for name in ("moving_digits_flow", "moving_digits_rgb")]
     assert [run.recipe.modality for run in runs] == ["flow", "rgb"]
     assert [(run.recipe.steps, run.recipe.seed) for run in runs] == [(2, 3)] * 2
     scores = [run.read_json("metrics.json")["FV-VAE"] for run in runs]

@@ -1,0 +1,163 @@
+"""Model cards: a zoo entry as Markdown, from its recipe alone."""
+
+import dataclasses
+import textwrap
+
+from keras_fvvae.recipes import Recipe, list_recipes, load_recipe
+
+# Keys that have a place of their own in a card.
+_TOLD = ("name", "description", "paper", "weights", "measured", "licence", "citation")
+# Keys without which a result could not be judged: shown with their defaults too.
+_ESSENTIAL = (
+    "dataset", "backbone", "tap", "modality", "frames", "resize_to", "input_size", "crops", "descriptors", "normalization",
+    "hidden_units", "latent_dim", "dropout", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size",
+    "steps", "information", "svm_c",
+)  # fmt: skip
+_OF_VIDEOS = ("modality", "frames")
+WIDTH = 120
+FV_VAE = 'Qiu, Yao, Mei, "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.'
+# The table of entries in the README lies between these.
+TABLE_START, TABLE_END = "<!-- zoo -->", "<!-- /zoo -->"
+
+
+def card(name):
+    """The model card of a zoo entry, in Markdown.
+
+    Args:
+        name: an entry's name, or the path of a recipe in YAML.
+
+    Returns:
+        Text: what the entry is, how to load, train and serve it, every setting that differs from the default, the
+        paper's figures, figures measured with this library, weights, licence, citation.
+
+    Raises:
+        RecipeError: for an unknown entry.
+
+    Example:
+        >>> print(card("digits_conv").splitlines()[0])
+        # digits_conv
+    """
+    recipe = load_recipe(name)
+    parts = [
+        f"# {recipe.name}",
+        textwrap.fill(recipe.description, WIDTH),
+        _usage(recipe),
+        "## Settings",
+        f"`keras-fvvae zoo show {recipe.name}` prints all keys; those that are not listed here have their defaults.",
+        _settings(recipe),
+        "## Results",
+        _paper(recipe.paper),
+        _measured(recipe.measured),
+        "## Weights",
+        _weights(recipe.weights),
+        f"Licence of trained weights: {recipe.licence}.",
+        "## Citation",
+        "\n".join(
+            textwrap.fill(f"* {text}", WIDTH, subsequent_indent="  ") for text in (FV_VAE, recipe.citation) if text
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table():
+    """The entries as a Markdown table, for the README."""
+    rows = [
+        "| entry | data | backbone and tap | the paper's FV-VAE | measured here |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        tap = f" `{recipe.tap}`" if recipe.tap else ""
+        modality = {"rgb": "", "flow": ", optical flow", "flow_stack": ", stacked flow"}[recipe.modality]
+        tuned = ", fine-tuned" if recipe.fine_tune_steps else ""
+        figures = recipe.paper.get("figures", {})
+        paper = next((f"{value}" for key, value in figures.items() if key in ("FV-VAE", "FV-VAE top-1")), "")
+        measured = recipe.measured[-1]["accuracy"].get("FV-VAE") if recipe.measured else None
+        rows.append(
+            f"| [`{name}`](docs/zoo/{name}.md) | {recipe.dataset}{modality} | {recipe.backbone}{tap}{tuned} | {paper} | "
+            f"{'' if measured is None else f'{100 * measured:.1f}'} |"
+        )
+    return "\n".join(rows)
+
+
+def with_table(readme):
+    """The README's text with the table of entries made anew.
+
+    Raises:
+        ValueError: if it has no place for the table.
+    """
+    head, start, rest = readme.partition(TABLE_START)
+    _, end, tail = rest.partition(TABLE_END)
+    if not start or not end:
+        raise ValueError(f"The README must hold {TABLE_START} and {TABLE_END}.")
+    return f"{head}{start}\n{table()}\n{end}{tail}"
+
+
+def _usage(recipe):
+    embedded = recipe.dataset in ("digits", "moving_digits")
+    data = "" if embedded else " --data DATA"
+    classes = "" if recipe.dataset == "digits" else ", num_classes=10"
+    return (
+        "```python\n"
+        "import keras_fvvae\n\n"
+        f'model = keras_fvvae.zoo.load("{recipe.name}"{classes})  # keras.Model, compiled: model.fit on tf.data\n'
+        "```\n\n"
+        "```sh\n"
+        f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}\n"
+        f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}_minus --set lambda3=0  # FV-VAE minus\n"
+        "```"
+    )
+
+
+def _settings(recipe):
+    rows = ["| key | value | meaning |", "| --- | --- | --- |"]
+    default = Recipe()
+    images = recipe.dataset in ("digits", "cub") or recipe.name == "image_folder"
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if field.name in _TOLD or (images and field.name in _OF_VIDEOS):
+            continue
+        if field.name in _ESSENTIAL or value != getattr(default, field.name):
+            rows.append(f"| `{field.name}` | {_shown(value)} | {field.metadata['about']} |")
+    return "\n".join(rows)
+
+
+def _items(texts):
+    lines = (textwrap.fill(f"* {text}", WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts)
+    return "\n".join(lines)
+
+
+def _shown(value):
+    if value is None:
+        return "default"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "x".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _paper(paper):
+    if not paper:
+        return "The paper has no such row."
+    figures = ", ".join(f"{key} {value}" for key, value in paper.get("figures", {}).items())
+    return textwrap.fill(f"The paper's own figures, in percent ({paper['where']}): {figures}.", WIDTH)
+
+
+def _measured(measured):
+    if not measured:
+        return "Nothing has been measured with this library for this entry: its data or weights do not ship with it."
+    rows = []
+    for result in measured:
+        figures = ", ".join(f"{key} {100 * value:.1f}" for key, value in result["accuracy"].items())
+        rows.append(f"{figures} percent: `{result['command']}`; {result['protocol']}; {result['machine']}.")
+    return "Measured with this library:\n\n" + _items(rows)
+
+
+def _weights(weights):
+    if not weights:
+        return "None are published: `zoo.load` starts the FV-VAE layers fresh, and says so."
+    where = "ship with the package" if "file" in weights else f"are downloaded from {weights['url']}"
+    return textwrap.fill(
+        f"Trained weights {where}; their SHA-256, checked at every load, is `{weights['sha256']}`.", WIDTH
+    )

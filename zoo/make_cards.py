@@ -1,0 +1,28 @@
+"""Writes the model cards `docs/zoo/<entry>.md` and the table of entries in the README, from the recipes.
+
+Run from a checkout: `make cards`. A test fails while they are stale.
+"""
+
+from pathlib import Path
+
+from keras_fvvae.cards import card, with_table
+from keras_fvvae.recipes import list_recipes
+
+ROOT = Path(__file__).parents[1]
+
+
+def main():
+    """Writes the cards and removes those of entries that are gone."""
+    folder = ROOT / "docs" / "zoo"
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.md"):
+        if path.stem not in list_recipes():
+            path.unlink()
+    for name in list_recipes():
+        (folder / f"{name}.md").write_text(card(name), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
