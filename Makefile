@@ -21,8 +21,9 @@ lint: $(INSTALLED)  ## Check style
 format: $(INSTALLED)  ## Mend style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-benchmark: $(INSTALLED)  ## Measure encoding against the bare backbone
+benchmark: $(INSTALLED)  ## Measure encoding and reading against the bare backbone
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/video.py --memory-items 1000
 
 weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
 	$(BIN)/python zoo/make_weights.py

@@ -9,9 +9,9 @@ from keras_fvvae.recipes import Recipe, list_recipes, load_recipe
 _TOLD = ("name", "description", "paper", "weights", "measured", "licence", "citation")
 # Keys without which a result could not be judged: shown with their defaults too.
 _ESSENTIAL = (
-    "dataset", "backbone", "tap", "modality", "frames", "resize_to", "input_size", "crops", "descriptors", "normalization",
-    "hidden_units", "latent_dim", "dropout", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size",
-    "steps", "information", "svm_c",
+    "dataset", "backbone", "tap", "modality", "frames", "resize_to", "input_size", "crops", "descriptors",
+    "normalization", "hidden_units", "latent_dim", "dropout", "lambda1", "lambda2", "lambda3", "optimizer",
+    "learning_rate", "batch_size", "steps", "information", "svm_c",
 )  # fmt: skip
 _OF_VIDEOS = ("modality", "frames")
 WIDTH = 120
@@ -73,10 +73,9 @@ def table():
         figures = recipe.paper.get("figures", {})
         paper = next((f"{value}" for key, value in figures.items() if key in ("FV-VAE", "FV-VAE top-1")), "")
         measured = recipe.measured[-1]["accuracy"].get("FV-VAE") if recipe.measured else None
-        rows.append(
-            f"| [`{name}`](docs/zoo/{name}.md) | {recipe.dataset}{modality} | {recipe.backbone}{tap}{tuned} | {paper} | "
-            f"{'' if measured is None else f'{100 * measured:.1f}'} |"
-        )
+        here = "" if measured is None else f"{100 * measured:.1f}"
+        data, network = f"{recipe.dataset}{modality}", f"{recipe.backbone}{tap}{tuned}"
+        rows.append(f"| [`{name}`](docs/zoo/{name}.md) | {data} | {network} | {paper} | {here} |")
     return "\n".join(rows)
 
 

@@ -208,7 +208,7 @@ def _roots():
     elif mirror:
         if not Path(mirror).is_dir():
             raise WeightsError(
-                f"The zoo {mirror} of the variable {MIRROR_VARIABLE} is not a folder: correct or unset it."
+                f"{MIRROR_VARIABLE} is {mirror}, which is neither a folder nor a URL: correct or unset it."
             )
         yield Path(mirror), None
     yield cache_folder() / "zoo", None
@@ -275,9 +275,7 @@ def _parse_index(content, where, entry):
         if latest != versions[0]:
             raise ValueError("the latest version is not the highest")
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise WeightsError(
-            f"{where} is damaged: it is not the index of a zoo's entry. Publish the entry again."
-        ) from error
+        raise WeightsError(f"{where} is damaged: it is not an index of packs. Publish the entry again.") from error
     if name != entry:
         raise WeightsError(f"{where} lists packs of {name!r}, not of {entry!r}. Load them by that name.")
     return versions
@@ -379,9 +377,7 @@ def _parse_manifest(content, where, entry):
         manifest = json.loads(content)
         newer = manifest["format"] > FORMAT
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{where} is damaged: it is not the manifest of a pack. Publish or download it again."
-        ) from error
+        raise WeightsError(f"{where} is damaged: it is not the manifest of a pack. {_AGAIN}") from error
     if newer:
         raise WeightsError(f"{where} was written by a newer keras_fvvae (format {manifest['format']}); upgrade it.")
     try:
@@ -405,18 +401,15 @@ def _check_file(path, digest, size=None):
         raise WeightsError(f"{path.parent} is incomplete: {path.name} is missing. {_AGAIN}")
     found = path.stat().st_size
     if size is not None and found != size:
-        raise WeightsError(
-            f"{path} has {found} bytes instead of {size}: it is truncated or was altered. Publish it again."
-        )
+        raise WeightsError(f"{path} has {found} bytes instead of {size}: it is truncated. {_AGAIN}")
     if sha256(path) != digest:
-        raise WeightsError(
-            f"{path} was altered after it was written: its SHA-256 has changed. Publish or train it again."
-        )
+        raise WeightsError(f"{path} was altered after it was written: its SHA-256 has changed. {_AGAIN}")
 
 
 def _read_recipe(folder, manifest):
     path = folder / RECIPE
-    _check_file(path, manifest["files"][RECIPE]["sha256"])
+    listed = manifest["files"][RECIPE]
+    _check_file(path, listed["sha256"], listed["size"])
     return _parse_recipe(_read(path), path, f" (it was written by keras_fvvae {manifest.get('keras_fvvae')})")
 
 

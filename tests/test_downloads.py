@@ -56,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(self.server.status)
         return not self.server.status
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         if not self._answers():
             return
         path = self.server.folder / self.path.lstrip("/")
@@ -77,7 +77,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         end = start + self.server.breaks.pop(0) if self.server.breaks else None
         self.wfile.write(content[start:end])
 
-    def do_PUT(self):  # noqa: N802
+    def do_PUT(self):
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._answers():
             return

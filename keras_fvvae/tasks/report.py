@@ -10,7 +10,8 @@ import numpy as np
 
 import keras_fvvae
 from keras_fvvae.data.pipeline import view_batches
-from keras_fvvae.files import write_atomically
+from keras_fvvae.errors import RunError
+from keras_fvvae.files import reason, write_atomically
 from keras_fvvae.tasks import figures
 from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.run_folder import RunFolder
@@ -40,8 +41,17 @@ def write_report(run_paths, out, collection, streams=None, fusion=None):
 
     Returns:
         Path of the report.
+
+    Raises:
+        RunError: if it cannot be written; the runs are finished all the same.
     """
-    out = Path(out)
+    try:
+        return _write(run_paths, Path(out), collection, streams, fusion)
+    except OSError as error:
+        raise RunError(f"The report {out} cannot be written: {reason(error)}. Repeat the call for it alone.") from error
+
+
+def _write(run_paths, out, collection, streams, fusion):
     runs = [RunFolder.open(path) for path in run_paths]
     metrics = [run.read_json("metrics.json") for run in runs]
     if streams is not None:

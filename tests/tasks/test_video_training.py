@@ -358,3 +358,12 @@ def test_places_that_cannot_be_written(videos, train, tmp_path):
         train(videos, out="file/run")
     with pytest.raises(DataError, match=r"The feature store .* cannot be written: Not a directory\."):
         train(videos, cache="file/cache")
+
+
+def test_report_that_cannot_be_written(videos, train, tmp_path):
+    """The run stays finished, and says so."""
+    run = train(videos)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"The report .*report.html cannot be written: Not a directory\. Repeat the call"):
+        write_report([run.path], tmp_path / "file" / "report.html", videos)
+    assert RunFolder.open(run.path).is_finished()
