@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 from pathlib import Path
 
 
@@ -20,7 +21,8 @@ def write_atomically(path, content):
 def reason(error):
     """Why an `OSError` happened, in a few words; HDF5 buries them in several lines."""
     full = os.strerror(errno.ENOSPC)
-    if full in str(error):
+    # NumPy tells a full disk as "6144 requested and 6080 written".
+    if full in str(error) or re.search(r"\d+ requested and \d+ written", str(error)):
         return full
     return (error.strerror or str(error) or type(error).__name__).splitlines()[0]
 

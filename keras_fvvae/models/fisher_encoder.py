@@ -55,7 +55,7 @@ class FisherEncoder(NestedModel):
         self.head = head
         self.normalization = normalization
         self.backbone = backbone
-        self._raw_function = None
+        self._raw_functions = {}
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -88,10 +88,12 @@ class FisherEncoder(NestedModel):
         return ops.reshape(vectors, (-1, vectors.shape[1] * vectors.shape[2]))
 
     def predict_raw_on_batch(self, inputs):
-        """`encode_raw` as a compiled function on one batch of images or activation maps; returns a NumPy array."""
-        if self._raw_function is None:
-            self._raw_function = _compile(self.encode_raw)
-        return ops.convert_to_numpy(self._raw_function(ops.convert_to_tensor(inputs, self.compute_dtype)))
+        """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""
+        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        rank = len(inputs.shape)  # a function for each: TensorFlow would relax images and videos to an unknown rank
+        if rank not in self._raw_functions:
+            self._raw_functions[rank] = _compile(self.encode_raw)
+        return ops.convert_to_numpy(self._raw_functions[rank](inputs))
 
     @property
     def dimension(self):

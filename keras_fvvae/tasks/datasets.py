@@ -9,6 +9,8 @@ from keras_fvvae.data.folder import DEFAULT_TEST_FRACTION
 from keras_fvvae.data.moving_digits import load_moving_digits
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.recipes import EMBEDDED_DATASETS
+from keras_fvvae.tasks.flow import SETTINGS as FLOW_SETTINGS
+from keras_fvvae.tasks.flow import flow_settings
 
 _EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
 
@@ -61,4 +63,22 @@ def recipe_collection(recipe, data=None, common_classes=False):
         collection = _load(loader, **recipe.dataset_options)
     else:
         collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
+        if recipe.modality != "rgb":
+            _check_stored_flow(Path(data), recipe)
     return collection.of_common_classes() if common_classes else collection
+
+
+def _check_stored_flow(data, recipe):
+    """Raises where flow was computed beforehand with other settings than the recipe's, which a report would then state.
+
+    Raises:
+        DataError: naming the settings to use.
+    """
+    if not (data / FLOW_SETTINGS).is_file():
+        return
+    stored = flow_settings(data)
+    if (stored["method"], stored["bound"]) != (recipe.flow_method, recipe.flow_bound):
+        raise DataError(
+            f"The flow in {data} was computed with other settings than the recipe's: train with --set "
+            f"flow_method={stored['method']} --set flow_bound={stored['bound']:g}, or compute it anew."
+        )

@@ -97,6 +97,20 @@ def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", f
     return {"written": len(todo) - len(skipped), "present": len(targets) - len(todo), "skipped": skipped}
 
 
+def flow_settings(out):
+    """How the flow in a folder was computed: method, bound, size, resize and frames, as `compute_flow` took them.
+
+    Raises:
+        DataError: if its `flow.json` cannot be read.
+    """
+    try:
+        settings = json.loads((Path(out) / SETTINGS).read_text(encoding="utf-8"))
+        return {key: settings[key] for key in ("method", "bound", "size", "resize", "frames")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = reason_of(error) if isinstance(error, OSError) else "its flow.json is damaged"
+        raise DataError(f"The flow folder {out} cannot be used: {why}.") from error
+
+
 def _claim(out, settings):
     """Writes the settings, or checks that those of earlier flow in the folder are the same."""
     try:
@@ -106,10 +120,9 @@ def _claim(out, settings):
             if foreign:
                 raise DataError(f"{out} holds other files than optical flow ({foreign[0]!r}); choose an empty folder.")
             write_atomically(out / SETTINGS, json.dumps(settings).encode())
-        before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else "its flow.json is damaged"
-        raise DataError(f"The flow folder {out} cannot be used: {why}.") from error
+    except OSError as error:
+        raise DataError(f"The flow folder {out} cannot be used: {reason_of(error)}.") from error
+    before = flow_settings(out)
     if before != settings:
         raise DataError(f"{out} holds flow of other settings ({before}); choose another folder.")
 

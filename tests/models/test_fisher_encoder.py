@@ -120,10 +120,10 @@ def test_symbolic_call(leading):
 
 def test_predict_raw_on_batch():
     encoder = _encoder()
-    for count in (4, 3):
-        raw = encoder.predict_raw_on_batch(_maps(count))
+    for shape in ((4,), (3,), (2, 6), (5,), (3, 2)):  # images and videos in turn
+        raw = encoder.predict_raw_on_batch(_maps(*shape))
         assert isinstance(raw, np.ndarray)
-        np.testing.assert_allclose(raw, encoder.encode_raw(_maps(count)), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(raw, encoder.encode_raw(_maps(*shape)), rtol=1e-4, atol=1e-6)
 
 
 def test_backbone_runs_at_inference():

@@ -253,7 +253,7 @@ def test_full_disk_keeps_what_was_computed(activations, videos, small_disk, monk
     monkeypatch.setattr("keras_fvvae.features.SHARD_BYTES", 8 * 3 * 8 * 8 * 4 * 2)
     monkeypatch.setattr(task_inputs, "MAX_BATCH", 12)
     disk = small_disk(56)
-    with pytest.raises(DataError, match="The feature store .* cannot be written: "):
+    with pytest.raises(DataError, match=r"The feature store .* cannot be written: No space left on device\."):
         activations(folder=disk).prepare(verbose=0)
     kept = len(videos) - len(activations(folder=disk).missing())
     assert 0 < kept < len(videos)

@@ -13,6 +13,7 @@ from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
+from keras_fvvae.tasks.datasets import recipe_collection
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.report import write_report
@@ -321,7 +322,10 @@ def test_full_disk(videos, train, small_disk, tmp_path, stage, monkeypatch):
         train(videos, **places)
     message = str(caught.value)
     assert "\n" not in message
-    assert "cannot be written: " in message or "failed: No space left on device. What was computed is kept" in message
+    assert (
+        "cannot be written: No space left on device" in message
+        or "failed: No space left on device. What was computed is kept" in message
+    )
     small_disk(20000)
     if stage == "training":
         assert (disk / "run" / "recipe.yaml").is_file()
@@ -364,6 +368,16 @@ def test_report_that_cannot_be_written(videos, train, tmp_path):
     """The run stays finished, and says so."""
     run = train(videos)
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"The report .*report.html cannot be written: Not a directory\. Repeat the call"):
+    with pytest.raises(RunError, match=r"The report .*report.html cannot be written: Not a directory\."):
         write_report([run.path], tmp_path / "file" / "report.html", videos)
     assert RunFolder.open(run.path).is_finished()
+
+
+def test_stored_flow_of_other_settings_is_refused(videos, video_recipe, tmp_path):
+    """The protocol of a run states the recipe's method and bound: they must be those of the flow."""
+    compute_flow(videos, tmp_path / "flow", FlowSettings("farneback", 6.0), size=(32, 32), verbose=0)
+    recipe = video_recipe.replace(dataset="folder", modality="flow")
+    with pytest.raises(DataError, match=r"--set flow_method=farneback --set flow_bound=6, or compute it anew"):
+        recipe_collection(recipe, tmp_path / "flow")
+    agreed = recipe.replace(flow_method="farneback", flow_bound=6.0)
+    assert len(recipe_collection(agreed, tmp_path / "flow")) == len(videos)
