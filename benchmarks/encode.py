@@ -21,10 +21,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data import Collection, view_batches
+from keras_fvvae.encoders import build_encoder
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size, recipe_views
-from keras_fvvae.zoo import build_classifier, build_fvvae, build_recipe_backbone
+from keras_fvvae.zoo import build_fvvae, build_recipe_backbone
 
 
 def main():
@@ -39,7 +40,7 @@ def main():
     )
     backbone = build_recipe_backbone(recipe, None)
     model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
-    encoder = build_classifier(recipe.replace(information="none"), model, backbone, ["a", "b"]).encoder
+    encoder = build_encoder(recipe.replace(information="none"), model, backbone)
     with tempfile.TemporaryDirectory() as folder:
         paths = _images(arguments, Path(folder))
         collection = Collection(paths, paths, [0] * len(paths), ["test"] * len(paths), ["a", "b"])

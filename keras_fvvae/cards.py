@@ -3,7 +3,7 @@
 import dataclasses
 import textwrap
 
-from keras_fvvae.recipes import Recipe, list_recipes, load_recipe
+from keras_fvvae.recipes import DATASET_CLASSES, EMBEDDED_DATASETS, Recipe, list_recipes, load_recipe
 
 # Keys that have a place of their own in a card.
 _TOLD = ("name", "description", "paper", "weights", "measured", "licence", "citation")
@@ -38,6 +38,11 @@ def card(name):
         # digits_conv
     """
     recipe = load_recipe(name)
+    return recipe_card(recipe, _weights(recipe.weights))
+
+
+def recipe_card(recipe, weights):
+    """The card of a recipe; `weights` is what it says of the weights."""
     parts = [
         f"# {recipe.name}",
         textwrap.fill(recipe.description, WIDTH),
@@ -49,7 +54,7 @@ def card(name):
         _paper(recipe.paper),
         _measured(recipe.measured),
         "## Weights",
-        _weights(recipe.weights),
+        weights,
         f"Licence of trained weights: {recipe.licence}.",
         "## Citation",
         "\n".join(
@@ -93,9 +98,9 @@ def with_table(readme):
 
 
 def _usage(recipe):
-    embedded = recipe.dataset in ("digits", "moving_digits")
+    embedded = recipe.dataset in EMBEDDED_DATASETS
     data = "" if embedded else " --data DATA"
-    classes = "" if recipe.dataset == "digits" else ", num_classes=10"
+    classes = "" if recipe.dataset in DATASET_CLASSES else ", num_classes=10"
     return (
         "```python\n"
         "import keras_fvvae\n\n"

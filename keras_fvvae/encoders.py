@@ -1,10 +1,12 @@
-"""Encoders from recipes and from files."""
+"""Encoders and classifiers, built from recipes and loaded from files."""
+
+from pathlib import Path
 
 import keras
 
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead
-from keras_fvvae.models import Classifier, FisherEncoder
+from keras_fvvae.models import FVVAE, Classifier, FisherEncoder
 
 
 def build_encoder(recipe, fvvae, backbone):
@@ -19,18 +21,42 @@ def build_encoder(recipe, fvvae, backbone):
     return encoder
 
 
-def load_encoder(path):
-    """The encoder of a `model.keras` file, be it a classifier's or alone; no code in the file is executed.
+def build_classifier(encoder, class_names):
+    """The (not yet fitted) classifier on a built encoder."""
+    classifier = Classifier(encoder, class_names)
+    classifier.build((None, *encoder.backbone.input.shape[1:]))
+    return classifier
+
+
+def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE)):
+    """Loads a saved model of this library; no code in the file is executed.
+
+    Args:
+        path: a `.keras` file.
+        kinds: classes that are accepted.
 
     Raises:
         WeightsError: if the file is missing, damaged or something else.
     """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no model at {path}.")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The model {path} is missing, damaged or of another version: {reason}") from error
-    encoder = model.encoder if isinstance(model, Classifier) else model
-    if not isinstance(encoder, FisherEncoder):
-        raise WeightsError(f"{path} holds a {type(model).__name__}, not an encoder or classifier of keras_fvvae.")
-    return encoder
+        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
+    if not isinstance(model, kinds):
+        names = ", ".join(kind.__name__ for kind in kinds[:-1]) + " or " * (len(kinds) > 1) + kinds[-1].__name__
+        raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
+    return model
+
+
+def load_encoder(path):
+    """The encoder of a `model.keras` file, be it a classifier's or alone.
+
+    Raises:
+        WeightsError: as `load_model`.
+    """
+    model = load_model(path, (Classifier, FisherEncoder))
+    return model.encoder if isinstance(model, Classifier) else model

@@ -1,8 +1,9 @@
-"""Packs: trained weights with all that belongs to them, published in a folder or on a server, found and checked.
+"""Packs: trained weights with all that belongs to them, in a folder or on a server, found and checked.
 
     <root>/<entry>/index.json         {entry, versions, latest}
     <root>/<entry>/<N>/               N = 1, 2, 3 ..., as in TensorFlow Serving
-        model.keras                   the classifier: backbone, descriptors, FV-VAE, Fisher statistics, SVM;
+        model.keras                   the classifier: backbone, descriptors, FV-VAE, Fisher statistics, SVM
+                                      (trained without labels: the encoder, all but the SVM);
           or fvvae.keras              where there is none: descriptors and FV-VAE on activation maps (released weights)
         recipe.yaml                   every setting it was trained with
         labels.json, metrics.json, card.md    where there are any
@@ -14,19 +15,16 @@ are never replaced. Every file's size and SHA-256 is checked each time a pack is
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 import urllib.parse
 import warnings
 from pathlib import Path
 
 from keras_fvvae import __version__
-from keras_fvvae.downloads import MissingError, NetworkError, download, is_url, read_url, upload
+from keras_fvvae.downloads import MissingError, NetworkError, download, is_url, read_url
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.files import reason, sha256, write_atomically
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
@@ -38,8 +36,6 @@ FVVAE_ONLY = "fvvae.keras"
 RECIPE = "recipe.yaml"
 MANIFEST = "manifest.json"
 INDEX = "index.json"
-# What a pack takes from a run, where it is there.
-RUN_FILES = (CLASSIFIER, "labels.json", "metrics.json", "card.md")
 _AGAIN = "Publish, copy or train it again."
 # Names of entries and files become parts of paths and URLs.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -69,57 +65,6 @@ def cache_folder():
     base = os.environ.get("XDG_CACHE_HOME") or ""
     # A relative path is to be ignored (XDG Base Directory Specification).
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "keras_fvvae"
-
-
-def publish_run(run, to=None, name=None):
-    """Publishes a finished run as the next version of an entry.
-
-    Args:
-        run: an opened `keras_fvvae.tasks.run_folder.RunFolder`, which has checked the run's hashes.
-        to: a folder or an http(s) URL, the root of a zoo. Default: the local one, where `zoo.load` looks.
-        name: the entry. Default: that of the run's recipe.
-
-    Returns:
-        Path or URL of the version.
-
-    Raises:
-        WeightsError: if it cannot be written there.
-    """
-    # Weights and results of the entry it was trained from are not those of this run.
-    recipe = run.recipe.replace(name=name or run.recipe.name, weights={}, measured=[])
-    files = {file: run.path / file for file in RUN_FILES if (run.path / file).is_file()}
-    return publish(recipe, files, to)
-
-
-def publish(recipe, files, to=None):
-    """Writes a pack as the next version of the entry `recipe.name`.
-
-    Args:
-        recipe: the `Recipe` of the weights.
-        files: mapping from the names in the pack to the paths of the files; one is `model.keras` or `fvvae.keras`.
-        to: a folder or an http(s) URL, the root of a zoo. Default: the local one.
-
-    Returns:
-        Path or URL of the version.
-
-    Raises:
-        WeightsError: if it cannot be written there.
-    """
-    if not is_entry_name(recipe.name):
-        raise WeightsError(
-            f"{recipe.name!r} cannot be the name of an entry: letters, digits, '.', '_' and '-' are allowed, and not "
-            f"the ending .yaml. Choose another with --name."
-        )
-    to = cache_folder() / "zoo" if to is None else to
-    contents = {**files, RECIPE: recipe.to_yaml().encode()}
-    try:
-        write = _publish_to_server if is_url(to) else _publish_to_folder
-        return write(contents, recipe.name, to)
-    except OSError as error:
-        raise WeightsError(
-            f"{recipe.name!r} cannot be published to {to}: {reason(error)}. Free space or rights there, or choose "
-            f"another folder with --to."
-        ) from error
 
 
 def is_entry_name(name):
@@ -259,16 +204,17 @@ def _versions(root, entry, store):
             raise
         warnings.warn(f"{error} The copy in {kept.parent} is used.", stacklevel=2)
         return _read_index(kept, entry)
-    versions = _parse_index(content, url, entry)
+    versions = parse_index(content, url, entry)
     _keep(kept, content)
     return versions
 
 
 def _read_index(path, entry):
-    return _parse_index(_read(path), path, entry)
+    return parse_index(_read(path), path, entry)
 
 
-def _parse_index(content, where, entry):
+def parse_index(content, where, entry):
+    """Versions that the content of an `index.json` lists, newest first."""
     try:
         index = json.loads(content)
         name, versions, latest = index["entry"], sorted(map(int, index["versions"]), reverse=True), index["latest"]
@@ -319,6 +265,9 @@ def _download(root, entry, version, store, names=None):
 
 
 def _keep(path, content):
+    """Writes a small file into the cache, unless it is there: a cache may be filled and then closed to writing."""
+    if path.is_file() and _read(path) == content:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
@@ -425,87 +374,3 @@ def _read(path):
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {reason(error)}.") from error
-
-
-def _manifest(entry, version, listed):
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    content = {
-        "format": FORMAT,
-        "entry": entry,
-        "version": version,
-        "created": created,
-        "keras_fvvae": __version__,
-        "files": listed,
-    }
-    return json.dumps(content, indent=2).encode()
-
-
-def _index(entry, versions):
-    return json.dumps({"entry": entry, "versions": versions, "latest": versions[-1]}, indent=2).encode()
-
-
-def _listed(contents):
-    """The manifest's list of files, given as bytes or paths."""
-    listed = {}
-    for name, content in contents.items():
-        if isinstance(content, bytes):
-            listed[name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        else:
-            listed[name] = {"sha256": sha256(content), "size": Path(content).stat().st_size}
-    return listed
-
-
-def _publish_to_folder(contents, entry, root):
-    folder = Path(root) / entry
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    try:
-        pack = partial / "pack"  # the temporary folder itself is closed to others, and a server may be one
-        pack.mkdir()
-        for name, content in contents.items():
-            if isinstance(content, bytes):
-                (pack / name).write_bytes(content)
-            else:
-                shutil.copyfile(content, pack / name)
-        target = _rename_to_next_version(pack, entry, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    # Another process may publish at the same time: whoever writes the index last has seen all versions.
-    while True:
-        versions = _versions_in(folder)
-        write_atomically(folder / INDEX, _index(entry, versions))
-        if versions == _versions_in(folder):
-            return target
-
-
-def _rename_to_next_version(pack, entry, folder):
-    listed = _listed({path.name: path for path in sorted(pack.iterdir())})
-    while True:
-        version = 1 + max(_versions_in(folder), default=0)
-        (pack / MANIFEST).write_bytes(_manifest(entry, version, listed))
-        try:
-            os.rename(pack, folder / str(version))
-        except OSError:
-            if not (folder / str(version)).exists():
-                raise
-        else:
-            return folder / str(version)
-
-
-def _versions_in(folder):
-    return sorted(int(path.name) for path in folder.iterdir() if re.fullmatch("[1-9][0-9]*", path.name))
-
-
-def _publish_to_server(contents, entry, root):
-    url = f"{str(root).rstrip('/')}/{urllib.parse.quote(entry)}"
-    try:
-        versions = sorted(_parse_index(read_url(f"{url}/{INDEX}"), f"{url}/{INDEX}", entry))
-    except MissingError:
-        versions = []
-    version = 1 + max(versions, default=0)
-    manifest = _manifest(entry, version, _listed(contents))
-    for name, content in contents.items():
-        upload(f"{url}/{version}/{urllib.parse.quote(name)}", content)
-    upload(f"{url}/{version}/{MANIFEST}", manifest)
-    upload(f"{url}/{INDEX}", _index(entry, [*versions, version]))
-    return f"{url}/{version}"

@@ -14,6 +14,8 @@ from keras_fvvae.errors import RecipeError, unknown_name
 ENTRIES = "keras_fvvae.zoo_entries"
 EMBEDDED_DATASETS = ("digits", "moving_digits")
 DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", "tfds", *EMBEDDED_DATASETS)
+# Of the data sets whose classes are given.
+DATASET_CLASSES = {"ucf101": 101, "activitynet": 200, "cub": 200, "digits": 10, "moving_digits": 8}
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 
 

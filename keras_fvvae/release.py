@@ -8,7 +8,7 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
-from keras_fvvae import packs
+from keras_fvvae import packs, publishing
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.recipes import load_recipe
@@ -81,7 +81,7 @@ def import_release(paths, to=None):
         for model, recipe in models:
             saved = Path(folder, packs.FVVAE_ONLY)
             model.save(saved)
-            published.append(packs.publish(recipe, {packs.FVVAE_ONLY: saved}, to))
+            published.append(publishing.publish(recipe, {packs.FVVAE_ONLY: saved}, to))
     return published
 
 

@@ -9,14 +9,14 @@ import keras
 
 from keras_fvvae import packs, recipes
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.cards import card as card  # belongs to this module's interface
 from keras_fvvae.downloads import download, is_url
+from keras_fvvae.encoders import load_model
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.files import sha256
 from keras_fvvae.layers import (
     DescriptorNormalization,
     DescriptorSampling,
-    FisherNormalization,
-    FisherVectorHead,
     FVVAELayer,
     SpatialPyramidPooling,
 )
@@ -60,7 +60,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
             none as asked for, fresh FV-VAE layers with a warning that says so.
             `None`: fresh layers, no warning.
             A path: of a pack, of the folder of an entry's packs (the latest), of a zoo, of a finished run, of a
-            `model.keras` written by training, or of an `FVVAE` that was saved.
+            `model.keras` written by training, or of a saved `FVVAE`.
             A URL (http or https): of a pack, of an entry's packs, or of a zoo. It is kept in the local cache.
         backbone_weights: `"imagenet"` (downloaded by Keras Applications), a path, or `None` for random weights. Not
             used where the trained weights hold the backbone's, as all but the authors' released ones do.
@@ -79,9 +79,11 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         ValueError: if the number of classes is not known.
 
     Example:
-        >>> model = load("digits_conv", weights=None)
+        >>> model = load("digits_conv")
         >>> model.fvvae.latent_dim, model.fvvae.num_classes
         (31, 10)
+        >>> load("ucf101_pool5", weights=None, backbone_weights=None).fvvae.num_classes
+        101
     """
     entry = _entry_recipe(name)
     recipe = entry.replace(**overrides)
@@ -104,8 +106,8 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
             )
     if trained is not None:
         return _continued(trained, recipe, wanted, backbone_weights)
-    if num_classes is None and recipe.dataset == "digits":
-        num_classes = 10
+    if num_classes is None:
+        num_classes = recipes.DATASET_CLASSES.get(recipe.dataset)
     backbone = build_recipe_backbone(recipe, backbone_weights)
     _require_classes(recipe, num_classes)
     return build_fvvae(recipe, backbone, num_classes)
@@ -117,7 +119,7 @@ def load_classifier(path):
     Raises:
         WeightsError: if the file is missing, damaged or something else.
     """
-    return _load_model(path, Classifier)
+    return load_model(path, (Classifier,))
 
 
 def build_recipe_backbone(recipe, backbone_weights):
@@ -161,15 +163,6 @@ def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
     return _compiled(model, recipe)
 
 
-def build_classifier(recipe, fvvae, backbone, class_names):
-    """The (not yet fitted) classifier around a trained FV-VAE; shares its layers and takes the backbone given."""
-    normalization = FisherNormalization(recipe.information, recipe.damping, name="normalization")
-    encoder = FisherEncoder(fvvae.descriptors, FisherVectorHead(fvvae.fvvae, name="head"), normalization, backbone)
-    classifier = Classifier(encoder, class_names)
-    classifier.build((None, *backbone.input.shape[1:]))
-    return classifier
-
-
 def _descriptors(recipe, shape):
     layers = [keras.Input(shape), DescriptorNormalization(recipe.normalization, recipe.normalization_scale)]
     if recipe.descriptors == "spp":
@@ -191,9 +184,9 @@ def _compiled(model, recipe):
 
 @dataclasses.dataclass(frozen=True)
 class _Trained:
-    """A loaded `Classifier` or `FVVAE` and the recipe it was trained with, if known."""
+    """A loaded model and the recipe it was trained with, if known."""
 
-    model: keras.Model
+    model: Classifier | FisherEncoder | FVVAE
     recipe: recipes.Recipe | None = None
 
     @property
@@ -203,7 +196,7 @@ class _Trained:
 
     @property
     def fvvae(self):
-        return self.model.encoder.head.fvvae if isinstance(self.model, Classifier) else self.model.fvvae
+        return self.encoder.fvvae if isinstance(self.encoder, FVVAE) else self.encoder.head.fvvae
 
 
 def _entry_recipe(name):
@@ -228,9 +221,9 @@ def _find(entry, wanted):
     trained = None
     pack = packs.find(entry.name, fits) if packs.is_entry_name(entry.name) else None
     if pack is not None:
-        trained = _Trained(_load_model(pack.model, Classifier, FVVAE), pack.recipe)
+        trained = _Trained(load_model(pack.model), pack.recipe)
     elif entry.weights and fits(entry):
-        trained = _Trained(_load_model(_entry_weights(entry), Classifier, FVVAE), entry)
+        trained = _Trained(load_model(_entry_weights(entry)), entry)
     if trained is not None and (other := _differences(trained, wanted)):
         return None, other
     return trained, next(iter(differences), "")
@@ -255,23 +248,8 @@ def _open(weights, entry):
     """Opens the weights that a caller names."""
     if is_url(weights) or Path(weights).is_dir():
         pack = packs.open_weights(weights, entry)
-        return _Trained(_load_model(pack.model, Classifier, FVVAE), pack.recipe)
-    return _Trained(_load_model(weights, Classifier, FVVAE))
-
-
-def _load_model(path, *kinds):
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no model at {path}.")
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
-    if not isinstance(model, kinds):
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
-    return model
+        return _Trained(load_model(pack.model), pack.recipe)
+    return _Trained(load_model(weights))
 
 
 def _recipe_differences(recipe, wanted):

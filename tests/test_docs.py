@@ -18,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHORTENED = {
     "moving-digits": "--train 2 --test 1",
     "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
+    "--init": "--input-size 64 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",
     "--backbone": "--input-size 32 --set steps=2 --cache cache --backbone-weights none",
 }
@@ -45,6 +46,7 @@ def test_pages(number, tmp_path, monkeypatch):
 def test_readme(tmp_path, monkeypatch, capsys):
     """In the README's order, in one folder: its commands make what its Python reads."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))  # where the local zoo is
     digits = load_digits()
     for name, label in (("cat", 0), ("dog", 1)):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -55,7 +57,7 @@ def test_readme(tmp_path, monkeypatch, capsys):
     commands = [
         line for block in _blocks(README, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")
     ]
-    assert len(commands) == 11
+    assert len(commands) == 14
     for command in commands:
         extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))

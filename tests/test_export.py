@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_fvvae import zoo
 from keras_fvvae.data import Views, load_digits, resize_image, ten_crops
+from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
@@ -17,7 +18,7 @@ def classifier():
     """An untrained classifier of digits with an SVM of random weights."""
     recipe = load_recipe("digits_conv", information="none")
     model = zoo.load("digits_conv", weights=None)
-    result = zoo.build_classifier(recipe, model, model.backbone, [f"digit {i}" for i in range(10)])
+    result = build_classifier(build_encoder(recipe, model, model.backbone), [f"digit {i}" for i in range(10)])
     generator = np.random.default_rng(0)
     result.svm.set_weights([generator.normal(size=w.shape) for w in result.svm.get_weights()])
     return result

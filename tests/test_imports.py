@@ -20,11 +20,11 @@ LEVELS = {
     "backbones": 3,
     "models": 3,
     "encoders": 4,
-    "zoo": 4,
-    "export": 4,
-    "release": 5,
-    "tasks": 5,
-    "tools": 6,
+    "zoo": 5,
+    "export": 5,
+    "release": 6,
+    "tasks": 6,
+    "tools": 7,
 }
 HIGHEST = max(LEVELS.values())
 KNOW_NOTHING_OF_MODELS = ("data", "features", "metrics", "statistics", "svm", "recipes", "optimizers", "ops", "layers")

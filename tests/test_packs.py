@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import keras_fvvae
-from keras_fvvae import packs
+from keras_fvvae import packs, publishing
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.run_folder import RunFolder
@@ -33,7 +33,7 @@ def publish(tmp_path):
     def call(to=None, model="model", **changes):
         (tmp_path / "model.keras").write_text(model)
         recipe = load_recipe(ENTRY, **changes)
-        return packs.publish(recipe, {"model.keras": tmp_path / "model.keras"}, to)
+        return publishing.publish(recipe, {"model.keras": tmp_path / "model.keras"}, to)
 
     return call
 
@@ -68,8 +68,7 @@ def _edit(path, **changes):
 
 
 def test_pack_of_a_run(run, tmp_path):
-    (run.path / "card.md").write_text("# Card")
-    path = packs.publish_run(run, tmp_path / "zoo")
+    path = publishing.publish_run(run, tmp_path / "zoo")
     assert path == tmp_path / "zoo" / ENTRY / "1"
     names = {"card.md", "labels.json", "metrics.json", "model.keras", "recipe.yaml"}
     assert {file.name for file in path.iterdir()} == {*names, "manifest.json"}
@@ -85,10 +84,17 @@ def test_pack_of_a_run(run, tmp_path):
         }
         for name in names
     }
-    for name in names - {"recipe.yaml"}:
+    for name in names - {"recipe.yaml", "card.md"}:
         assert (path / name).read_bytes() == (run.path / name).read_bytes()
     pack = packs.open_weights(path, ENTRY)
-    assert pack.recipe == run.recipe.replace(weights={}, measured=[])
+    metrics = run.read_json("metrics.json")
+    (measured,) = pack.recipe.measured or [{}]
+    assert measured["accuracy"]["FV-VAE"] == round(metrics["FV-VAE"]["accuracy"], 4)
+    assert measured["protocol"] == metrics["protocol"]
+    assert pack.recipe == run.recipe.replace(weights={}, measured=[measured])
+    card = (path / "card.md").read_text()
+    assert card.startswith(f"# {ENTRY}")
+    assert metrics["protocol"][:20] in card
     assert (pack.version, pack.model) == (1, path / "model.keras")
 
 
@@ -112,7 +118,7 @@ def test_index_is_written_last(publish, tmp_path, monkeypatch):
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packs, "write_atomically", killed)
+    monkeypatch.setattr(publishing, "write_atomically", killed)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path / "zoo", "new")
     monkeypatch.undo()
@@ -125,7 +131,7 @@ def test_half_a_pack_is_never_seen(publish, tmp_path, monkeypatch):
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packs, "_manifest", killed)
+    monkeypatch.setattr(publishing, "_manifest", killed)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path / "zoo")
     assert list((tmp_path / "zoo" / ENTRY).iterdir()) == []
@@ -133,8 +139,9 @@ def test_half_a_pack_is_never_seen(publish, tmp_path, monkeypatch):
 
 def test_processes_that_publish_at_the_same_time(tmp_path):
     code = (
-        "import sys; from keras_fvvae import packs; from keras_fvvae.recipes import load_recipe\n"
-        "for _ in range(10): packs.publish(load_recipe('digits_conv'), {'model.keras': sys.argv[1]}, sys.argv[2])\n"
+        "import sys; from keras_fvvae import publishing; from keras_fvvae.recipes import load_recipe\n"
+        "recipe = load_recipe('digits_conv')\n"
+        "for _ in range(10): publishing.publish(recipe, {'model.keras': sys.argv[1]}, sys.argv[2])\n"
     )
     (tmp_path / "model").write_text("model")
     arguments = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "zoo")]
@@ -146,11 +153,26 @@ def test_processes_that_publish_at_the_same_time(tmp_path):
         assert packs.open_weights(tmp_path / "zoo" / ENTRY / str(version), ENTRY).version == version
 
 
+def test_index_of_a_process_that_was_overtaken(publish, tmp_path, monkeypatch):
+    """Another publishes between its look at the versions and its writing of the index."""
+    write, overtaken = packs.write_atomically, []
+
+    def late(path, content):
+        if not overtaken:
+            overtaken.append(True)
+            publish(tmp_path / "zoo")
+        write(path, content)
+
+    monkeypatch.setattr(publishing, "write_atomically", late)
+    publish(tmp_path / "zoo")
+    assert json.loads((tmp_path / "zoo" / ENTRY / "index.json").read_text())["versions"] == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "mine.yaml", "a b"])
 def test_names_that_no_entry_can_have(run, tmp_path, name):
     run.write("recipe.yaml", load_recipe(ENTRY).replace(name=name).to_yaml().encode())
     with pytest.raises(WeightsError, match="cannot be the name of an entry.*--name"):
-        packs.publish_run(run, tmp_path / "zoo")
+        publishing.publish_run(run, tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
 
 
@@ -287,6 +309,16 @@ def test_cache_that_cannot_be_written(publish, server, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="The cache folder .*file.* cannot be written: Not a directory.*XDG_CACHE_H"):
         packs.find(ENTRY)
+
+
+def test_filled_cache_need_not_be_writable(publish, server, small_disk, monkeypatch):  # noqa: F811
+    publish(server.folder)
+    disk = small_disk(1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
+    monkeypatch.setenv(packs.MIRROR_VARIABLE, server.url)
+    packs.find(ENTRY)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
+    assert packs.find(ENTRY).version == 1
 
 
 @pytest.mark.parametrize("part", ["", f"/{ENTRY}", f"/{ENTRY}/", f"/{ENTRY}/2", f"/{ENTRY}/2/manifest.json"])

@@ -1,9 +1,20 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import scipy.io
 
+from keras_fvvae import packs, zoo
 from keras_fvvae.errors import WeightsError
-from keras_fvvae.release import load_release
+from keras_fvvae.layers import FisherVectorHead
+from keras_fvvae.release import import_release, load_release
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(packs.MIRROR_VARIABLE, raising=False)
 
 
 def _release(shared, split):
@@ -105,3 +116,72 @@ def test_weights_that_do_not_fit_together(tmp_path, replaced):
     _write(tmp_path / "weights.mat", **replaced)
     with pytest.raises(WeightsError):
         load_release(tmp_path / "weights.mat")
+
+
+def test_imported_release_gives_the_authors_vectors(tmp_path, shared):
+    """On their activation maps, within 1e-5 of the largest value; from folders with blanks in their names."""
+    folder = tmp_path / "their checkout"
+    folder.mkdir()
+    shutil.copy(_release(shared, 1), folder)
+    (pack,) = import_release([folder / _release(shared, 1).name], tmp_path / "my zoo")
+    assert pack == tmp_path / "my zoo" / "ucf101_pool5" / "1"
+    model = zoo.load("ucf101_pool5", weights=pack, backbone_weights=None)
+    with np.load(shared / "golden" / "fv_vae_release_split1.npz") as golden:
+        activations, expected = golden["activations"], golden["raw_fv"]
+    vectors = np.array(FisherVectorHead(model.fvvae)(model.descriptors(activations)))[: len(expected)]
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+    assert (model.fvvae.latent_dim, model.fvvae.hidden_units, model.fvvae.num_classes) == (256, (), None)
+    assert model.backbone.output.shape == (None, 7, 7, 512)
+    assert not model.backbone.trainable_variables
+    images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype("float32")
+    assert np.isfinite(model.fit(images, verbose=0).history["loss"][0])
+
+
+def test_imported_packs(tmp_path, shared):
+    """One version for each split, of the entry that they are for; found by the split."""
+    published = import_release([shared / "weights" / "fv_vae_release"])
+    assert [path.name for path in published] == ["1", "2", "3"]
+    for split, path in zip((1, 2, 3), published, strict=True):
+        manifest = json.loads((path / "manifest.json").read_text())
+        assert set(manifest["files"]) == {"fvvae.keras", "recipe.yaml"}
+        recipe = packs.open_weights(path, "ucf101_pool5").recipe
+        assert recipe.dataset_options == {"split": split}
+        assert (recipe.latent_dim, recipe.hidden_units, recipe.normalization_scale) == (256, [], 158.0)
+    model = zoo.load("ucf101_pool5", backbone_weights=None, dataset_options={"split": 2}, num_classes=101)
+    expected = load_release(_release(shared, 2))
+    np.testing.assert_array_equal(model.fvvae.decoder.kernel, expected.decoder.kernel)
+    np.testing.assert_array_equal(model.fvvae.x_log_variance, expected.x_log_variance)
+    assert model.fvvae.num_classes == 101  # its layer is fresh
+
+
+def test_backbone_that_imported_weights_do_not_fit(tmp_path, shared):
+    (pack,) = import_release([_release(shared, 1)], tmp_path)
+    saved = tmp_path / "fvvae.keras"
+    shutil.copy(pack / "fvvae.keras", saved)
+    with pytest.raises(
+        WeightsError, match=r"for activation maps \(7, 7, 512\), but VGG19 at tap conv5_4 .* \(14, 14, 512"
+    ):
+        zoo.load("ucf101_pool5", weights=saved, backbone_weights=None, tap="conv5_4")
+    with pytest.raises(WeightsError, match="`tap` = pool5, not conv5_4"):
+        zoo.load("ucf101_pool5", weights=pack, backbone_weights=None, tap="conv5_4")
+
+
+def test_nothing_is_published_if_one_file_is_wrong(tmp_path, shared):
+    _write(tmp_path / "small.mat")
+    (tmp_path / "text.mat").write_text("hello")
+    for name, message in (
+        ("small.mat", "small.mat is for descriptors of 5 channels, not for the 512"),
+        ("text.mat", "text.mat is not a released FV-VAE weight file"),
+        ("absent.mat", "absent.mat is not a released FV-VAE weight file"),
+        (".", "There are no released weights .* in "),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            import_release([_release(shared, 1), tmp_path / name], tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_file_that_does_not_tell_its_split(tmp_path, shared):
+    shutil.copy(_release(shared, 1), tmp_path / "weights.mat")
+    (pack,) = import_release([tmp_path / "weights.mat"], tmp_path / "zoo")
+    assert packs.open_weights(pack, "ucf101_pool5").recipe.dataset_options == {}

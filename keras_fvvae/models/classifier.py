@@ -48,7 +48,8 @@ class Classifier(NestedModel):
             raise ValueError(f"`class_names` must be at least two different names. Received: {class_names}")
         self.encoder = encoder
         self.class_names = class_names
-        self.svm = keras.layers.Dense(len(class_names), dtype="float32", name="svm")
+        # Zeros until `set_svm`: random numbers for millions of weights would be drawn at every load, to be overwritten.
+        self.svm = keras.layers.Dense(len(class_names), kernel_initializer="zeros", dtype="float32", name="svm")
         self.supports_masking = True
 
     def build(self, input_shape):

@@ -55,7 +55,7 @@ class FisherEncoder(NestedModel):
         self.head = head
         self.normalization = normalization
         self.backbone = backbone
-        self._raw_functions = {}
+        self._raw_function = _CompiledByRank(self.encode_raw)
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -89,11 +89,7 @@ class FisherEncoder(NestedModel):
 
     def predict_raw_on_batch(self, inputs):
         """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""
-        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
-        rank = len(inputs.shape)  # a function for each: TensorFlow would relax images and videos to an unknown rank
-        if rank not in self._raw_functions:
-            self._raw_functions[rank] = _compile(self.encode_raw)
-        return ops.convert_to_numpy(self._raw_functions[rank](inputs))
+        return ops.convert_to_numpy(self._raw_function(ops.convert_to_tensor(inputs, self.compute_dtype)))
 
     @property
     def dimension(self):
@@ -110,6 +106,20 @@ class FisherEncoder(NestedModel):
     def compute_output_spec(self, inputs, mask=None):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
+
+
+class _CompiledByRank:
+    """A function compiled once for each rank of its input: TensorFlow would relax images and videos to none at all."""
+
+    def __init__(self, function):
+        self.function = function
+        self.compiled = {}
+
+    def __call__(self, inputs):
+        rank = len(inputs.shape)
+        if rank not in self.compiled:
+            self.compiled[rank] = _compile(self.function)
+        return self.compiled[rank](inputs)
 
 
 def _compile(function):

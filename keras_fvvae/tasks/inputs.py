@@ -213,7 +213,7 @@ def prepare_together(streams, verbose=1):
 def _compute(collection, indices, streams, skipped, verbose):
     views = [stream.views for stream in streams]
     items = min(items_per_batch(one, collection.kind) for one in views)
-    names = " and ".join(f"{stream.backbone.name} ({stream.views.modality})" for stream in streams)
+    names = " and ".join(f"{s.backbone.name}{f' ({s.views.modality})' * s.views.is_flow}" for s in streams)
     done = 0
     with progress_bar(f"Activations of {names}", len(indices), enabled=bool(verbose)) as update:
         try:

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.encoders import build_encoder
+from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.models import Classifier, FisherEncoder
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.packs import cache_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_fisher_vectors
 from keras_fvvae.tasks.fine_tune import fine_tune
@@ -22,7 +23,6 @@ from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.zoo import build_fvvae, build_recipe_backbone
 
-DEFAULT_CACHE = Path("~/.cache/keras_fvvae/activations")
 DEFAULT_MAX_UNREADABLE = 0.1
 
 
@@ -52,7 +52,7 @@ def train(
         out: the run folder.
         backbone_weights: `"imagenet"`, a path, or `None` for random weights.
         backbone: a model to use instead of building one; it stays frozen.
-        cache: folder of the cached activations. Default: `~/.cache/keras_fvvae/activations`.
+        cache: folder of the cached activations. Default: `activations` in `packs.cache_folder()`.
         overwrite: whether to replace another run in that folder.
         max_unreadable: largest share of items that may be unreadable before the training is refused.
         init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for
@@ -104,7 +104,7 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
 
     def inputs_of(items):
         if frozen:
-            return ActivationInputs(items, recipe, backbone, Path(cache or DEFAULT_CACHE).expanduser())
+            return ActivationInputs(items, recipe, backbone, Path(cache or cache_folder() / "activations"))
         return PixelInputs(items, recipe)
 
     skipped = inputs_of(collection).prepare(verbose)
@@ -138,8 +138,7 @@ def _classify(run, recipe, encoder, collection, averages, results, verbose):
     vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
     vectors = vectors.reshape(len(vectors), -1)
     svm = _fit_svm(recipe, vectors, collection, verbose)
-    classifier = Classifier(encoder, collection.class_names)
-    classifier.build((None, *encoder.backbone.input.shape[1:]))
+    classifier = build_classifier(encoder, collection.class_names)
     classifier.set_svm(svm)
     if len(collection.indices("test")):
         average_svm = _fit_svm(recipe, averages, collection, verbose=0)

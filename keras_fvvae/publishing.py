@@ -1,0 +1,179 @@
+"""Publishing of trained weights as packs: to a folder, or to a server by PUT."""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import urllib.parse
+from pathlib import Path
+
+from keras_fvvae import __version__, packs
+from keras_fvvae.cards import recipe_card
+from keras_fvvae.downloads import MissingError, is_url, read_url, upload
+from keras_fvvae.errors import WeightsError
+from keras_fvvae.files import reason, sha256, write_atomically
+
+# What a pack takes from a run, where it is there.
+RUN_FILES = (packs.CLASSIFIER, "labels.json", "metrics.json")
+CARD = "card.md"
+
+
+def publish_run(run, to=None, name=None):
+    """Publishes a finished run as the next version of an entry.
+
+    Args:
+        run: an opened `keras_fvvae.tasks.run_folder.RunFolder`, which has checked the run's hashes.
+        to: a folder or an http(s) URL, the root of a zoo. Default: the local one, where `zoo.load` looks.
+        name: the entry. Default: that of the run's recipe.
+
+    Returns:
+        Path or URL of the version.
+
+    Raises:
+        WeightsError: if it cannot be written there.
+    """
+    # Weights and results of the entry it was trained from are not those of this run.
+    recipe = run.recipe.replace(name=name or run.recipe.name, weights={}, measured=_measured(run))
+    files = {file: run.path / file for file in RUN_FILES if (run.path / file).is_file()}
+    card = recipe_card(recipe, "They are `model.keras` beside this card; `manifest.json` has their SHA-256.")
+    return publish(recipe, {**files, CARD: card.encode()}, to)
+
+
+def _measured(run):
+    """The accuracies of a run as a recipe lists them."""
+    metrics = run.read_json("metrics.json")
+    accuracy = {
+        name: round(result["accuracy"], 4)
+        for name, result in metrics.items()
+        if isinstance(result, dict) and "accuracy" in result
+    }
+    if not accuracy:
+        return []
+    return [
+        {
+            "command": f"keras-fvvae train {run.recipe.name}",
+            "protocol": metrics["protocol"],
+            "machine": platform.machine(),
+            "accuracy": accuracy,
+        }
+    ]
+
+
+def publish(recipe, files, to=None):
+    """Writes a pack as the next version of the entry `recipe.name`.
+
+    Args:
+        recipe: the `Recipe` of the weights.
+        files: mapping from the names in the pack to the paths of the files, or to their bytes; one is `model.keras` or
+            `fvvae.keras`.
+        to: a folder or an http(s) URL, the root of a zoo. Default: the local one.
+
+    Returns:
+        Path or URL of the version.
+
+    Raises:
+        WeightsError: if it cannot be written there.
+    """
+    if not packs.is_entry_name(recipe.name):
+        raise WeightsError(
+            f"{recipe.name!r} cannot be the name of an entry: letters, digits, '.', '_' and '-' are allowed, and not "
+            f"the ending .yaml. Choose another with --name."
+        )
+    to = packs.cache_folder() / "zoo" if to is None else to
+    contents = {**files, packs.RECIPE: recipe.to_yaml().encode()}
+    try:
+        write = _publish_to_server if is_url(to) else _publish_to_folder
+        return write(contents, recipe.name, to)
+    except OSError as error:
+        raise WeightsError(
+            f"{recipe.name!r} cannot be published to {to}: {reason(error)}. Free space or rights there, or choose "
+            f"another folder with --to."
+        ) from error
+
+
+def _manifest(entry, version, listed):
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = {
+        "format": packs.FORMAT,
+        "entry": entry,
+        "version": version,
+        "created": created,
+        "keras_fvvae": __version__,
+        "files": listed,
+    }
+    return json.dumps(content, indent=2).encode()
+
+
+def _index(entry, versions):
+    return json.dumps({"entry": entry, "versions": versions, "latest": versions[-1]}, indent=2).encode()
+
+
+def _listed(contents):
+    """The manifest's list of files, given as bytes or paths."""
+    listed = {}
+    for name, content in contents.items():
+        if isinstance(content, bytes):
+            listed[name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        else:
+            listed[name] = {"sha256": sha256(content), "size": Path(content).stat().st_size}
+    return listed
+
+
+def _publish_to_folder(contents, entry, root):
+    folder = Path(root) / entry
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
+        pack = partial / "pack"  # the temporary folder itself is closed to others, and a server may be one
+        pack.mkdir()
+        for name, content in contents.items():
+            if isinstance(content, bytes):
+                (pack / name).write_bytes(content)
+            else:
+                shutil.copyfile(content, pack / name)
+        target = _rename_to_next_version(pack, entry, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    # Another process may publish at the same time: whoever writes the index last has seen all versions.
+    while True:
+        versions = _versions_in(folder)
+        write_atomically(folder / packs.INDEX, _index(entry, versions))
+        if versions == _versions_in(folder):
+            return target
+
+
+def _rename_to_next_version(pack, entry, folder):
+    listed = _listed({path.name: path for path in sorted(pack.iterdir())})
+    while True:
+        version = 1 + max(_versions_in(folder), default=0)
+        (pack / packs.MANIFEST).write_bytes(_manifest(entry, version, listed))
+        try:
+            os.rename(pack, folder / str(version))
+        except OSError:
+            if not (folder / str(version)).exists():
+                raise
+        else:
+            return folder / str(version)
+
+
+def _versions_in(folder):
+    return sorted(int(path.name) for path in folder.iterdir() if re.fullmatch("[1-9][0-9]*", path.name))
+
+
+def _publish_to_server(contents, entry, root):
+    url = f"{str(root).rstrip('/')}/{urllib.parse.quote(entry)}"
+    try:
+        versions = sorted(packs.parse_index(read_url(f"{url}/{packs.INDEX}"), f"{url}/{packs.INDEX}", entry))
+    except MissingError:
+        versions = []
+    version = 1 + max(versions, default=0)
+    manifest = _manifest(entry, version, _listed(contents))
+    for name, content in contents.items():
+        upload(f"{url}/{version}/{urllib.parse.quote(name)}", content)
+    upload(f"{url}/{version}/{packs.MANIFEST}", manifest)
+    upload(f"{url}/{packs.INDEX}", _index(entry, [*versions, version]))
+    return f"{url}/{version}"

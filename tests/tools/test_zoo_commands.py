@@ -1,0 +1,87 @@
+"""`keras-fvvae zoo publish` and `import-release`: what is written, printed, and said when something is wrong."""
+
+import sys
+
+import pytest
+from keras_fvvae.tools import main as tools_main
+
+from keras_fvvae import packs
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.run_folder import RunFolder
+
+from ..test_downloads import serving
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(packs.MIRROR_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """Calls `keras-fvvae ARGUMENTS`; returns exit code, standard output and standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-fvvae", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            tools_main.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run, of which the model is not opened here."""
+    folder = RunFolder(tmp_path / "run of digits")
+    folder.path.mkdir()
+    folder.write("recipe.yaml", load_recipe("digits_conv").to_yaml().encode())
+    folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
+    folder.write("model.keras", b"model")
+    folder.write_json("metrics.json", {"protocol": "none"})
+    folder.finish()
+    return folder.path
+
+
+def test_publish(run, tmp_path, run_command):
+    local = tmp_path / "cache" / "keras_fvvae" / "zoo"
+    assert run_command("zoo", "publish", run) == (0, f"{local / 'digits_conv' / '1'}\n", "")
+    to = tmp_path / "a b"
+    assert run_command("zoo", "publish", run, "--to", to, "--name", "mine") == (0, f"{to / 'mine' / '1'}\n", "")
+    assert packs.open_weights(to, "mine").model.read_bytes() == b"model"
+
+
+def test_publish_to_a_server(run, tmp_path, run_command):
+    with serving(tmp_path / "served") as server:
+        assert run_command("zoo", "publish", run, "--to", server.url)[:2] == (0, f"{server.url}/digits_conv/1\n")
+        assert packs.open_weights(server.url, "digits_conv").version == 1
+
+
+def test_import_release(tmp_path, shared, run_command):
+    folder = shared / "weights" / "fv_vae_release"
+    code, output, errors = run_command("zoo", "import-release", *sorted(folder.iterdir()), "--to", tmp_path / "zoo")
+    assert (code, errors) == (0, "")
+    assert output.split() == [str(tmp_path / "zoo" / "ucf101_pool5" / str(version)) for version in (1, 2, 3)]
+
+
+def test_mistakes_are_one_sentence(run, tmp_path, run_command):
+    (tmp_path / "text.mat").write_text("hello")
+    (run.parent / "file").touch()
+    for arguments, message in (
+        (["publish", tmp_path / "absent"], "absent is not a run of keras_fvvae"),
+        (["publish", run, "--name", "a/b"], "'a/b' cannot be the name of an entry"),
+        (["publish", run, "--to", run.parent / "file"], "cannot be published to"),
+        (["publish", run, "--to", "s3://bucket"], "only http and https are, not s3"),
+        (["publish", run, "--to", "http://127.0.0.1:9"], "cannot be read: Connection refused"),
+        (["import-release", tmp_path / "text.mat"], "text.mat is not a released FV-VAE weight file"),
+    ):
+        code, output, errors = run_command("zoo", *arguments)
+        assert (code, output) == (1, "")
+        assert errors.startswith("Error: ")
+        assert message in errors
+        assert errors.count("\n") == 1
+    (run / "model.keras").write_bytes(b"other")
+    assert "was altered after the training" in run_command("zoo", "publish", run)[2]
+    assert not (tmp_path / "cache").exists()
