@@ -46,7 +46,7 @@ def run(tmp_path):
     folder.write("recipe.yaml", load_recipe(ENTRY, latent_dim=7).to_yaml().encode())
     folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
     folder.write("model.keras", b"model")
-    folder.write_json("metrics.json", {"protocol": "none"})
+    folder.write_json("metrics.json", {"protocol": "2 training images", "FV-VAE": {"accuracy": 0.123456}, "skipped": 0})
     folder.write_json("history.json", {"loss": []})
     folder.finish()
     return RunFolder.open(folder.path)
@@ -87,14 +87,13 @@ def test_pack_of_a_run(run, tmp_path):
     for name in names - {"recipe.yaml", "card.md"}:
         assert (path / name).read_bytes() == (run.path / name).read_bytes()
     pack = packs.open_weights(path, ENTRY)
-    metrics = run.read_json("metrics.json")
-    (measured,) = pack.recipe.measured or [{}]
-    assert measured["accuracy"]["FV-VAE"] == round(metrics["FV-VAE"]["accuracy"], 4)
-    assert measured["protocol"] == metrics["protocol"]
+    (measured,) = pack.recipe.measured
+    assert (measured["accuracy"], measured["protocol"]) == ({"FV-VAE": 0.1235}, "2 training images")
     assert pack.recipe == run.recipe.replace(weights={}, measured=[measured])
     card = (path / "card.md").read_text()
     assert card.startswith(f"# {ENTRY}")
-    assert metrics["protocol"][:20] in card
+    assert "FV-VAE 12.3 percent" in card
+    assert "model.keras" in card
     assert (pack.version, pack.model) == (1, path / "model.keras")
 
 
