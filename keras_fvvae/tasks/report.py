@@ -9,6 +9,7 @@ import jinja2
 import numpy as np
 
 import keras_fvvae
+from keras_fvvae.data.flow import ZERO
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.errors import RunError
 from keras_fvvae.files import reason, write_atomically
@@ -126,11 +127,15 @@ def _test_pictures(run, result, collection):
     modality = "flow" if views.is_flow else "rgb"
     views = dataclasses.replace(views, crops="center", modality=modality, frames=SHOWN_FRAMES, frame_step=None)
     images = [_middle(batch["views"].numpy(), views.size) for batch in view_batches(collection, indices, views)]
+    if views.is_flow:
+        images = _stretched(images)
     short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
     titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
-    caption = (
-        f"Test {collection.kind}s with the predicted class: the {(~correct[shown]).sum()} most confident errors first."
-    )
+    errors = int((~correct[shown]).sum())
+    first = f": the {errors} most confident errors first" if errors else ""
+    caption = f"Test {collection.kind}s with the predicted class{first}."
+    if views.is_flow:
+        caption += " Optical flow: red is motion to the right, green downwards, blue its magnitude; contrast stretched."
     return {
         "Confusion matrix": (
             figures.confusion(result, classes),
@@ -142,6 +147,12 @@ def _test_pictures(run, result, collection):
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
     }
+
+
+def _stretched(flows):
+    """Flow images with the largest motion of all at full contrast: most are far below the bound."""
+    largest = max(np.abs(flow - ZERO).max() for flow in flows)
+    return [ZERO + (flow - ZERO) * ((255 - ZERO) / max(largest, 1)) for flow in flows]
 
 
 def _middle(frames, size):
