@@ -1,0 +1,54 @@
+"""Every entry of the zoo loads, learns, and survives being saved."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fvvae import zoo
+from keras_fvvae.recipes import DATASET_CLASSES, load_recipe
+
+# One of the entries with the same network stands for its sisters; `make test-slow` has all.
+SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
+           "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder"}  # fmt: skip
+ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name in SISTERS else name for name in zoo.list_entries()]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_loads_fits_and_survives_saving(name, tmp_path):
+    recipe = load_recipe(name)
+    classes = None if recipe.dataset in DATASET_CLASSES else 3
+    model = zoo.load(name, weights=None, backbone_weights=None, num_classes=classes)
+    assert model.fvvae.num_classes == (classes or DATASET_CLASSES[recipe.dataset])
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 255, (2, *recipe.input_size, 3)).astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices((images, [0, -1])).batch(1)
+    before = [np.copy(keras.ops.convert_to_numpy(weight)) for weight in model.fvvae.trainable_weights]
+    history = model.fit(dataset, epochs=1, verbose=0).history  # two steps
+    assert {"loss", "reconstruction", "regularization", "classification", "accuracy"} <= set(history)
+    assert np.isfinite(history["loss"]).all()
+    after = [keras.ops.convert_to_numpy(weight) for weight in model.fvvae.trainable_weights]
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    expected = model.predict_on_batch(images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for key, value in loaded.predict_on_batch(images).items():
+        np.testing.assert_array_equal(value, expected[key])
+
+
+@pytest.mark.parametrize("name", ["ucf101_res5c", "cub200_conv5_4"])
+def test_minus_by_an_override(name):
+    assert load_recipe(name, lambda3=0.0).loss_weights == (1.0, 1.0, 0.0)
+    model = zoo.load(name, weights=None, backbone_weights=None, lambda3=0.0, backbone="MobileNetV2", tap=None,
+                     input_size=[224, 224])  # fmt: skip
+    assert model.fvvae.num_classes is None
+
+
+def test_settings_of_the_paper():
+    """Section 5.2: Adadelta 1.0, 128 images, 5,000 batches, dropout 0.5, two-layer encoder to 255, C = 100."""
+    for name in zoo.list_entries("*_*5*"):
+        recipe = load_recipe(name)
+        assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.steps) == ("adadelta", 1.0, 128, 5000)
+        assert (recipe.dropout, recipe.hidden_units, recipe.latent_dim, recipe.svm_c) == (0.5, None, 255, 100.0)
+        assert (recipe.descriptors, recipe.frames) == ("dense" if name.startswith("cub") else "spp", 25)
+        assert recipe.paper["figures"]["FV-VAE top-1" if name.startswith("activitynet") else "FV-VAE"] > 70
