@@ -198,11 +198,11 @@ def test_official_birds(shared):
 
 
 def test_unlabelled(tmp_path):
-    for name in ("1.jpg", "deep/er/2.png", "deep/note.txt", ".hidden/3.jpg"):
+    for name in ("a.jpg", "deep/er/b.png", "deep/note.txt", ".hidden/c.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     collection = load_folder(tmp_path, unlabelled=True)
-    assert collection.names == ["1.jpg", "deep/er/2.png"]
+    assert collection.names == ["a.jpg", "deep/er/b.png"]
     assert (collection.labels.tolist(), collection.splits.tolist()) == ([-1, -1], ["train", "train"])
     assert (collection.class_names, collection.kind) == ([], "image")
     assert "1 other file" in collection.notes[0]
