@@ -59,10 +59,12 @@ class FeatureStore:
         except OSError as error:
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending = {}
+        self._pending_notes = {}
         self._pending_bytes = 0
         self._pending_since = 0.0
         self._shards = {}
         self._where = {}
+        self._notes = {}
         self._remove_leftovers()
         for listing in sorted(self.path.glob("shard-*.json")):
             self._register(listing)
@@ -87,8 +89,12 @@ class FeatureStore:
         """Iterates over the keys of the stored items, sorted."""
         return iter(sorted(self._where))
 
-    def add(self, key, array):
-        """Keeps an array until its shard is full or old; `flush` writes what is left.
+    def note(self, key):
+        """The note that was stored with an array, "" if none was."""
+        return self._notes.get(key, "")
+
+    def add(self, key, array, note=""):
+        """Keeps an array until its shard is full or old; `flush` writes what is left. A note is text that goes with it.
 
         Raises:
             ValueError: if its shape does not go with those before.
@@ -101,6 +107,7 @@ class FeatureStore:
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending[key] = value
+        self._pending_notes.update({key: note} if note else {})
         self._pending_bytes += value.nbytes
         if self._pending_bytes >= SHARD_BYTES or time.monotonic() - self._pending_since >= SHARD_SECONDS:
             self.flush()
@@ -121,12 +128,14 @@ class FeatureStore:
                 np.save(file, array)
             os.replace(partial, self.path / f"{name}.npy")
             rows = [len(value) for value in self._pending.values()]
-            listing = {"keys": list(self._pending), "rows": rows, "crc32": zlib.crc32(array)}
+            listing = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
+            listing["crc32"] = zlib.crc32(array)
             write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending.clear()
+        self._pending_notes = {}
         self._pending_bytes = 0
         self._register(self.path / f"{name}.json")
 
@@ -152,9 +161,11 @@ class FeatureStore:
         try:
             content = json.loads(listing.read_text())
             ends = np.cumsum(content["rows"]).tolist()
+            notes = dict(content["notes"])
             places = dict(zip(content["keys"], zip([0, *ends], ends, strict=False), strict=True))
         except (OSError, ValueError, KeyError, TypeError):
             return  # damaged: its arrays count as missing
+        self._notes.update(notes)
         for key, (start, stop) in places.items():
             self._where[key] = (listing.stem, start, stop)
 

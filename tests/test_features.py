@@ -88,6 +88,17 @@ def test_an_old_shard_is_written_before_it_is_full(tmp_path, monkeypatch):
     assert "a" in FeatureStore(tmp_path, {})
 
 
+def test_notes(tmp_path):
+    store = FeatureStore(tmp_path, {})
+    store.add("a", np.zeros(2), "truncated")
+    store.add("b", np.zeros(2))
+    store.flush()
+    store.add("c", np.zeros(2))
+    store.flush()
+    reopened = FeatureStore(tmp_path, {})
+    assert [reopened.note(key) for key in "abc"] == ["truncated", "", ""]
+
+
 def test_as_dataset(tmp_path):
     store = _filled(tmp_path)
     rows = list(store.as_dataset(["c", "a"]).as_numpy_iterator())

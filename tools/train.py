@@ -84,6 +84,8 @@ def command(
     report = write_report([run.path], run.path / "report.html", collection)
     metrics = run.read_json("metrics.json")
     print_results(metrics)
+    for note in metrics["notes"][len(collection.notes) :]:
+        click.echo(f"Note: {note}", err=True)
     if metrics["skipped"]:
         click.echo(
             f"{metrics['skipped']} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.", err=True

@@ -30,6 +30,10 @@ class Collection:
         label_sets: tuple of labels per item where items can have several (ActivityNet); `labels` holds the main one.
         missing: names that an annotation lists and that are not on disk.
 
+    Attributes:
+        damage: dictionary from position to what is wrong with an item that is used as far as it can be read, such as a
+            truncated video; filled while items are read.
+
     Raises:
         DataError: if there are no items.
 
@@ -70,6 +74,7 @@ class Collection:
         self.boxes = None if boxes is None else np.asarray(boxes, "float32").reshape(-1, 4)
         self.label_sets = None if label_sets is None else [tuple(labels) for labels in label_sets]
         self.missing = list(missing)
+        self.damage = {}
         for field in ("names", "labels", "splits", "groups", "boxes", "label_sets"):
             value = getattr(self, field)
             if value is not None and len(value) != len(self.sources):

@@ -14,6 +14,8 @@ from keras_fvvae.files import reason
 
 # After this many packets in a row that do not decode, the rest of a file is given up: it is not a video any more.
 MAX_BAD_PACKETS = 1000
+# Header counts that are off by so many frames are a habit of muxers, not a truncation.
+HEADER_TOLERANCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,16 @@ class DecodedVideo:
     total: int
     expected: int
     bad_packets: int
+
+    @property
+    def damage(self):
+        """What is wrong with a video that can be used as far as it decodes, in words; "" for a whole one."""
+        found = []
+        if self.expected - self.total > HEADER_TOLERANCE:
+            found.append(f"truncated: its header promises {self.expected} frames, {self.total} decode")
+        if self.bad_packets:
+            found.append(f"damaged: {self.bad_packets} of its packets or frames do not decode")
+        return "; ".join(found)
 
 
 def uniform_positions(total, count):

@@ -154,7 +154,9 @@ def read_resized(collection, index, views, random=None):
     source = collection.sources[index]
     folder = not isinstance(source, np.ndarray) and Path(source).is_dir()
     stored = {one for one in views if one.is_flow and folder and has_flow(source)}
-    decoded = _decode(source, [one for one in views if one not in stored], random)
+    decoded, damage = _decode(source, [one for one in views if one not in stored], random)
+    if damage and random is None:  # a random frame is read from a part of the video only
+        collection.damage[index] = damage
     return [_stored_flow(source, one, random) if one in stored else decoded[one] for one in views]
 
 
@@ -193,9 +195,9 @@ def _resized_frame(pixels, size, mode):
 
 
 def _decode(source, views, random):
-    """Dictionary from each of the views to its frames or flow images, from one pass over the video."""
+    """Dictionary from each of the views to its frames or flow images, from one pass over the video; and its damage."""
     if not views:
-        return {}
+        return {}, ""
     sizes = {(one.resize_to, one.resize) for one in views}
 
     def wanted(total):
@@ -213,7 +215,7 @@ def _decode(source, views, random):
         _check_count(one, starts, video.total)
         images = (_view(frames, start, one) for start in starts)
         result[one] = _stacked([image for image in images if image is not None])
-    return result
+    return result, video.damage
 
 
 def _view(frames, start, views):

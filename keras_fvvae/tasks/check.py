@@ -18,8 +18,6 @@ from keras_fvvae.progress import progress_bar
 
 # Read at a time for the digest of a file.
 CHUNK = 2**20
-# Header counts that are off by so many frames are a habit of muxers, not a truncation.
-HEADER_TOLERANCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,15 +89,9 @@ def check_item(collection, index):
         return Item(problem=f"cannot be opened: {reason_of(error)}")
     except (ValueError, DataError) as error:
         return Item(problem=str(error))
-    warnings = []
-    if video.expected - video.total > HEADER_TOLERANCE:
-        warnings.append(f"truncated: its header promises {video.expected} frames, {video.total} decode")
-    if video.bad_packets:
-        warnings.append(f"damaged: {video.bad_packets} of its packets or frames do not decode")
-    if video.total == 1:
-        warnings.append("a single frame: it has no optical flow")
+    single = "a single frame: it has no optical flow" if video.total == 1 else ""
     size = next(iter(video.frames.values()))
-    return Item("", "; ".join(warnings), size, video.total, digest)
+    return Item("", "; ".join(filter(None, (video.damage, single))), size, video.total, digest)
 
 
 def _read_whole(source):

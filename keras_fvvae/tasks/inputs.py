@@ -70,6 +70,10 @@ class PixelInputs:
         with progress_bar("Reading", len(self.collection), enabled=bool(verbose)) as update:
             return unreadable_items(self.collection, self.views, update)
 
+    def damage(self):
+        """Dictionary from position to what is wrong with items that are used as far as they can be read."""
+        return dict(self.collection.damage)
+
     def batches(self, indices):
         """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose.
 
@@ -146,8 +150,13 @@ class ActivationInputs:
         """Stores the maps of one item; returns why they cannot be used, or ""."""
         if not np.isfinite(maps).all():
             return "its activations are NaN, infinite or beyond float16"
-        self.store.add(self.keys[index], maps)
+        self.store.add(self.keys[index], maps, self.collection.damage.get(index, ""))
         return ""
+
+    def damage(self):
+        """Dictionary from position to what is wrong with items that are used as far as they can be read."""
+        notes = {index: self.store.note(key) for index, key in enumerate(self.keys)}
+        return {index: note for index, note in notes.items() if note}
 
     def batches(self, indices):
         """Yields pairs in the order of `indices`: the maps of some items one after the other, how many are whose."""

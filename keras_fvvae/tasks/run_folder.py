@@ -16,10 +16,11 @@ FORMAT = 1
 # All that a run writes.
 OWN = (
     "recipe.yaml", "labels.json", "fine_tuning", "fine_tuning.json", "checkpoints", "history.json", "model.keras",
-    "vectors.npy", "vectors.json", "metrics.json", "skipped.csv", "manifest.json", "report.html", "figures",
+    "vectors.npy", "vectors.json", "metrics.json", "skipped.csv", "damaged.csv", "manifest.json",
+    "report.html", "figures",
 )  # fmt: skip
 # Files that make up the finished artifact and are listed, with their SHA-256, in manifest.json.
-ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv")
+ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv", "damaged.csv")
 
 
 class RunFolder:
@@ -34,6 +35,7 @@ class RunFolder:
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json names the items
         metrics.json     accuracies on the test part, with the protocol
         skipped.csv      items that could not be used, each with its reason
+        damaged.csv      items, if any, that are used as far as they can be read, each with what is wrong
         manifest.json    SHA-256 of all these: its presence says that the run is finished
 
     Every file is written beside and renamed into place, so a run that was stopped anywhere can be continued.

@@ -107,9 +107,13 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
             return ActivationInputs(items, recipe, backbone, Path(cache or cache_folder() / "activations"))
         return PixelInputs(items, recipe)
 
-    skipped = inputs_of(collection).prepare(verbose)
-    _write_skipped(run, collection, skipped)
+    everything = inputs_of(collection)
+    skipped = everything.prepare(verbose)
+    _write_reasons(run, "skipped.csv", collection, skipped)
     usable = _usable(collection, skipped, max_unreadable, run)
+    if damage := {index: what for index, what in everything.damage().items() if index not in skipped}:
+        _write_reasons(run, "damaged.csv", collection, damage)
+        usable.notes.append(f"{len(damage)} damaged {usable.kind}s are used as far as they decode; see damaged.csv.")
     inputs = inputs_of(usable)
     train_indices = usable.indices("train")
 
@@ -186,12 +190,12 @@ def _usable(collection, skipped, max_unreadable, run):
     return usable
 
 
-def _write_skipped(run, collection, skipped):
+def _write_reasons(run, name, collection, reasons):
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["file", "reason"])
-    writer.writerows([collection.names[index], reason] for index, reason in sorted(skipped.items()))
-    run.write("skipped.csv", text.getvalue().encode(errors="backslashreplace"))
+    writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
+    run.write(name, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _fit_svm(recipe, vectors, collection, verbose):

@@ -54,8 +54,8 @@ def same(one, other):
     return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def skipped_in(run):
-    with (run.path / "skipped.csv").open(newline="", encoding="utf-8") as file:
+def skipped_in(run, name="skipped.csv"):
+    with (run.path / name).open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["file", "reason"]
     return dict(rows[1:])
@@ -183,6 +183,13 @@ def test_broken_videos_change_nothing(class_folders, train, tmp_path, changes):
     assert skipped_in(run) == expected
     metrics = run.read_json("metrics.json")
     assert metrics["skipped"] == 6
+    damaged = skipped_in(run, "damaged.csv")
+    assert damaged["left/truncated.avi"].startswith("truncated: its header promises 30 frames, ")
+    # Every frame of a file is decoded, of a folder those that are wanted.
+    assert set(damaged) - {"left/frames_corrupt"} == {"left/truncated.avi", "left/corrupt_middle.avi"}
+    assert metrics["notes"][-1] == f"{len(damaged)} damaged videos are used as far as they decode; see damaged.csv."
+    again = train(everything, out="again", max_unreadable=0.5, **changes)  # from the cache, where there is one
+    assert skipped_in(again, "damaged.csv") == damaged
 
     without = everything.subset([i for i, name in enumerate(everything.names) if name not in expected])
     clean = train(without, out="clean", cache="clean_cache", **changes)
