@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "backbones",
     "cards",
+    "clustering",
     "data",
     "encoders",
     "downloads",
@@ -21,6 +22,7 @@ _SUBMODULES = (
     "export",
     "features",
     "fusion",
+    "gaussian_mixture",
     "layers",
     "metrics",
     "models",

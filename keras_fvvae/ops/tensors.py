@@ -26,3 +26,26 @@ def example_size(x):
     if None not in sides:
         return math.prod(sides)
     return ops.prod(ops.stack([ops.convert_to_tensor(side, "int32") for side in ops.shape(x)[1:]]))
+
+
+def clear_masked(descriptors, mask):
+    """Sets descriptors to zero where the mask is false, whatever they hold (NaN included).
+
+    Args:
+        descriptors: tensor `(batch, T, C)`.
+        mask: boolean `(batch, T)`, or `None` to keep all.
+
+    Returns:
+        Tensor of the shape of `descriptors`.
+
+    Raises:
+        ValueError: for a mask that is not `(batch, T)`.
+    """
+    if mask is None:
+        return descriptors
+    mask = ops.convert_to_tensor(mask)
+    if len(mask.shape) != 2:
+        raise ValueError(f"`mask` must be boolean (batch, T), one per descriptor. Received: shape={tuple(mask.shape)}")
+    keep = ops.expand_dims(ops.cast(mask, "bool"), -1)
+    # Not a product: 0 * NaN would be NaN.
+    return ops.where(keep, descriptors, ops.zeros_like(descriptors))

@@ -1,0 +1,254 @@
+"""Streaming k-means: codebooks from any number of descriptors in fixed memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.cluster import kmeans_plusplus
+
+from keras_fvvae.progress import progress_bar, track
+
+# Rows handled at a time: the distances of 4,096 rows to 256 centroids are 8 MB in float64.
+BLOCK_ROWS = 4096
+# k-means++ starts on this many descriptors per centroid, as its cost grows with the square of the codebook; more for
+# small ones, where it costs nothing.
+START_PER_CENTROID = 20
+START_AT_LEAST = 5000
+# Sets the draw's random numbers apart from those of data that were made with the same seed.
+DRAW_STREAM = 0x0D12A3
+# Lloyd's iterations end when the mean squared distance falls by less than this share.
+TOLERANCE = 1e-4
+# Empty centroids moved per pass: the others wait for the next one, so that memory stays small.
+MOST_MOVED = 64
+
+
+class Clustering(NamedTuple):
+    """Result of `kmeans`: centroids `(K, C)`, descriptors at each `(K,)`, mean squared distance, number of passes."""
+
+    centroids: np.ndarray
+    counts: np.ndarray
+    distortion: float
+    passes: int
+
+
+class KMeansStatistics:
+    """What one pass of Lloyd's algorithm needs, in float64 and mergeable: counts, sums, distances, farthest rows.
+
+    Sums of parts merge in any order, over files, workers and batches; memory does not depend on the number of
+    descriptors.
+
+    Args:
+        centroids: `(K, C)`, fixed during the pass.
+
+    Example:
+        >>> import numpy as np
+        >>> rows = np.array([[0.0, 1.0], [0.0, 3.0], [8.0, 0.0]])
+        >>> statistics = KMeansStatistics(np.array([[0.0, 0.0], [9.0, 0.0]])).update(rows)
+        >>> statistics.counts.tolist(), statistics.next_centroids().tolist()
+        ([2, 1], [[0.0, 2.0], [8.0, 0.0]])
+    """
+
+    def __init__(self, centroids):
+        self.centroids = np.asarray(centroids, dtype=np.float64)
+        self.counts = np.zeros(len(self.centroids), np.int64)
+        # Relative to the centroids: small numbers, whatever the offset of the descriptors.
+        self.sums = np.zeros_like(self.centroids)
+        self.squared_distance = 0.0
+        self.farthest_distances = np.zeros(0)
+        self.farthest_rows = np.zeros((0, self.centroids.shape[1]))
+
+    def update(self, rows):
+        """Adds descriptors `(n, C)` and returns `self`."""
+        for start in range(0, len(rows), BLOCK_ROWS):
+            self._update_block(np.asarray(rows[start : start + BLOCK_ROWS], np.float64))
+        return self
+
+    def merge(self, other):
+        """Adds the statistics of another part, gathered with the same centroids, and returns `self`."""
+        if not np.array_equal(self.centroids, other.centroids):
+            raise ValueError("Only statistics gathered with the same centroids merge.")
+        self.counts += other.counts
+        self.sums += other.sums
+        self.squared_distance += other.squared_distance
+        self._keep_farthest(other.farthest_distances, other.farthest_rows)
+        return self
+
+    @property
+    def distortion(self):
+        """Mean squared distance of the descriptors to their centroids."""
+        return self.squared_distance / max(self.counts.sum(), 1)
+
+    def next_centroids(self):
+        """Means of the descriptors at each centroid; empty centroids move to the descriptors farthest from theirs."""
+        filled = self.counts > 0
+        centroids = self.centroids.copy()
+        centroids[filled] += self.sums[filled] / self.counts[filled, np.newaxis]
+        # Copies of one descriptor are one place; where there are fewer places than centroids, the rest stay.
+        empty = np.flatnonzero(~filled)
+        for position, row in zip(empty, self.farthest_rows, strict=False):
+            centroids[position] = row
+        return centroids
+
+    def _update_block(self, rows):
+        nearest, distances = nearest_centroids(rows, self.centroids)
+        ones = csr_matrix((np.ones(len(rows)), (nearest, np.arange(len(rows)))), (len(self.centroids), len(rows)))
+        self.counts += np.bincount(nearest, minlength=len(self.centroids))
+        self.sums += ones @ (rows - self.centroids[nearest])
+        self.squared_distance += distances.sum()
+        self._keep_farthest(distances, rows)
+
+    def _keep_farthest(self, distances, rows):
+        if len(distances) > MOST_MOVED:
+            # More than are kept, as some may be copies.
+            best = np.argpartition(distances, -2 * MOST_MOVED)[-2 * MOST_MOVED :] if len(rows) > 2 * MOST_MOVED else ...
+            distances, rows = distances[best], rows[best]
+        distances = np.concatenate([self.farthest_distances, distances])
+        rows = np.concatenate([self.farthest_rows, rows])
+        away = distances > 0
+        rows, first = np.unique(rows[away], axis=0, return_index=True)
+        distances = distances[away][first]
+        order = np.argsort(-distances, kind="stable")[:MOST_MOVED]
+        self.farthest_distances, self.farthest_rows = distances[order], rows[order]
+
+
+def kmeans(dataset, num_centroids, seed=0, max_passes=100, verbose=0):
+    """Lloyd's k-means over a data set of any size: k-means++ on a sample, then passes over everything.
+
+    Args:
+        dataset: descriptors `(..., C)`: an array, or an iterable of batches that can be passed over several times (a
+            list, a `tf.data.Dataset`); of tuples, the first entry is used.
+        num_centroids: K.
+        seed: integer; the same seed and data give the same centroids, however the data are cut into batches.
+        max_passes: most passes over the data; fewer when the distortion no longer falls.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        A `Clustering`.
+
+    Raises:
+        ValueError: for fewer descriptors than centroids, NaN or infinite values, and iterators that end.
+
+    Example:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).normal(size=(90, 2)) + np.repeat([[0, 0], [9, 0], [0, 9]], 30, axis=0)
+        >>> kmeans(rows, 3).counts.tolist()
+        [30, 30, 30]
+
+    Reference:
+        Lloyd, 1982; Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007.
+    """
+    require_several_passes(dataset)
+    sample = draw_descriptors(dataset, max(START_PER_CENTROID * num_centroids, START_AT_LEAST), seed)
+    require_enough(len(sample), num_centroids)
+    # Centred, as scikit-learn expands squared distances; float64, as it takes longer over float32.
+    centre = sample.mean(axis=0, dtype=np.float64)
+    _, chosen = kmeans_plusplus(sample - centre, num_centroids, random_state=seed)
+    centroids = sample[chosen].astype(np.float64)
+    best = None
+    with progress_bar("K-means", total=max_passes, enabled=bool(verbose)) as update:
+        for passes in range(1, max_passes + 1):
+            statistics = KMeansStatistics(centroids)
+            for rows in descriptor_rows(dataset):
+                statistics.update(rows)
+            update(passes, f"mean squared distance {statistics.distortion:.4g}")
+            centroids = statistics.next_centroids()
+            settled = best is not None and best - statistics.distortion <= TOLERANCE * best
+            best = statistics.distortion
+            if best == 0 or (settled and statistics.counts.all()):
+                break
+    return Clustering(centroids, statistics.counts, statistics.distortion, passes)
+
+
+def nearest_centroids(rows, centroids):
+    """Indices of the nearest centroids and squared distances to them, for float64 rows `(n, C)`."""
+    centre = centroids.mean(axis=0)
+    shifted = centroids - centre
+    scores = (rows - centre) @ shifted.T - 0.5 * np.einsum("kc,kc->k", shifted, shifted)
+    nearest = scores.argmax(axis=1)
+    residuals = rows - centroids[nearest]
+    return nearest, np.einsum("nc,nc->n", residuals, residuals)
+
+
+def draw_descriptors(dataset, count, seed=0, verbose=0):
+    """Draws at most `count` descriptors evenly, in one pass, without knowing how many there are.
+
+    Every descriptor gets a random key and the smallest keys win, so that the draw does not depend on batches.
+
+    Args:
+        dataset: as for `kmeans`; an iterator that ends will do.
+        count: number of descriptors to draw; all where there are fewer.
+        seed: integer.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        Array `(n, C)`, in the order of the data set.
+    """
+    rng = np.random.default_rng([seed, DRAW_STREAM])
+    drawn, waiting, largest = [], 0, np.inf
+    for rows in descriptor_rows(dataset, "Drawing descriptors", verbose):
+        keys = rng.random(len(rows))
+        chosen = keys < largest
+        drawn.append((keys[chosen], rows[chosen]))
+        waiting += len(drawn[-1][0])
+        # Only now and then: sorting out copies all that is kept.
+        if waiting > 2 * count:
+            drawn = [_smallest_keys(drawn, count)]
+            waiting, largest = count, drawn[0][0].max()
+    if waiting == 0:
+        raise ValueError("No descriptors were given: a codebook of an empty data set does not exist.")
+    return _smallest_keys(drawn, count)[1]
+
+
+def _smallest_keys(drawn, count):
+    """Of pairs of keys and rows, the `count` rows of the smallest keys, in the order they came."""
+    keys, rows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    if len(keys) <= count:
+        return keys, rows
+    best = np.sort(np.argpartition(keys, count)[:count])
+    return keys[best], rows[best]
+
+
+def descriptor_rows(dataset, description="", verbose=0):
+    """Iterates over the descriptors of a data set as float arrays `(n, C)`.
+
+    Raises:
+        ValueError: for batches that do not fit together, and NaN or infinite descriptors.
+    """
+    channels = None
+    batches = [dataset] if hasattr(dataset, "shape") else dataset
+    for batch in track(batches, description, enabled=bool(verbose)):
+        rows = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
+        if rows.dtype.name == "bfloat16":  # no number to NumPy
+            rows = rows.astype(np.float32)
+        if rows.ndim < 2 or not np.issubdtype(rows.dtype, np.number) or channels not in (None, rows.shape[-1]):
+            raise ValueError(
+                f"Expected batches of descriptors (batch, T, C){'' if channels is None else f' with C = {channels}'}. "
+                f"Received: shape={rows.shape}, dtype={rows.dtype}"
+            )
+        channels = rows.shape[-1]
+        rows = rows.reshape(-1, channels).astype(np.promote_types(rows.dtype, np.float32), copy=False)
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            raise ValueError(
+                f"{bad.sum()} of {len(bad)} descriptors hold NaN or infinite values (first at position "
+                f"{np.flatnonzero(bad)[0]} of its batch). Check the weights and the input images."
+            )
+        yield rows
+
+
+def require_enough(count, needed):
+    """Raises a `ValueError` for fewer descriptors than entries of the codebook."""
+    if count < needed:
+        raise ValueError(
+            f"A codebook of {needed} entries needs at least as many descriptors. Received: {count} descriptors; give "
+            "more images or ask for a smaller codebook."
+        )
+
+
+def require_several_passes(dataset):
+    """Raises a `ValueError` for an iterator, which is empty after its first pass."""
+    if not hasattr(dataset, "shape") and iter(dataset) is dataset:
+        raise ValueError(
+            "The data set is passed over several times, and an iterator ends after the first. Give an array, a list "
+            "or a `tf.data.Dataset`."
+        )

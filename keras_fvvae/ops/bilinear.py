@@ -1,0 +1,110 @@
+"""Second-order pooling: sums of outer products of descriptors, and compact forms of the same kernel."""
+
+import math
+
+from keras import ops
+
+from keras_fvvae.ops import normalization
+from keras_fvvae.ops.tensors import at_least_float32, clear_masked
+
+
+def bilinear_pool(x, y, mask=None):
+    """Sum of outer products, `B = sum_t x_t y_t'`, flattened row by row.
+
+    Args:
+        x: tensor `(batch, T, C1)`.
+        y: tensor `(batch, T, C2)`; `x` itself for one stream.
+        mask: optional boolean `(batch, T)`; pairs where it is false contribute nothing.
+
+    Returns:
+        Tensor `(batch, C1 * C2)`, entry `i * C2 + j` for `x_i y_j`; float32 even from half-precision inputs.
+    """
+    x, y = _wide_and_clear(x, y, mask)
+    product = ops.matmul(ops.swapaxes(x, 1, 2), y)  # (batch, C1, C2)
+    return ops.reshape(product, (-1, x.shape[-1] * y.shape[-1]))
+
+
+def random_maclaurin(x, y, x_signs, y_signs, mask=None):
+    """Random Maclaurin features of degree 2: `phi = m^(-1/2) sum_t (W1' x_t) * (W2' y_t)`.
+
+    With independent random signs, `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`: the inner product of the outer products.
+
+    Args:
+        x: tensor `(batch, T, C1)`.
+        y: tensor `(batch, T, C2)`; `x` itself for one stream.
+        x_signs: tensor `(C1, m)` of -1 and 1, `W1`.
+        y_signs: tensor `(C2, m)` of -1 and 1, `W2`, independent of `x_signs`.
+        mask: optional boolean `(batch, T)`.
+
+    Returns:
+        Tensor `(batch, m)`; float32 even from half-precision inputs.
+    """
+    x, y = _wide_and_clear(x, y, mask)
+    product = ops.matmul(x, ops.cast(x_signs, x.dtype)) * ops.matmul(y, ops.cast(y_signs, y.dtype))  # (batch, T, m)
+    return ops.sum(product, axis=1) / math.sqrt(x_signs.shape[-1])
+
+
+def count_sketch(x, buckets, signs, dimension):
+    """Count sketch: entry `c` of `x`, times its sign, is added to its bucket.
+
+    Args:
+        x: tensor `(batch, T, C)`.
+        buckets: integer tensor `(C,)`, from 0 to `dimension - 1`.
+        signs: tensor `(C,)` of -1 and 1.
+        dimension: number of buckets.
+
+    Returns:
+        Tensor `(batch, T, dimension)`.
+    """
+    signed = ops.transpose(x * ops.cast(signs, x.dtype), (2, 0, 1))  # (C, batch, T)
+    sketch = ops.segment_sum(signed, ops.cast(buckets, "int32"), num_segments=dimension)
+    return ops.transpose(sketch, (1, 2, 0))
+
+
+def tensor_sketch(x, y, x_hash, y_hash, dimension, mask=None):
+    """Tensor Sketch of degree 2: the count sketch of `sum_t x_t y_t'`, which is never formed.
+
+    The count sketch of an outer product, with bucket `(h1(i) + h2(j)) mod d` and sign `s1(i) s2(j)`, is the circular
+    convolution of the two vectors' sketches: a product of their spectra. The sum over descriptors is taken on the
+    spectra, so that one inverse transform serves an image. `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`.
+
+    Args:
+        x: tensor `(batch, T, C1)`.
+        y: tensor `(batch, T, C2)`; `x` itself for one stream.
+        x_hash: pair of `buckets` and `signs` for `x`, see `count_sketch`.
+        y_hash: the same for `y`, independent of `x_hash`.
+        dimension: integer, `d`.
+        mask: optional boolean `(batch, T)`.
+
+    Returns:
+        Tensor `(batch, dimension)`; float32 even from half-precision inputs.
+    """
+    x, y = _wide_and_clear(x, y, mask)
+    x_real, x_imaginary = ops.rfft(count_sketch(x, *x_hash, dimension))  # (batch, T, dimension // 2 + 1)
+    y_real, y_imaginary = ops.rfft(count_sketch(y, *y_hash, dimension))
+    real = ops.sum(x_real * y_real - x_imaginary * y_imaginary, axis=1)
+    imaginary = ops.sum(x_real * y_imaginary + x_imaginary * y_real, axis=1)
+    return ops.reshape(ops.irfft((real, imaginary), fft_length=dimension), (-1, dimension))
+
+
+def normalize_bilinear(vectors):
+    """Signed square root, then unit L2 norm, with finite gradients where entries are exactly zero.
+
+    Args:
+        vectors: tensor `(batch, n)`.
+
+    Returns:
+        Tensor `(batch, n)`; zero entries, and so zero vectors, stay zero and pass no gradient.
+    """
+    magnitude = ops.abs(vectors)
+    is_zero = magnitude == 0
+    # The slope of the root at zero is infinite, and 0 * inf is NaN: TensorFlow catches this case, JAX and PyTorch do
+    # not. A constant under the root would move the zeros.
+    root = ops.sqrt(ops.where(is_zero, ops.ones_like(magnitude), magnitude))
+    return normalization.l2_normalize(ops.sign(vectors) * root, axis=-1)
+
+
+def _wide_and_clear(x, y, mask):
+    """Both streams in at least float32 and without masked descriptors; cleared once where they are the same."""
+    x_clear = clear_masked(at_least_float32(x), mask)
+    return x_clear, x_clear if y is x else clear_masked(at_least_float32(y), mask)

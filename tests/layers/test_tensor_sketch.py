@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fvvae.layers.bilinear_pooling import BilinearPooling
+from keras_fvvae.layers.tensor_sketch import TensorSketch
+from tests.layer_harness import check_layer
+
+
+def _descriptors(shape=(2, 3, 6), seed=0):
+    return np.random.default_rng(seed).normal(0.3, 1.0, size=shape)
+
+
+def _inner_products(dimension, seeds, x):
+    """Inner products of the vectors of two images, for every seed."""
+    vectors = [np.array(TensorSketch(dimension, seed, dtype="float64")(x)) for seed in seeds]
+    return np.array([first @ second for first, second in vectors])
+
+
+GOLDEN = [[71, 17, 24], [1, 1, 1], [33, 71, 94], [1, 1, -1]]
+
+
+@pytest.mark.parametrize("dimension", [8, 9])
+def test_harness(dimension):
+    inputs = np.abs(_descriptors()).astype("float32")
+    check_layer(lambda **kwargs: TensorSketch(dimension, seed=3, **kwargs), inputs)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 8, 9])
+@pytest.mark.parametrize("pair", [False, True])
+def test_is_the_count_sketch_of_the_sum_of_outer_products(pair, dimension):
+    """A loop over pairs of channels, without any Fourier transform."""
+    x, y = _descriptors(), _descriptors((2, 3, 4), seed=1)
+    layer = TensorSketch(dimension, dtype="float64")
+    vectors = np.array(layer([x, y] if pair else x))
+    y = y if pair else x
+    (x_buckets, x_signs), (y_buckets, y_signs) = ([w.numpy() for w in pair] for pair in (layer.x_hash, layer.y_hash))
+    expected = np.zeros((2, dimension))
+    for image, t, i, j in np.ndindex(2, 3, x.shape[2], y.shape[2]):
+        bucket = (x_buckets[i] + y_buckets[j]) % dimension
+        expected[image, bucket] += x_signs[i] * y_signs[j] * x[image, t, i] * y[image, t, j]
+    np.testing.assert_allclose(vectors, expected, atol=1e-12)
+    assert layer.output_dimension == dimension
+    assert not layer.trainable_variables
+
+
+@pytest.mark.parametrize("dimension", [8, 9])
+def test_gradient_is_that_of_finite_differences(dimension):
+    x, direction = _descriptors(), np.random.default_rng(1).normal(size=(2, dimension))
+    layer, inputs = TensorSketch(dimension, dtype="float64"), tf.constant(_descriptors())
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = tf.reduce_sum(layer(inputs) * direction)
+    numeric = np.zeros_like(x)
+    for index in np.ndindex(*x.shape):
+        step = np.zeros_like(x)
+        step[index] = 1e-6
+        numeric[index] = np.sum((np.array(layer(x + step)) - np.array(layer(x - step))) * direction) / 2e-6
+    np.testing.assert_allclose(tape.gradient(value, inputs), numeric, atol=1e-7)
+
+
+def test_inner_products_are_unbiased():
+    x = _descriptors((2, 1, 6))
+    x[1] = x[0] + 0.3 * x[1]  # nearly parallel: the kernel is large against the spread of its estimates
+    kernel = (x[0, 0] @ x[1, 0]) ** 2
+    estimates = _inner_products(16, range(500), x)
+    # Four standard errors; a bias of 20 % would be seen.
+    error = estimates.std() / np.sqrt(len(estimates))
+    assert error < 0.2 * kernel / 4
+    assert abs(estimates.mean() - kernel) < 4 * error
+
+
+def test_error_falls_with_the_root_of_the_dimension():
+    """Dimensions below the C * C pairs: far above, most sketches have no collision and no error at all."""
+    x = _descriptors((2, 1, 48))
+    kernel = (x[0, 0] @ x[1, 0]) ** 2
+    errors = [np.sqrt(np.mean((_inner_products(d, range(200), x) - kernel) ** 2)) for d in (8, 64, 512)]
+    slopes = np.diff(np.log(errors)) / np.log(8)
+    np.testing.assert_allclose(slopes, -0.5, atol=0.1)
+
+
+def test_many_descriptors_converge_to_bilinear_pooling():
+    x = _descriptors((2, 9, 6))
+    first, second = np.array(BilinearPooling(dtype="float64")(x))
+    estimate = _inner_products(2**15, [0], x)[0]
+    assert abs(estimate - first @ second) < 0.03 * np.linalg.norm(first) * np.linalg.norm(second)
+
+
+def test_hashes_are_the_same_everywhere():
+    """Those of seed 0, written down: another backend, platform or NumPy must draw them, too."""
+    layer = TensorSketch(100)
+    layer.build((None, None, 3))
+    drawn = [[int(value) for value in weight.numpy()] for weight in (*layer.x_hash, *layer.y_hash)]
+    assert drawn == GOLDEN
+    other = TensorSketch(100, seed=1)
+    other.build((None, None, 3))
+    assert not np.array_equal(other.x_hash[0], layer.x_hash[0])
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_masked_and_zero_descriptors(normalize):
+    x, mask = _descriptors((3, 4, 6)), np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
+    x[2] = 0.0
+    layer = TensorSketch(9, normalize=normalize, dtype="float64")
+    expected = layer(x[:1, ::2])
+    x[~mask] = np.nan
+    inputs = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        vectors = layer(inputs, mask=mask)
+    np.testing.assert_allclose(vectors[:1], expected, atol=1e-7)
+    np.testing.assert_array_equal(vectors[1:], np.zeros((2, 9)))
+    assert np.isfinite(tape.gradient(vectors, inputs)).all()
+
+
+@pytest.mark.parametrize("dimension", [0, 2.5, None])
+def test_wrong_dimension(dimension):
+    with pytest.raises(ValueError, match="`dimension` must be a positive integer. Received: dimension="):
+        TensorSketch(dimension)
+
+
+def test_wrong_rank():
+    with pytest.raises(ValueError, match="`TensorSketch` expects descriptors .* Received: shape="):
+        TensorSketch(4)(np.zeros((2, 4)))
