@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHORTENED = {
     "moving-digits": "--train 2 --test 1",
     "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
-    "--init": "--input-size 64 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",
     "--backbone": "--input-size 32 --set steps=2 --cache cache --backbone-weights none",
 }
@@ -54,16 +54,18 @@ def test_readme(tmp_path, monkeypatch, capsys):
             pixels = digits.read((digits.labels == label).nonzero()[0][number])
             (tmp_path / "photos" / name / f"{number}.jpg").write_bytes(tf.io.encode_jpeg(pixels).numpy())
     keras.applications.VGG19(include_top=False, weights=None).save_weights("vgg19.weights.h5")
+    shutil.copytree(tmp_path / "photos" / "cat", tmp_path / "unlabelled")
     commands = [
         line for block in _blocks(README, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")
     ]
-    assert len(commands) == 14
+    assert len(commands) == 13
     for command in commands:
         extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))
         with pytest.raises(SystemExit) as stop:
             tools_main.main()
         assert not stop.value.code, (command, capsys.readouterr().err)
+    assert (tmp_path / "runs" / "pretrained_pretraining" / "manifest.json").is_file()
     namespace = {}
     for block in _blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), namespace)

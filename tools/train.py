@@ -44,11 +44,15 @@ from keras_fvvae.recipes import DATASETS
     "--max-unreadable", default=0.1, show_default=True, type=click.FloatRange(0, 1),
     help="Largest share of unusable files to accept.",
 )  # fmt: skip
+@click.option(
+    "--pretrain", type=click.Path(),
+    help="Folder of images or videos for a training without labels (FV-VAE minus) first; its run is OUT_pretraining.",
+)  # fmt: skip
 @click.option("--init", type=click.Path(), help="Run to start from, such as one without labels on other data.")
 @click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
 def command(
     recipe, data, dataset, dataset_options, common_classes, out, backbone, tap, backbone_weights, backbone_options,
-    input_size, settings, cache, max_unreadable, init, overwrite,
+    input_size, settings, cache, max_unreadable, pretrain, init, overwrite,
 ):  # fmt: skip
     """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
 
@@ -80,6 +84,14 @@ def command(
     if data is not None and Path(data).is_dir() and Path(data).resolve() in (out.resolve(), *out.resolve().parents):
         raise click.UsageError(f"--out {out} lies inside --data {data}: its figures would become training images.")
     weights = None if backbone_weights.lower() == "none" else backbone_weights
+    if pretrain:
+        if init:
+            raise click.UsageError("--pretrain and --init both say where the training starts: give one.")
+        options = {"unlabelled": True}
+        first = recipe.replace(lambda3=0.0, fine_tune_steps=0, dataset="folder", dataset_options=options)
+        unlabelled = recipe_collection(first, pretrain)
+        init = out.with_name(f"{out.name}_pretraining")
+        train(first, unlabelled, init, weights, None, cache, overwrite, max_unreadable)
     run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable, init)
     report = write_report([run.path], run.path / "report.html", collection)
     metrics = run.read_json("metrics.json")
