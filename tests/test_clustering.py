@@ -128,6 +128,22 @@ def test_draw_is_even_and_does_not_depend_on_batches():
     assert 20 < np.std(means) < 35
 
 
+def test_draw_is_bounded_and_even(monkeypatch):
+    """Every descriptor of a long stream is as likely to be kept as any other, and memory stays bounded."""
+    original, held = clustering._smallest_keys, []
+    monkeypatch.setattr(
+        clustering, "_smallest_keys", lambda drawn, n: held.append(sum(len(k) for k, _ in drawn)) or original(drawn, n)
+    )
+    counts = np.zeros(10)
+    for seed in range(50):
+        values = draw_descriptors(list(np.arange(1000).reshape(10, 100, 1)), 100, seed)[:, 0].astype(int)
+        assert len(set(values)) == len(values) == 100
+        counts += np.bincount(values // 100, minlength=10)
+    assert max(held) <= 200 + 100  # twice the draw may wait to be sorted out, and one batch comes on top
+    # 500 expected of each tenth of the stream; five standard deviations.
+    np.testing.assert_allclose(counts, 500, atol=5 * np.sqrt(500 * 0.9))
+
+
 def test_draw_is_independent_of_data_made_with_the_same_seed():
     rows = np.random.default_rng(0).random((1000, 1))
     assert abs(draw_descriptors(rows, 500, seed=0).mean() - 0.5) < 0.05

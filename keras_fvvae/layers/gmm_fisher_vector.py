@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_fvvae.clustering import draw_descriptors
 from keras_fvvae.gaussian_mixture import fit_gaussian_mixture
+from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import codebooks
 
 IMPROVED = ("square_root", "l2")
@@ -147,7 +148,7 @@ class GMMFisherVector(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         inputs = codebooks.require_fitted(inputs, self.descriptors_seen, "GMMFisherVector")
-        inputs = ops.cast(inputs, self._output_dtype())
+        inputs = ops.cast(inputs, wide_dtype(self))
         mixture = (ops.cast(weight, inputs.dtype) for weight in (self.priors, self.means, self.variances))
         return codebooks.normalize_encoding(codebooks.gmm_fisher_vector(inputs, *mixture, mask), self.steps)
 
@@ -159,11 +160,8 @@ class GMMFisherVector(keras.layers.Layer):
         return (input_shape[0], 2 * self.num_components * input_shape[-1])
 
     def compute_output_spec(self, inputs, mask=None):
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self._output_dtype())
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
 
     def get_config(self):
         config = {"num_components": self.num_components, "normalization": self.normalization, "seed": self.seed}
         return {**super().get_config(), **config}
-
-    def _output_dtype(self):
-        return keras.backend.result_type(self.compute_dtype, "float32")

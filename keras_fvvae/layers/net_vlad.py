@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.clustering import draw_descriptors
 from keras_fvvae.layers.descriptor_inputs import check_descriptors, require_built, wide_dtype
 from keras_fvvae.layers.fisher_normalization import _runs_eagerly
 from keras_fvvae.ops import normalization, residuals
 from keras_fvvae.ops.tensors import clear_masked
-from keras_fvvae.progress import track
 
 # Descriptors per centroid that k-means sees: more do not move the centroids, and memory stays bounded.
 SAMPLES_PER_CENTROID = 1000
@@ -134,17 +134,21 @@ class NetVLAD(keras.layers.Layer):
             ValueError: for fewer descriptors than centroids, for NaN or infinite ones, and, with `alpha=None`, for
                 descriptors so alike that they say nothing about it.
         """
-        limit = SAMPLES_PER_CENTROID * self.num_centroids
-        sample = _DescriptorSample(limit, np.random.default_rng(self.seed))
-        batches = [data] if hasattr(data, "shape") else data
-        for batch in track(batches, "Descriptors for k-means", enabled=bool(verbose)):
-            sample.update(self._kept_descriptors(batch))
-        descriptors = sample.values()
-        if len(descriptors) < self.num_centroids:
-            raise ValueError(
-                f"`adapt` needs at least as many descriptors as `num_centroids={self.num_centroids}`. "
-                f"Received: {len(descriptors)} descriptors"
-            )
+        seen = 0
+
+        def kept():
+            nonlocal seen
+            for batch in [data] if hasattr(data, "shape") else data:
+                descriptors = self._kept_descriptors(batch)
+                seen += len(descriptors)
+                yield descriptors
+            if seen < self.num_centroids:
+                raise ValueError(
+                    f"`adapt` needs at least as many descriptors as `num_centroids={self.num_centroids}`. "
+                    f"Received: {seen} descriptors"
+                )
+
+        descriptors = draw_descriptors(kept(), SAMPLES_PER_CENTROID * self.num_centroids, self.seed, verbose)
         centroids, squared_distances = _k_means(descriptors, self.num_centroids, self.seed)
         alpha = self.alpha or _alpha_of(squared_distances)
         if not self.built:
@@ -152,7 +156,7 @@ class NetVLAD(keras.layers.Layer):
         kernel, bias = residuals.assignment_weights(centroids, alpha)
         for weight, values in ((self.kernel, kernel), (self.bias, bias), (self.centroids, centroids)):
             weight.assign(values)
-        self.descriptors_seen.assign(sample.seen)
+        self.descriptors_seen.assign(seen)
 
     def call(self, inputs, mask=None):
         return self._aggregate(inputs, mask)
@@ -220,43 +224,6 @@ class NetVLAD(keras.layers.Layer):
             norm = np.linalg.norm(descriptors, axis=1, keepdims=True)
             descriptors = np.divide(descriptors, norm, out=np.zeros_like(descriptors), where=norm > 0)
         return descriptors
-
-
-class _DescriptorSample:
-    """A uniform sample without replacement of a stream of unknown length: the descriptors of the smallest random keys.
-
-    At most twice `limit` descriptors are held at a time.
-    """
-
-    def __init__(self, limit, rng):
-        self.limit, self.rng = limit, rng
-        self.seen = self.held = 0
-        self.threshold = math.inf
-        self.parts = []
-
-    def update(self, descriptors):
-        self.seen += len(descriptors)
-        keys = self.rng.random(len(descriptors))
-        chosen = keys < self.threshold
-        self.parts.append((keys[chosen], descriptors[chosen]))
-        self.held += int(chosen.sum())
-        if self.held > 2 * self.limit:
-            self._prune()
-
-    def values(self):
-        """The sampled descriptors `(n, C)`."""
-        if not self.held:
-            return np.zeros((0, 0), "float32")
-        self._prune()
-        return self.parts[0][1]
-
-    def _prune(self):
-        keys, descriptors = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        if len(keys) > self.limit:
-            smallest = np.argpartition(keys, self.limit)[: self.limit]
-            keys, descriptors = keys[smallest], descriptors[smallest]
-            self.threshold = keys.max()
-        self.parts, self.held = [(keys, descriptors)], len(keys)
 
 
 def _k_means(descriptors, num_centroids, seed):

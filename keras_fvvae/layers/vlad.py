@@ -3,6 +3,7 @@
 import keras
 
 from keras_fvvae.clustering import draw_descriptors, kmeans
+from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import codebooks
 
 IMPROVED = ("square_root", "components", "l2")
@@ -113,7 +114,7 @@ class VLAD(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         inputs = codebooks.require_fitted(inputs, self.descriptors_seen, "VLAD")
-        inputs = keras.ops.cast(inputs, self._output_dtype())
+        inputs = keras.ops.cast(inputs, wide_dtype(self))
         centroids = keras.ops.cast(self.centroids, inputs.dtype)
         residuals = codebooks.vlad(inputs, centroids, mask, average="mass" in self.steps)
         return codebooks.normalize_encoding(residuals, self.steps)
@@ -126,11 +127,8 @@ class VLAD(keras.layers.Layer):
         return (input_shape[0], self.num_centroids * input_shape[-1])
 
     def compute_output_spec(self, inputs, mask=None):
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self._output_dtype())
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
 
     def get_config(self):
         config = {"num_centroids": self.num_centroids, "normalization": self.normalization, "seed": self.seed}
         return {**super().get_config(), **config}
-
-    def _output_dtype(self):
-        return keras.backend.result_type(self.compute_dtype, "float32")

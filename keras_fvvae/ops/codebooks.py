@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.ops import normalization
-from keras_fvvae.ops.tensors import at_least_float32, example_axes
+from keras_fvvae.ops.tensors import at_least_float32, clear_masked, example_axes
 
 # VLFeat's: a component of a smaller prior is empty, and dividing by the root of its prior would blow up noise.
 EMPTY_PRIOR = 1e-6
@@ -207,11 +207,7 @@ def _mixture_mean(priors, means):
 
 def _centred(descriptors, rows, centre, mask):
     """Descriptors and rows of a codebook relative to `centre`; masked descriptors lie on it, whatever they hold."""
-    descriptors = at_least_float32(descriptors) - centre
-    if mask is not None:
-        keep = ops.expand_dims(ops.cast(mask, "bool"), -1)
-        descriptors = ops.where(keep, descriptors, ops.zeros_like(descriptors))
-    return descriptors, at_least_float32(rows) - centre
+    return clear_masked(at_least_float32(descriptors) - centre, mask), at_least_float32(rows) - centre
 
 
 def _cleared(assignments, mask):

@@ -244,21 +244,6 @@ def test_adapt_leaves_masked_descriptors_out():
     assert np.isfinite(layer.centroids).all()
 
 
-def test_sample_is_bounded_and_even():
-    """Every descriptor of a long stream is as likely to be kept as any other, and memory stays bounded."""
-    counts = np.zeros(10)
-    for seed in range(50):
-        sample = net_vlad._DescriptorSample(100, np.random.default_rng(seed))
-        for batch in np.arange(1000).reshape(10, 100, 1):
-            sample.update(batch)
-            assert sample.held <= 200
-        values = sample.values()[:, 0]
-        assert len(set(values)) == len(values) == 100
-        counts += np.bincount(values // 100, minlength=10)
-    # 500 expected of each tenth of the stream; five standard deviations.
-    np.testing.assert_allclose(counts, 500, atol=5 * math.sqrt(500 * 0.9))
-
-
 def test_adapt_samples_a_bounded_number(monkeypatch):
     monkeypatch.setattr(net_vlad, "SAMPLES_PER_CENTROID", 20)
     directions, batches = _clusters()
