@@ -1,5 +1,6 @@
 """What a training reads: cached activations of a frozen backbone, or pixels where the backbone is trained too."""
 
+import copy
 import hashlib
 import math
 
@@ -65,6 +66,10 @@ class PixelInputs:
         self.recipe = recipe
         self.views = recipe_views(recipe, collection.kind)
 
+    def on(self, collection):
+        """The same inputs of another collection."""
+        return PixelInputs(collection, self.recipe)
+
     def prepare(self, verbose=1):
         """Checks that every item can be read; returns a dictionary from position to reason of those that cannot."""
         with progress_bar("Reading", len(self.collection), enabled=bool(verbose)) as update:
@@ -127,6 +132,13 @@ class ActivationInputs:
         }
         self.store = FeatureStore(directory, settings)
         self.keys = [collection.key(index) for index in range(len(collection))]
+
+    def on(self, collection):
+        """The same inputs of another collection: weights digested and shards checked for these serve those."""
+        other = copy.copy(self)
+        other.collection = collection
+        other.keys = [collection.key(index) for index in range(len(collection))]
+        return other
 
     def prepare(self, verbose=1):
         """Computes what is not on disk yet; returns a dictionary from position to reason of what cannot be used.

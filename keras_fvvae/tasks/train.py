@@ -102,19 +102,17 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
         run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose))
 
-    def inputs_of(items):
-        if frozen:
-            return ActivationInputs(items, recipe, backbone, Path(cache or cache_folder() / "activations"))
-        return PixelInputs(items, recipe)
-
-    everything = inputs_of(collection)
+    if frozen:
+        everything = ActivationInputs(collection, recipe, backbone, Path(cache or cache_folder() / "activations"))
+    else:
+        everything = PixelInputs(collection, recipe)
     skipped = everything.prepare(verbose)
     _write_reasons(run, "skipped.csv", collection, skipped)
     usable = _usable(collection, skipped, max_unreadable, run)
     if damage := {index: what for index, what in everything.damage().items() if index not in skipped}:
         _write_reasons(run, "damaged.csv", collection, damage)
         usable.notes.append(f"{len(damage)} damaged {usable.kind}s are used as far as they decode; see damaged.csv.")
-    inputs = inputs_of(usable)
+    inputs = everything.on(usable)
     train_indices = usable.indices("train")
 
     history = fit(model, inputs, train_indices, recipe, run, verbose)

@@ -15,20 +15,6 @@ from ..tasks.conftest import write_digits
 SETTINGS = ["latent_dim=3", "batch_size=8", "steps=4", "sampled_descriptors=20", "descriptors=dense"]
 
 
-@pytest.fixture
-def run_command(monkeypatch, capsys):
-    """Calls `keras-fvvae ARGUMENTS`; returns exit code, standard output and standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-fvvae", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            tools_main.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
-
-
 def _train_arguments(data, out):
     settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
     return [

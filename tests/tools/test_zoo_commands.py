@@ -1,9 +1,6 @@
 """`keras-fvvae zoo publish` and `import-release`: what is written, printed, and said when something is wrong."""
 
-import sys
-
 import pytest
-from keras_fvvae.tools import main as tools_main
 
 from keras_fvvae import packs
 from keras_fvvae.recipes import load_recipe
@@ -16,20 +13,6 @@ from ..test_downloads import serving
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(packs.MIRROR_VARIABLE, raising=False)
-
-
-@pytest.fixture
-def run_command(monkeypatch, capsys):
-    """Calls `keras-fvvae ARGUMENTS`; returns exit code, standard output and standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-fvvae", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            tools_main.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
