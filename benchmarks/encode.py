@@ -25,7 +25,7 @@ from keras_fvvae.encoders import build_encoder
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size, recipe_views
-from keras_fvvae.zoo import build_fvvae, build_recipe_backbone
+from keras_fvvae.building import build_fvvae, build_recipe_backbone
 
 
 def main():
@@ -40,7 +40,7 @@ def main():
     )
     backbone = build_recipe_backbone(recipe, None)
     model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
-    encoder = build_encoder(recipe.replace(information="none"), model, backbone)
+    encoder = build_encoder(recipe.replace(information="none"), backbone, model)
     with tempfile.TemporaryDirectory() as folder:
         paths = _images(arguments, Path(folder))
         collection = Collection(paths, paths, [0] * len(paths), ["test"] * len(paths), ["a", "b"])

@@ -14,6 +14,8 @@ from keras_fvvae.layers import BackbonePreprocessing
 # A tap that ends in this is taken before the activation function that is fused into its layer.
 BEFORE_ACTIVATION = "/linear"
 TRUNK = "trunk"
+# Between two taps that are taken together.
+JOIN = "+"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,8 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         name: a key of `BACKBONES`.
         tap: a short name from the table (`"pool5"`, `"conv5_4"`, `"res5c"`), a layer's own name, or either followed by
             `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage. Global
-            activations (`"fc7"` of VGG, `"pool5"` of ResNet) are maps of 1x1.
+            activations (`"fc7"` of VGG, `"pool5"` of ResNet) are maps of 1x1. Two taps with maps of one shape, such as
+            `"conv5_3+conv5_4"`, give both, the channels of the first before those of the second.
         input_size: `(height, width)` in pixels; `None` entries leave a side dynamic.
         weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
             `include_top=False` (for `"fc6"` and `"fc7"` one with the top).
@@ -176,6 +179,12 @@ def _across_modalities(rgb, other):
 
 
 def _tapped(trunk, info, name, tap, vector=False):
+    if tap is not None and JOIN in tap:
+        outputs = [_tapped_layer(trunk, info, name, part).output for part in tap.split(JOIN)]
+        if any(len(output.shape) != 4 or output.shape != outputs[0].shape for output in outputs):
+            shapes = " and ".join(str(output.shape[1:]) for output in outputs)
+            raise RecipeError(f"The taps {tap!r} of {name} must have maps of one shape; they have {shapes}.")
+        return keras.layers.Concatenate(name="taps")(outputs)
     output = trunk.output if tap is None else _tapped_layer(trunk, info, name, tap).output
     if len(output.shape) != (2 if vector else 4):
         raise RecipeError(f"The tap {tap!r} of {name} is not an activation map: its shape is {output.shape}.")

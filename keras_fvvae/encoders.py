@@ -4,20 +4,36 @@ from pathlib import Path
 
 import keras
 
-from keras_fvvae.errors import WeightsError
-from keras_fvvae.layers import FisherNormalization, FisherVectorHead
-from keras_fvvae.models import FVVAE, Classifier, FisherEncoder
+from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.layers.gram_pca import GramPCA
+from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.representations import build_descriptors, build_head, build_normalization
 
 
-def build_encoder(recipe, fvvae, backbone):
-    """The (not yet adapted) encoder around a trained `FVVAE`; shares its layers and takes the backbone given."""
-    encoder = FisherEncoder(
-        fvvae.descriptors,
-        FisherVectorHead(fvvae.fvvae, name="head"),
-        FisherNormalization(recipe.information, recipe.damping, name="normalization"),
-        backbone,
-    )
-    encoder.build((None, *backbone.input.shape[1:]))
+def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
+    """The (not yet adapted) encoder of a recipe's representation.
+
+    Args:
+        recipe: a `Recipe`.
+        backbone: model from pixels to activation maps; `None` to encode maps of `activations_shape`.
+        fvvae: the trained `FVVAE` whose layers it shares, for the representations that are made with one.
+        activations_shape: `(H, W, C)` where there is no backbone.
+
+    Raises:
+        RecipeError: for a representation that the recipe's map or options do not suit.
+    """
+    shape = activations_shape if backbone is None else tuple(backbone.output.shape[1:])
+    descriptors = build_descriptors(recipe, shape) if fvvae is None else fvvae.descriptors
+    head = build_head(recipe, None if fvvae is None else fvvae.fvvae)
+    compression = None
+    if recipe.pca_components is not None:
+        compression = GramPCA(recipe.pca_components, normalize=True, name="compression")
+    normalization = build_normalization(recipe, head, shape)
+    encoder = FisherEncoder(descriptors, head, normalization, backbone, compression)
+    try:
+        encoder.build((None, *(shape if backbone is None else backbone.input.shape[1:])))
+    except ValueError as error:
+        raise RecipeError(f"`representation` {recipe.representation!r} on maps {shape}: {error}") from error
     return encoder
 
 
@@ -28,7 +44,7 @@ def build_classifier(encoder, class_names):
     return classifier
 
 
-def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE)):
+def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)):
     """Loads a saved model of this library; no code in the file is executed.
 
     Args:

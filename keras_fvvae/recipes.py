@@ -16,6 +16,12 @@ EMBEDDED_DATASETS = ("digits", "moving_digits")
 DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", "tfds", *EMBEDDED_DATASETS)
 # Of the data sets whose classes are given.
 DATASET_CLASSES = {"ucf101": 101, "activitynet": 200, "cub": 200, "digits": 10, "moving_digits": 8}
+# The keys of `keras_fvvae.representations.REPRESENTATIONS`.
+REPRESENTATIONS = (
+    "fv_vae", "fv_vae_maclaurin", "ave", "global_activations", "concatenation", "vlad", "gmm_fisher_vector", "bilinear",
+    "random_maclaurin", "tensor_sketch", "net_vlad", "action_vlad", "cross_layer",
+    "cross_layer_learnt",
+)  # fmt: skip
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 
 
@@ -54,6 +60,7 @@ _MULTIPLIERS = (_are_multipliers, "a mapping from regular expressions to numbers
 _TEXT = (lambda value: isinstance(value, str), "text")
 _MAPPING = (lambda value: isinstance(value, dict), "a mapping")
 _LIST = (lambda value: isinstance(value, list), "a list")
+_MAPPINGS = (_is_list_of(lambda value: isinstance(value, dict)), "a list of mappings")
 
 
 def _choice(*options):
@@ -65,6 +72,46 @@ def _key(default, accepts, about):
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _check_fields(settings, kind):
+    """Raises a `RecipeError` for a value that its key does not accept."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        accepts, description = field.metadata["accepts"]
+        if value is None and field.default is None:
+            continue
+        if not accepts(value):
+            raise RecipeError(f"The {kind} key `{field.name}` must be {description}. Received: {value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxStage:
+    """One stage of training a representation with a softmax: what learns, and how.
+
+    Raises:
+        RecipeError: for a value of the wrong type or range.
+
+    Example:
+        >>> SoftmaxStage(train="classifier", steps=100, optimizer="adam", learning_rate=0.01).decay_steps is None
+        True
+
+    Reference:
+        Girdhar et al., CVPR 2017, Section 3.3: the classifier first, then all.
+    """
+
+    train: str = _key("all", _choice("classifier", "all"), "the classifier alone, or all that is trainable")
+    steps: int = _key(5000, _POSITIVE_INTEGER, "training steps")
+    optimizer: str = _key("adam", _choice("adadelta", "adam", "sgd"), "optimizer")
+    learning_rate: float = _key(1e-3, _POSITIVE, "base learning rate")
+    epsilon: float | None = _key(None, _POSITIVE, "of the optimizer; none: Keras's default")
+    decay_steps: int | None = _key(None, _POSITIVE_INTEGER, "steps after which the learning rate falls; none: never")
+    decay: float = _key(0.1, _POSITIVE, "the factor by which it falls")
+    clip_norm: float | None = _key(None, _POSITIVE, "largest norm of all gradients together; none: any")
+    weight_decay: float = _key(0.0, _NOT_NEGATIVE, "of all kernels but those of the representation")
+
+    def __post_init__(self):
+        _check_fields(self, "stage")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +133,7 @@ class Recipe:
     test_fraction: float = _key(0.25, _SHARE, "share held out of a folder without train and test parts")
     backbone: str = _key("VGG19", _TEXT, "a name from keras_fvvae.backbones.BACKBONES")
     backbone_options: dict = _key({}, _MAPPING, "further arguments of the Keras Applications function")
-    tap: str | None = _key(None, _TEXT, "layer whose activations are encoded; none: the last convolutional stage")
+    tap: str | None = _key(None, _TEXT, "layer whose activations are encoded, or two, 'a+b'; none: the last stage")
     trainable_from: str | None = _key(None, _TEXT, "first backbone layer trained end to end; none: frozen; 'all'")
     fine_tune_steps: int = _key(0, _COUNT, "steps of fine-tuning the backbone with a softmax first; 0: none")
     fine_tune_from: str = _key("all", _TEXT, "first backbone layer that is fine-tuned; 'all'")
@@ -109,10 +156,15 @@ class Recipe:
     normalization: str = _key("map", _choice("map", "descriptor", "none"), "scheme of DescriptorNormalization")
     normalization_scale: float | None = _key(None, _POSITIVE, "norm of a whole map; none: sqrt(H * W * C)")
     sampled_descriptors: int | None = _key(None, _POSITIVE_INTEGER, "descriptors of an image in a step; none: all")
+    representation: str = _key("fv_vae", _choice(*REPRESENTATIONS), "what encodes the descriptors; see docs/theory.md")
+    representation_options: dict = _key({}, _MAPPING, "further arguments of its layer, such as num_centroids: 64")
     latent_dim: int = _key(255, _POSITIVE_INTEGER, "latent variables of the FV-VAE")
     hidden_units: list | None = _key(None, _POSITIVE_INTEGERS, "hidden layers of the encoder; none: one of C units")
     hidden_activation: str = _key("relu", _choice(*ACTIVATIONS), "activation of the hidden layers")
-    dropout: float = _key(0.5, _SHARE, "on the encoder's input")
+    decoder_units: list = _key([], _POSITIVE_INTEGERS, "hidden layers of the decoder")
+    decoder_layers: str = _key("last", _choice("last", "all"), "decoder layers whose gradient is the Fisher vector")
+    attention: bool = _key(False, _FLAG, "learnt weights of descriptors; see FVVAELayer")
+    dropout: float = _key(0.5, _SHARE, "on the encoder's input; on other trained representations themselves")
     stop_target_gradient: bool = _key(False, _FLAG, "see FVVAELayer")
     lambda1: float = _key(1.0, _NOT_NEGATIVE, "weight of the reconstruction loss")
     lambda2: float = _key(1.0, _NOT_NEGATIVE, "weight of the regularisation loss")
@@ -122,8 +174,11 @@ class Recipe:
     learning_rate_multipliers: dict | None = _key(None, _MULTIPLIERS, "pattern: factor; none: the release's")
     batch_size: int = _key(128, _POSITIVE_INTEGER, "images per training step")
     steps: int = _key(5000, _POSITIVE_INTEGER, "training steps")
+    views_per_step: int = _key(1, _POSITIVE_INTEGER, "views of an item in a step; several are one bag (ActionVLAD)")
+    stages: list = _key([], _MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one by the keys above")
     information: str = _key("diagonal", _choice("diagonal", "kronecker", "none"), "form of the Fisher information")
     damping: float = _key(0.1, _NOT_NEGATIVE, "of the Kronecker form")
+    pca_components: int | None = _key(None, _POSITIVE_INTEGER, "PCA of the vectors to so many; none: as they are")
     svm_c: float = _key(100.0, _POSITIVE, "C of the one-vs-all SVM")
     seed: int = _key(0, _SEED, "of everything random")
     paper: dict = _key({}, _MAPPING, "where the paper reports this model, and what")
@@ -133,13 +188,9 @@ class Recipe:
     citation: str = _key("", _TEXT, "what to cite beside the FV-VAE paper")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            accepts, description = field.metadata["accepts"]
-            if value is None and field.default is None:
-                continue
-            if not accepts(value):
-                raise RecipeError(f"The recipe key `{field.name}` must be {description}. Received: {value!r}")
+        _check_fields(self, "recipe")
+        if self.stages:
+            _ = self.softmax_stages
         for key in ("input_size", "resize_to"):
             size = getattr(self, key)
             if size is not None and len(size) != 2:
@@ -164,6 +215,17 @@ class Recipe:
     def to_yaml(self):
         """The recipe as YAML, every key included."""
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True, width=120)
+
+    @property
+    def softmax_stages(self):
+        """The `SoftmaxStage`s of a representation that is trained with a softmax."""
+        if not self.stages:
+            return [SoftmaxStage("all", self.steps, self.optimizer, self.learning_rate)]
+        known = [field.name for field in dataclasses.fields(SoftmaxStage)]
+        for key in (key for stage in self.stages for key in stage):
+            if key not in known:
+                raise RecipeError(unknown_name("key of a stage", str(key), known))
+        return [SoftmaxStage(**stage) for stage in self.stages]
 
     @property
     def loss_weights(self):

@@ -9,10 +9,10 @@ import scipy.io
 from scipy.io.matlab import MatReadError
 
 from keras_fvvae import packs, publishing
+from keras_fvvae.building import build_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.zoo import build_fvvae
 
 ENTRY = "ucf101_pool5"
 FILES = "caffe_vae_weights_*.mat"

@@ -8,10 +8,11 @@ from pathlib import Path
 import keras
 
 from keras_fvvae import packs, recipes
-from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.backbones import set_trainable
+from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax, compile_fvvae
 from keras_fvvae.cards import card as card  # belongs to this module's interface
 from keras_fvvae.downloads import download, is_url
-from keras_fvvae.encoders import load_model
+from keras_fvvae.encoders import build_encoder, load_model
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.files import sha256
 from keras_fvvae.layers import (
@@ -20,15 +21,14 @@ from keras_fvvae.layers import (
     FVVAELayer,
     SpatialPyramidPooling,
 )
-from keras_fvvae.models import FVVAE, Classifier, FisherEncoder
-from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
+from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS
 
-# x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
-STACK_CHANNELS = 20
 # Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
 ARCHITECTURE = (
     "backbone", "backbone_options", "tap", "input_size", "modality", "descriptors", "spp_levels", "spp_pooling",
-    "normalization", "normalization_scale", "latent_dim", "hidden_units", "hidden_activation",
+    "normalization", "normalization_scale", "latent_dim", "hidden_units", "hidden_activation", "decoder_units",
+    "decoder_layers", "attention", "representation", "representation_options", "pca_components",
 )  # fmt: skip
 # Where a recipe does not name the split, its data set's loader takes this one.
 DEFAULT_SPLIT = 1
@@ -47,7 +47,7 @@ def list_entries(pattern="*"):
 
 
 def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **overrides):
-    """Builds and compiles the FV-VAE of a zoo entry, ready for `model.fit` on tf.data.
+    """Builds and compiles the model of a zoo entry, ready for `model.fit` on tf.data.
 
     With trained weights, the recipe they were trained with rules, changed by the overrides. Overrides of the training
     (`steps`, `learning_rate`, `lambda3`, `dropout`, `batch_size`, ...) go with any weights; those of the architecture
@@ -70,7 +70,9 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
 
     Returns:
         A compiled `keras_fvvae.models.FVVAE`: inputs are RGB images 0 to 255 of the recipe's `input_size`, labels
-        integers, -1 for unlabelled.
+        integers, -1 for unlabelled. With another `representation` that FV-VAE is compared with (such as `"vlad"`), a
+        compiled `keras_fvvae.models.SoftmaxClassifier` of the same inputs (ActionVLAD: of videos, `(batch, frames, H,
+        W, 3)`); where it has a codebook, call its `encoder.adapt(images)` first.
 
     Raises:
         RecipeError: for an unknown entry, key or value.
@@ -110,7 +112,9 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         num_classes = recipes.DATASET_CLASSES.get(recipe.dataset)
     backbone = build_recipe_backbone(recipe, backbone_weights)
     _require_classes(recipe, num_classes)
-    return build_fvvae(recipe, backbone, num_classes)
+    if REPRESENTATIONS[recipe.representation].training == FVVAE_TRAINING:
+        return build_fvvae(recipe, backbone, num_classes)
+    return build_softmax(recipe, build_encoder(recipe, backbone), num_classes)
 
 
 def load_classifier(path):
@@ -122,81 +126,31 @@ def load_classifier(path):
     return load_model(path, (Classifier,))
 
 
-def build_recipe_backbone(recipe, backbone_weights):
-    """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
-    if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
-        backbone_weights = None
-    backbone = build_backbone(
-        recipe.backbone,
-        recipe.tap,
-        tuple(recipe.input_size),
-        backbone_weights,
-        recipe.backbone_options,
-        STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
-    )
-    set_trainable(backbone, recipe.trainable_from)
-    return backbone
-
-
-def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
-    """The compiled FV-VAE of a recipe.
-
-    Args:
-        recipe: a `Recipe`.
-        backbone: from `build_recipe_backbone`; `None` to train on activation maps of `activations_shape`.
-        num_classes: `None` for a model without a classification loss; not used with `lambda3 = 0`.
-        activations_shape: `(H, W, C)` where there is no backbone.
-    """
-    shape = activations_shape if backbone is None else backbone.output.shape[1:]
-    fvvae = FVVAELayer(
-        latent_dim=recipe.latent_dim,
-        hidden_units=recipe.hidden_units,
-        hidden_activation=recipe.hidden_activation,
-        dropout=recipe.dropout,
-        stop_target_gradient=recipe.stop_target_gradient,
-        num_classes=num_classes if recipe.lambda3 else None,
-        seed=recipe.seed,
-        name="fvvae",
-    )
-    model = FVVAE(_descriptors(recipe, shape), fvvae, backbone, recipe.loss_weights)
-    model.build((None, *(shape if backbone is None else backbone.input.shape[1:])))
-    return _compiled(model, recipe)
-
-
-def _descriptors(recipe, shape):
-    layers = [keras.Input(shape), DescriptorNormalization(recipe.normalization, recipe.normalization_scale)]
-    if recipe.descriptors == "spp":
-        layers.append(SpatialPyramidPooling(tuple(recipe.spp_levels), recipe.spp_pooling))
-    else:
-        layers.append(keras.layers.Reshape((-1, shape[-1])))
-    if recipe.sampled_descriptors is not None:
-        layers.append(DescriptorSampling(recipe.sampled_descriptors, seed=recipe.seed))
-    return keras.Sequential(layers, name="descriptors")
-
-
-def _compiled(model, recipe):
-    multipliers = recipe.learning_rate_multipliers
-    multipliers = RELEASE_MULTIPLIERS if multipliers is None else multipliers
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, learning_rate_multipliers=multipliers)
-    model.compile(optimizer)
-    return model
-
-
 @dataclasses.dataclass(frozen=True)
 class _Trained:
     """A loaded model and the recipe it was trained with, if known."""
 
-    model: Classifier | FisherEncoder | FVVAE
+    model: Classifier | SoftmaxClassifier | FisherEncoder | FVVAE
     recipe: recipes.Recipe | None = None
 
     @property
     def encoder(self):
         """What holds the backbone and the descriptors."""
-        return self.model.encoder if isinstance(self.model, Classifier) else self.model
+        return self.model.encoder if isinstance(self.model, Classifier | SoftmaxClassifier) else self.model
 
     @property
     def fvvae(self):
-        return self.encoder.fvvae if isinstance(self.encoder, FVVAE) else self.encoder.head.fvvae
+        """The `FVVAELayer`; `None` where another representation was trained."""
+        return self.encoder.fvvae if isinstance(self.encoder, FVVAE) else getattr(self.encoder.head, "fvvae", None)
+
+    @property
+    def num_classes(self):
+        """Classes that were trained, if any."""
+        if self.fvvae is not None:
+            return self.fvvae.num_classes
+        if isinstance(self.model, Classifier):
+            return len(self.model.class_names)
+        return self.model.num_classes if isinstance(self.model, SoftmaxClassifier) else None
 
 
 def _entry_recipe(name):
@@ -265,20 +219,21 @@ def _differences(trained, wanted):
     """The same for loaded weights; what a file of unknown recipe does not tell is not compared."""
     have = {} if trained.recipe is None else {key: getattr(trained.recipe, key) for key in ARCHITECTURE}
     fvvae, encoder = trained.fvvae, trained.encoder
-    if trained.recipe is None:
+    if trained.recipe is None and fvvae is not None:
         hidden = None if fvvae.hidden_units is None else list(fvvae.hidden_units)
         have |= {"latent_dim": fvvae.latent_dim, "hidden_units": hidden}
         have |= {"hidden_activation": fvvae.get_config()["hidden_activation"]}
+        have |= {"decoder_units": list(fvvae.decoder_units), "attention": fvvae.attention}
         if encoder.backbone is not None:
             have |= {"input_size": encoder.backbone.input.shape[1:3], "backbone": encoder.backbone.name}
         have |= _descriptor_settings(encoder.descriptors)
-    if fvvae.num_classes is not None:
-        have["num_classes"] = fvvae.num_classes
+    if trained.num_classes is not None and not (fvvae is None and isinstance(trained.model, Classifier)):
+        have["num_classes"] = trained.num_classes
     return _in_words(have, wanted)
 
 
 def _descriptor_settings(descriptors):
-    """The keys of a recipe that the layers from `_descriptors` tell."""
+    """The keys of a recipe that the layers from `build_descriptors` tell."""
     settings = {}
     for layer in getattr(descriptors, "layers", [descriptors]):
         if isinstance(layer, DescriptorNormalization):
@@ -303,15 +258,16 @@ def _comparable(value):
 
 
 def _require_classes(recipe, num_classes):
-    if num_classes is None and recipe.lambda3:
+    softmax = REPRESENTATIONS[recipe.representation].training != FVVAE_TRAINING
+    if num_classes is None and (recipe.lambda3 or softmax):
         raise ValueError(
-            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`, or "
-            f"`lambda3=0` for FV-VAE minus, which learns without labels."
+            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`"
+            + ("." if softmax else ", or `lambda3=0` for FV-VAE minus, which learns without labels.")
         )
 
 
 def _continued(trained, recipe, wanted, backbone_weights):
-    """The FV-VAE of trained weights, changed in what the caller wants of its training."""
+    """The model of trained weights, changed in what the caller wants of its training."""
     overrides = {key: value for key, value in wanted.items() if key != "num_classes"}
     recipe = recipe if trained.recipe is None else trained.recipe.replace(**overrides)
     backbone = trained.encoder.backbone
@@ -320,7 +276,16 @@ def _continued(trained, recipe, wanted, backbone_weights):
         _check_map(trained.encoder.descriptors, recipe, backbone)
     elif "trainable_from" in overrides:
         set_trainable(backbone, recipe.trainable_from)
-    num_classes = wanted.get("num_classes", trained.fvvae.num_classes)
+    num_classes = wanted.get("num_classes", trained.num_classes)
+    if trained.fvvae is None:
+        _require_classes(recipe, num_classes)
+        encoder = trained.encoder
+        if encoder.backbone is None:
+            encoder = FisherEncoder(
+                encoder.descriptors, encoder.head, encoder.normalization, backbone, encoder.compression
+            )
+            encoder.build((None, *backbone.input.shape[1:]))
+        return build_softmax(recipe, encoder, num_classes)
     if num_classes is None and "lambda3" in overrides:
         num_classes = len(trained.model.class_names) if isinstance(trained.model, Classifier) else None
         _require_classes(recipe, num_classes)
@@ -331,7 +296,7 @@ def _continued(trained, recipe, wanted, backbone_weights):
         descriptors = _resampled(descriptors, recipe)
     model = FVVAE(descriptors, fvvae, backbone, recipe.loss_weights)
     model.build((None, *backbone.input.shape[1:]))
-    return _compiled(model, recipe)
+    return compile_fvvae(model, recipe)
 
 
 def _check_map(descriptors, recipe, backbone):
@@ -359,7 +324,7 @@ def _changed(fvvae, changes):
         return fvvae
     changed = FVVAELayer.from_config({**config, **changes})
     changed.build((None, None, fvvae.decoder.units))
-    for one, other in zip([*fvvae.encoder, fvvae.decoder], [*changed.encoder, changed.decoder], strict=True):
+    for one, other in zip(fvvae.coder_layers, changed.coder_layers, strict=True):
         other.set_weights(one.get_weights())
     changed.x_log_variance.assign(fvvae.x_log_variance)
     changed.z_log_variance.assign(fvvae.z_log_variance)

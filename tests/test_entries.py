@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import zoo
+from keras_fvvae.building import STACK_CHANNELS
 from keras_fvvae.recipes import DATASET_CLASSES, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.
 SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
-           "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder"}  # fmt: skip
+           "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder", "ucf101_actionvlad_flow"}  # fmt: skip
 ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name in SISTERS else name for name in zoo.list_entries()]
 
 
@@ -19,21 +20,25 @@ def test_loads_fits_and_survives_saving(name, tmp_path):
     recipe = load_recipe(name)
     classes = None if recipe.dataset in DATASET_CLASSES else 3
     model = zoo.load(name, weights=None, backbone_weights=None, num_classes=classes)
-    assert model.fvvae.num_classes == (classes or DATASET_CLASSES[recipe.dataset])
+    bags = recipe.representation == "action_vlad"
+    part = model.classes if bags else model.fvvae
+    assert (model if bags else part).num_classes == (classes or DATASET_CLASSES[recipe.dataset])
     generator = np.random.default_rng(0)
-    images = generator.uniform(0, 255, (2, *recipe.input_size, 3)).astype("float32")
+    channels = STACK_CHANNELS if recipe.modality == "flow_stack" else 3
+    frames = (2,) if bags else ()  # of a video; the entry takes 25, and any number
+    images = generator.uniform(0, 255, (2, *frames, *recipe.input_size, channels)).astype("float32")
     dataset = tf.data.Dataset.from_tensor_slices((images, [0, -1])).batch(1)
-    before = [np.copy(keras.ops.convert_to_numpy(weight)) for weight in model.fvvae.trainable_weights]
+    before = [np.copy(keras.ops.convert_to_numpy(weight)) for weight in part.trainable_weights]
     history = model.fit(dataset, epochs=1, verbose=0).history  # two steps
-    assert {"loss", "reconstruction", "regularization", "classification", "accuracy"} <= set(history)
+    terms = set() if bags else {"reconstruction", "regularization", "classification"}
+    assert {"loss", "accuracy", *terms} <= set(history)
     assert np.isfinite(history["loss"]).all()
-    after = [keras.ops.convert_to_numpy(weight) for weight in model.fvvae.trainable_weights]
+    after = [keras.ops.convert_to_numpy(weight) for weight in part.trainable_weights]
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     expected = model.predict_on_batch(images)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    for key, value in loaded.predict_on_batch(images).items():
-        np.testing.assert_array_equal(value, expected[key])
+    keras.tree.map_structure(np.testing.assert_array_equal, loaded.predict_on_batch(images), expected)
 
 
 @pytest.mark.parametrize("name", ["ucf101_res5c", "cub200_conv5_4"])

@@ -19,6 +19,8 @@ LEVELS = {
     "layers": 2,
     "backbones": 3,
     "models": 3,
+    "representations": 3,
+    "building": 4,
     "encoders": 4,
     "zoo": 5,
     "export": 5,

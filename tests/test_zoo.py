@@ -64,7 +64,7 @@ def _saved_classifier(path):
     """A run's `model.keras`, untrained but complete."""
     recipe = recipes.load_recipe("digits_conv", latent_dim=3, backbone_options={"filters": 4})
     backbone = zoo.build_recipe_backbone(recipe, None)
-    encoder = build_encoder(recipe, zoo.build_fvvae(recipe, backbone, 3), backbone)
+    encoder = build_encoder(recipe, backbone, zoo.build_fvvae(recipe, backbone, 3))
     classifier = build_classifier(encoder, ["a", "b", "c"])
     classifier.encoder.normalization.adapt(classifier.encoder.encode_raw(_digits()))
     classifier.save(path)
@@ -514,7 +514,7 @@ def test_run_without_labels(tmp_path):
     """Its model is an encoder without an SVM."""
     recipe = recipes.load_recipe("digits_conv", **SMALL, lambda3=0)
     backbone = zoo.build_recipe_backbone(recipe, None)
-    encoder = build_encoder(recipe, zoo.build_fvvae(recipe, backbone, None), backbone)
+    encoder = build_encoder(recipe, backbone, zoo.build_fvvae(recipe, backbone, None))
     encoder.normalization.adapt(encoder.encode_raw(_digits()))
     encoder.save(tmp_path / "model.keras")
     publishing.publish(recipe, {"model.keras": tmp_path / "model.keras"})

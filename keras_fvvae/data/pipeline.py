@@ -49,31 +49,46 @@ def view_batches(collection, indices, views, items=1):
     return dataset.ragged_batch(items).map(flatten).prefetch(2)
 
 
-def training_batches(collection, positions, views, batch_size, seed, start=0, shift=0, random_mirror=False):
+def training_batches(
+    collection, positions, views, batch_size, seed, start=0, shift=0, random_mirror=False, views_per_item=1
+):
     """Batches of random views for training a backbone: a random frame of a video, a random crop, mirrored if wished.
 
     Args:
         collection: a `Collection`.
         positions: endless iterator of positions in it.
         views: a `Views`.
-        batch_size: views per batch, one from an item.
+        batch_size: items per batch.
         seed: every view is a function of the seed and of its number in the training alone.
         start: how many positions of the whole training were drawn before.
         shift, random_mirror: see `random_view`.
+        views_per_item: frames of a video in a step, one at random from each of so many equal parts,
+            all cropped alike; a short video's are repeated.
 
     Returns:
-        `tf.data.Dataset` of `(views, labels)`: float32 `(batch_size, *size, channels)` and int64 `(batch_size,)`.
+        `tf.data.Dataset` of `(views, labels)`: float32 `(batch_size, *size, channels)`, with several views an item
+        `(batch_size, views_per_item, *size, channels)`, and int64 `(batch_size,)`.
     """
     labels = tf.constant(collection.labels)
 
     def example(count, index):
         crop_seed = tf.stack([tf.constant(seed, tf.int64), count])
-        (images,), _ = _read_op(collection, index, [views], crop_seed)
+        several = views_per_item > 1
+        (images,), _ = _read_op(collection, index, [views], None if several else crop_seed)
         # A file that vanished since it was checked is black or without motion: no reason to end a long training.
         blank = tf.fill((1, *images.shape[1:]), float(ZERO if views.is_flow else 0))
-        image = tf.concat([tf.cast(images[:1], tf.float32), blank], axis=0)[0]
-        view = random_view(image, crop_seed, views.size, shift, random_mirror, views.is_flow)
-        return view, tf.gather(labels, index)
+        images = tf.cond(tf.shape(images)[0] > 0, lambda: tf.cast(images, tf.float32), lambda: blank)
+
+        def crop(image):
+            return random_view(image, crop_seed, views.size, shift, random_mirror, views.is_flow)
+
+        if not several:
+            return crop(images[0]), tf.gather(labels, index)
+        # Another seed than the crop's: they would be correlated.
+        draw = tf.random.stateless_uniform((), seed=crop_seed + 2)
+        shares = (tf.range(float(views_per_item)) + draw) / views_per_item
+        chosen = tf.cast(shares * tf.cast(tf.shape(images)[0], tf.float32), tf.int32)
+        return tf.map_fn(crop, tf.gather(images, chosen)), tf.gather(labels, index)
 
     dataset = tf.data.Dataset.from_generator(lambda: positions, output_signature=tf.TensorSpec((), tf.int64))
     dataset = dataset.enumerate(start).map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,10 +1,16 @@
 """The raw Fisher vector of a set of descriptors."""
 
+import itertools
+
 import keras
 from keras import ops
 
+from keras_fvvae.layers.descriptor_inputs import require_built
 from keras_fvvae.layers.fvvae_layer import FVVAELayer
 from keras_fvvae.ops import fisher
+from keras_fvvae.ops.tensors import clear_masked
+
+DECODER_LAYERS = ("last", "all")
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -19,8 +25,13 @@ class FisherVectorHead(keras.layers.Layer):
     as well as in exported ones. The result is a SUM over descriptors and carries the sign of the gradient of the loss,
     as the authors' release does; normalise it with `FisherNormalization`.
 
+    Of a decoder with hidden layers, `z_t` stands for what goes into its last layer, or, on demand, the gradients of all
+    its layers follow one another, by the chain rule in closed form. With attention, every term is multiplied by its
+    descriptor's weight.
+
     Args:
         fvvae: an `FVVAELayer`, shared with the model that trains it, not copied.
+        decoder_layers: `"last"` (default) or `"all"` of a decoder with `decoder_units`.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Call arguments:
@@ -31,10 +42,13 @@ class FisherVectorHead(keras.layers.Layer):
         `(batch, T, C)`.
 
     Output shape:
-        `(batch, C, latent_dim + 1)`, the bias in the last column.
+        `(batch, C, n + 1)` with the `n` inputs of the decoder's last layer (`latent_dim` without hidden ones), the bias
+        in the last column. With `"all"`, `(batch, output_dimension)`: such matrices flattened, from the last layer to
+        the first.
 
     Raises:
         TypeError: if `fvvae` is not an `FVVAELayer`.
+        ValueError: for other `decoder_layers`.
 
     Example:
         >>> import numpy as np
@@ -46,11 +60,14 @@ class FisherVectorHead(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 3.4 and Eq. 11.
     """
 
-    def __init__(self, fvvae, **kwargs):
+    def __init__(self, fvvae, decoder_layers="last", **kwargs):
         super().__init__(**kwargs)
         if not isinstance(fvvae, FVVAELayer):
             raise TypeError(f"`fvvae` must be an `FVVAELayer`. Received: {type(fvvae).__name__}")
+        if decoder_layers not in DECODER_LAYERS:
+            raise ValueError(f"`decoder_layers` must be one of {DECODER_LAYERS}. Received: {decoder_layers!r}")
         self.fvvae = fvvae
+        self.decoder_layers = decoder_layers
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -58,25 +75,64 @@ class FisherVectorHead(keras.layers.Layer):
             self.fvvae.build(input_shape)
         self.built = True
 
+    def factors(self, inputs, mask=None):
+        """The factors of every descriptor's term: pairs of `d_t` `(batch, T, units)` and `[h_t; 1]`, last layer first.
+
+        The representation is made of their outer products, summed over descriptors; both are zero where the mask is
+        false. The split of a score over descriptors and random features start from them.
+        """
+        fvvae = self.fvvae
+        *activations, reconstruction = fvvae.decoder_activations(fvvae.encode(inputs, training=False))
+        log_variance = ops.convert_to_tensor(fvvae.x_log_variance)
+        gradient, extended = fisher.fisher_factors(inputs, reconstruction, activations[-1], log_variance, mask)
+        if fvvae.attention:
+            weights = fvvae.descriptor_weights(clear_masked(ops.convert_to_tensor(inputs), mask), mask)
+            gradient = gradient * ops.expand_dims(ops.cast(weights, gradient.dtype), -1)
+        pairs = [(gradient, extended)]
+        if self.decoder_layers == "all":
+            after_first = [*fvvae.decoder_hidden, fvvae.decoder][1:]
+            kernels = [ops.convert_to_tensor(layer.kernel) for layer in after_first]
+            pairs += fisher.earlier_factors(gradient, activations, kernels, mask)
+        return pairs
+
     def call(self, inputs, mask=None):
-        latent = self.fvvae.encode(inputs, training=False)
-        reconstruction = self.fvvae.decode(latent)
-        log_variance = ops.convert_to_tensor(self.fvvae.x_log_variance)
-        return fisher.fisher_vector(inputs, reconstruction, latent, log_variance, mask)
+        products = [ops.matmul(ops.swapaxes(d, 1, 2), extended) for d, extended in self.factors(inputs, mask)]
+        if self.decoder_layers == "last":
+            return products[0]
+        return ops.concatenate([ops.reshape(p, (-1, p.shape[1] * p.shape[2])) for p in products], axis=1)
 
     def compute_mask(self, inputs, mask=None):
         return None
 
+    @property
+    def output_dimension(self):
+        """Entries of a raw vector; known once the layer is built."""
+        require_built(self)
+        return sum(units * (inputs + 1) for inputs, units in self._sides())
+
+    def compute_output_shape(self, input_shape):
+        if self.decoder_layers == "all":
+            return (input_shape[0], sum(units * (inputs + 1) for inputs, units in self._sides(input_shape[-1])))
+        inputs, units = self._sides(input_shape[-1])[0]
+        return (input_shape[0], units, inputs + 1)
+
     def compute_output_spec(self, inputs, mask=None):
-        batch, _, channels = inputs.shape
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        return keras.KerasTensor((batch, channels, self.fvvae.latent_dim + 1), dtype)
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 
     def get_config(self):
-        return {**super().get_config(), "fvvae": keras.saving.serialize_keras_object(self.fvvae)}
+        fvvae = keras.saving.serialize_keras_object(self.fvvae)
+        return {**super().get_config(), "fvvae": fvvae, "decoder_layers": self.decoder_layers}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         config["fvvae"] = keras.saving.deserialize_keras_object(config["fvvae"])
         return cls(**config)
+
+    def _sides(self, channels=None):
+        """Pairs of inputs and units of the decoder's layers that are used, last layer first."""
+        channels = self.fvvae.decoder.units if channels is None else channels
+        widths = [self.fvvae.latent_dim, *self.fvvae.decoder_units, channels]
+        sides = list(itertools.pairwise(widths))[::-1]
+        return sides if self.decoder_layers == "all" else sides[:1]

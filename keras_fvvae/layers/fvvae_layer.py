@@ -37,6 +37,11 @@ class FVVAELayer(keras.layers.Layer):
         hidden_activation: activation of the hidden layers. Default `"relu"`; the mean itself is always linear.
         dropout: share of the encoder's input dropped while training. Default 0.5 (Section 5.2).
         num_classes: classes of the classification loss; `None` for an auto-encoder without one (FV-VAE minus).
+        decoder_units: widths of hidden layers of the decoder, with ReLU. Default `()`: the paper's single layer; its
+            conclusion names deeper ones as the first thing to try.
+        attention: whether every descriptor gets a learnt weight, `w_t = T softmax_t(a . x_t + b)`, which multiplies its
+            term in Eq. 11 and, over T, its class scores, whose weighted mean then takes the place of the maximum. The
+            weights start at one. Default `False`; the second idea of the paper's conclusion. Needs `num_classes`.
         stop_target_gradient: whether the reconstruction's target is a constant to the layers below. Default `False`:
             Eq. 8 as it is written. It matters only for a backbone trained end to end, which can lower `L_rec` by giving
             up detail; `True` takes that way from it and keeps the gradient that reaches it through the encoder.
@@ -57,7 +62,8 @@ class FVVAELayer(keras.layers.Layer):
         `class_scores` `(batch, num_classes)`.
 
     Raises:
-        ValueError: for sizes that are not positive integers, a dropout outside [0, 1), or inputs of another rank.
+        ValueError: for sizes that are not positive integers, a dropout outside [0, 1), attention without classes, or
+            inputs of another rank.
 
     Example:
         >>> import numpy as np
@@ -80,12 +86,18 @@ class FVVAELayer(keras.layers.Layer):
         num_classes=None,
         stop_target_gradient=False,
         seed=None,
+        decoder_units=(),
+        attention=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         _check_positive("latent_dim", latent_dim)
         for units in hidden_units or ():
             _check_positive("hidden_units", units)
+        for units in decoder_units:
+            _check_positive("decoder_units", units)
+        if attention and num_classes is None:
+            raise ValueError("`attention=True` is learnt from the classification loss: give `num_classes`.")
         if num_classes is not None:
             _check_positive("num_classes", num_classes)
         if not 0.0 <= dropout < 1.0:
@@ -97,6 +109,8 @@ class FVVAELayer(keras.layers.Layer):
         self.num_classes = num_classes
         self.stop_target_gradient = stop_target_gradient
         self.seed = seed
+        self.decoder_units = tuple(decoder_units)
+        self.attention = attention
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -117,8 +131,14 @@ class FVVAELayer(keras.layers.Layer):
         for dense in self.encoder:
             dense.build((*input_shape[:-1], width))
             width = dense.units
+        width = self.latent_dim
+        self.decoder_hidden = []
+        for i, units in enumerate(self.decoder_units):
+            self.decoder_hidden.append(keras.layers.Dense(units, "relu", dtype=self.dtype_policy, name=f"decoder_{i}"))
+            self.decoder_hidden[-1].build((*input_shape[:-1], width))
+            width = units
         self.decoder = keras.layers.Dense(channels, "relu", dtype=self.dtype_policy, name="decoder")
-        self.decoder.build((*input_shape[:-1], self.latent_dim))
+        self.decoder.build((*input_shape[:-1], width))
         # Logarithms start at 0: both standard deviations start at 1 and stay positive without a constraint. They keep
         # full precision under mixed precision.
         self.x_log_variance = self.add_weight(
@@ -135,7 +155,19 @@ class FVVAELayer(keras.layers.Layer):
         if self.num_classes is not None:
             self.classifier = keras.layers.Dense(self.num_classes, dtype=self.dtype_policy, name="classifier")
             self.classifier.build((*input_shape[:-1], self.latent_dim))
+        self.attention_score = None
+        if self.attention:
+            self.attention_score = keras.layers.Dense(
+                1, kernel_initializer="zeros", dtype=self.dtype_policy, name="attention_score"
+            )
+            self.attention_score.build(input_shape)
         self.built = True
+
+    @property
+    def coder_layers(self):
+        """The dense layers of encoder and decoder, and that of the attention: all but the classifier; once built."""
+        attention = [] if self.attention_score is None else [self.attention_score]
+        return [*self.encoder, *self.decoder_hidden, self.decoder, *attention]
 
     def encode(self, descriptors, training=False):
         """The encoder's mean `mu_z` `(batch, T, D)` of descriptors `(batch, T, C)`; with dropout when training."""
@@ -148,7 +180,26 @@ class FVVAELayer(keras.layers.Layer):
 
     def decode(self, latent):
         """The decoder's mean `mu_x` `(batch, T, C)` of latent variables `(batch, T, D)`."""
-        return self.decoder(latent)
+        return self.decoder_activations(latent)[-1]
+
+    def decoder_activations(self, latent):
+        """What goes into each of the decoder's layers, `latent` first, and what comes out of the last, `mu_x`."""
+        activations = [latent]
+        for dense in [*self.decoder_hidden, self.decoder]:
+            activations.append(dense(activations[-1]))
+        return activations
+
+    def descriptor_weights(self, descriptors, mask=None):
+        """Weights `w_t` `(batch, T)` of descriptors, float32, with a mean of one; `None` without attention."""
+        if self.attention_score is None:
+            return None
+        scores = ops.cast(self.attention_score(descriptors)[..., 0], "float32")
+        if mask is None:
+            return ops.softmax(scores, axis=-1) * ops.cast(ops.shape(scores)[1], scores.dtype)
+        mask = ops.cast(mask, "bool")
+        shares = ops.softmax(ops.where(mask, scores, ops.full_like(scores, MASKED_SCORE)), axis=-1)
+        count = ops.sum(ops.cast(mask, scores.dtype), axis=-1, keepdims=True)
+        return ops.where(mask, shares, ops.zeros_like(shares)) * count
 
     def call(self, inputs, mask=None, training=False):
         if mask is not None:
@@ -173,10 +224,16 @@ class FVVAELayer(keras.layers.Layer):
         }
         if self.classifier is not None:
             scores = self.classifier(z)  # (batch, T, num_classes)
-            if mask is not None:
-                lowest = ops.full_like(scores, MASKED_SCORE)
-                scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
-            outputs["class_scores"] = ops.max(scores, axis=1)
+            if self.attention:
+                weights = ops.expand_dims(self.descriptor_weights(inputs, mask), -1)
+                total = ops.maximum(ops.sum(weights, axis=1), 1e-6)  # zero where no descriptor is left
+                scores = ops.sum(weights * ops.cast(scores, weights.dtype), axis=1) / total
+                outputs["class_scores"] = ops.cast(scores, z.dtype)
+            else:
+                if mask is not None:
+                    lowest = ops.full_like(scores, MASKED_SCORE)
+                    scores = ops.where(ops.expand_dims(mask, -1), scores, lowest)
+                outputs["class_scores"] = ops.max(scores, axis=1)
         return outputs
 
     def compute_mask(self, inputs, mask=None):
@@ -206,6 +263,8 @@ class FVVAELayer(keras.layers.Layer):
             "num_classes": self.num_classes,
             "stop_target_gradient": self.stop_target_gradient,
             "seed": self.seed,
+            "decoder_units": list(self.decoder_units),
+            "attention": self.attention,
         }
 
 

@@ -1,7 +1,8 @@
-"""Keras models: the trainable FV-VAE, the encoder of images and videos, and the classifier on top."""
+"""Keras models: the trainable FV-VAE, the encoder of images and videos, and the classifiers on top."""
 
 from keras_fvvae.models.classifier import Classifier
 from keras_fvvae.models.fisher_encoder import FisherEncoder
 from keras_fvvae.models.fvvae import FVVAE
+from keras_fvvae.models.softmax_classifier import SoftmaxClassifier
 
-__all__ = ["FVVAE", "Classifier", "FisherEncoder"]
+__all__ = ["FVVAE", "Classifier", "FisherEncoder", "SoftmaxClassifier"]

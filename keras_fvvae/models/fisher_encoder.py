@@ -1,7 +1,8 @@
-"""The encoder: images or frames of videos in, Fisher vectors out."""
+"""The encoder: images or frames of videos in, Fisher vectors (or another representation) out."""
 
 import keras
-from keras import ops
+import numpy as np
+from keras import ops, tree
 
 from keras_fvvae.models.nested import NestedModel
 
@@ -13,22 +14,28 @@ class FisherEncoder(NestedModel):
     backbone -> descriptors -> Eq. 11 summed over the descriptors -> mean over a video's frames -> Fisher-information
     normalisation, signed square root, L2. Frames are averaged BEFORE the normalisation: Eq. 13 is linear in them.
 
+    The representations that FV-VAE is compared with go the same way, with another head and normalisation:
+    `keras_fvvae.representations` has them as a table.
+
     Args:
-        descriptors: layer or model from activation maps to descriptors, shared with the trained `FVVAE`.
-        head: a `keras_fvvae.layers.FisherVectorHead`.
-        normalization: a `keras_fvvae.layers.FisherNormalization`, adapted on raw vectors of the training set.
+        descriptors: layer or model from activation maps to what the head takes, shared with the trained `FVVAE`.
+        head: a `keras_fvvae.layers.FisherVectorHead`, or any layer whose output is a sum (or mean) over descriptors.
+        normalization: a `keras_fvvae.layers.FisherNormalization`, adapted on raw vectors of the training set, or a
+            `keras_fvvae.layers.VectorNormalization`.
         backbone: model from images to activation maps; `None`: the inputs are activation maps.
+        compression: a `keras_fvvae.layers.GramPCA`, adapted on normalised vectors; `None` (default) for none.
         **kwargs: `keras.Model` arguments (`name`, `dtype`).
 
     Call arguments:
         inputs: images, or videos of frames.
         mask: for videos, an optional boolean `(batch, frames)`; frames where it is false do not count.
+        training: whether a backbone with trainable layers and the sampling of descriptors are in training mode.
 
     Input shape:
         Images `(batch, H, W, 3)` or videos `(batch, frames, H, W, 3)`.
 
     Output shape:
-        `(batch, C * (latent_dim + 1))`; unit L2 norm.
+        `(batch, dimension)`, for Fisher vectors `C * (latent_dim + 1)`; unit L2 norm.
 
     Raises:
         ValueError: for inputs of another rank.
@@ -47,45 +54,73 @@ class FisherEncoder(NestedModel):
         Qiu et al., CVPR 2017, Eq. 9, 11, 13.
     """
 
-    nested = ("descriptors", "head", "normalization", "backbone")
+    nested = ("descriptors", "head", "normalization", "backbone", "compression")
 
-    def __init__(self, descriptors, head, normalization, backbone=None, **kwargs):
+    def __init__(self, descriptors, head, normalization, backbone=None, compression=None, **kwargs):
         super().__init__(**kwargs)
         self.descriptors = descriptors
         self.head = head
         self.normalization = normalization
         self.backbone = backbone
+        self.compression = compression
         self._raw_function = _CompiledByRank(self.encode_raw)
         self.supports_masking = True
 
     def build(self, input_shape):
         _check_rank(input_shape)
-        image_shape = (input_shape[0], *input_shape[-3:])
-        shape = self.descriptor_shape(image_shape)
-        self.head.build(shape)
+        shape = self.descriptor_shape((input_shape[0], *input_shape[-3:]))
+        if not self.head.built:
+            self.head.build(shape)
         if not self.normalization.built:
-            self.normalization.build((None, shape[-1], self.head.fvvae.latent_dim + 1))
+            self.normalization.build((None, *self.head.compute_output_shape(shape)[1:]))
+        if self.compression is not None and not self.compression.built:
+            self.compression.build((None, self.head.output_dimension))
         self.built = True
 
-    def encode_raw(self, inputs, mask=None):
-        """Raw Fisher vectors `(batch, C, latent_dim + 1)`: sums over descriptors, means over frames. Additive."""
+    def encode_raw(self, inputs, mask=None, training=False):
+        """Raw vectors, for Fisher vectors `(batch, C, latent_dim + 1)`: sums over descriptors, means over frames."""
         _check_rank(inputs.shape)
         if len(inputs.shape) == 4:
-            return self.head(self.compute_descriptors(inputs))
+            return self.head(self.compute_descriptors(inputs, training))
         batch, frames = ops.shape(inputs)[:2]
         images = ops.reshape(inputs, (-1, *ops.shape(inputs)[2:]))
-        raw = self.head(self.compute_descriptors(images))  # (batch * frames, C, D + 1)
+        raw = self.head(self.compute_descriptors(images, training))  # (batch * frames, ...)
         raw = ops.reshape(raw, (batch, frames, *raw.shape[1:]))
         if mask is None:
             return ops.mean(raw, axis=1)
-        keep = ops.reshape(ops.cast(mask, "bool"), (batch, frames, 1, 1))
+        keep = ops.reshape(ops.cast(mask, "bool"), (batch, frames, *[1] * (len(raw.shape) - 2)))
         count = ops.sum(ops.cast(keep, raw.dtype), axis=1)
         # A masked frame is dropped, not multiplied by zero: it may hold anything, NaN included.
         return ops.sum(ops.where(keep, raw, ops.zeros_like(raw)), axis=1) / ops.maximum(count, 1)
 
-    def call(self, inputs, mask=None):
-        vectors = self.normalization(self.encode_raw(inputs, mask=mask))
-        return ops.reshape(vectors, (-1, vectors.shape[1] * vectors.shape[2]))
+    def call(self, inputs, mask=None, training=False):
+        return self.normalize(self.encode_raw(inputs, mask=mask, training=training))
+
+    def normalize(self, raw):
+        """Representations `(batch, dimension)` of raw vectors from `encode_raw`."""
+        vectors = ops.reshape(self.normalization(raw), (-1, self.head.output_dimension))
+        return vectors if self.compression is None else self.compression(vectors)
+
+    def adapt(self, data, verbose=0):
+        """Fits what is fitted on data: a head's codebook, then the Fisher information.
+
+        Args:
+            data: inputs of the TRAINING set: an array, a list of batches or a `tf.data.Dataset` (of inputs, or of
+                tuples that start with them).
+            verbose: 1 for progress bars.
+
+        Raises:
+            ValueError: for an empty data set, NaN or infinite values, fewer descriptors than entries of a codebook.
+        """
+        if hasattr(self.head, "adapt"):
+            tensors = (ops.convert_to_tensor(batch, self.compute_dtype) for batch in _batches(data))
+            self.head.adapt((_to_numpy(self.compute_descriptors(one)) for one in tensors), verbose=verbose)
+        if hasattr(self.normalization, "adapt"):
+            self.normalization.adapt((self.predict_raw_on_batch(batch) for batch in _batches(data)), verbose=verbose)
+        if self.compression is not None:
+            raw = (self.predict_raw_on_batch(batch) for batch in _batches(data))
+            flat = [ops.convert_to_numpy(self.normalization(one)).reshape(len(one), -1) for one in raw]
+            self.compression.adapt(np.concatenate(flat), verbose=verbose)
 
     def predict_raw_on_batch(self, inputs):
         """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""
@@ -93,9 +128,8 @@ class FisherEncoder(NestedModel):
 
     @property
     def dimension(self):
-        """Entries of a Fisher vector, once built."""
-        decoder = self.head.fvvae.decoder
-        return decoder.units * (self.head.fvvae.latent_dim + 1)
+        """Entries of a representation, once built."""
+        return self.head.output_dimension if self.compression is None else self.compression.components
 
     def compute_mask(self, inputs, mask=None):
         return None
@@ -103,9 +137,18 @@ class FisherEncoder(NestedModel):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.dimension)
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs, mask=None, training=False):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
+
+
+def _batches(data):
+    batches = [data] if hasattr(data, "shape") else data
+    return (batch[0] if isinstance(batch, tuple | list) else batch for batch in batches)
+
+
+def _to_numpy(structure):
+    return tree.map_structure(ops.convert_to_numpy, structure)
 
 
 class _CompiledByRank:

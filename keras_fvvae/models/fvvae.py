@@ -99,7 +99,7 @@ class FVVAE(NestedModel):
             raise ValueError("`FVVAE` has its own objective (Eq. 8); change `loss_weights` instead of `loss`.")
         if optimizer is None:
             optimizer = Adadelta(1.0, learning_rate_multipliers=RELEASE_MULTIPLIERS)
-        kwargs.setdefault("jit_compile", _xla_pays())
+        kwargs.setdefault("jit_compile", xla_pays())
         super().compile(optimizer=optimizer, **kwargs)
 
     def compile_from_config(self, config):
@@ -169,7 +169,7 @@ def _replica_context():
     return context if context is not None and context.num_replicas_in_sync > 1 else None
 
 
-def _xla_pays():
+def xla_pays():
     """Keras's default for `jit_compile`, except on TensorFlow without a GPU."""
     if keras.backend.backend() != "tensorflow":
         return "auto"

@@ -20,7 +20,7 @@ class NestedModel(keras.Model):
         return self.descriptors(inputs, training=training)
 
     def descriptor_shape(self, input_shape):
-        """Shape `(None, T, C)` of the descriptors of inputs of `input_shape`; builds the layers on the way."""
+        """Shape of the descriptors, `(None, T, C)`, of inputs of `input_shape`; builds the layers on the way."""
         shape = input_shape
         if self.backbone is not None:
             shape = self.backbone.compute_output_shape(shape)
@@ -40,5 +40,6 @@ class NestedModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         for name in cls.nested:
-            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            part = config.get(name)  # what files of older versions lack is `None`
+            config[name] = keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
         return cls(**config)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_fvvae.ops.tensors import at_least_float32
+from keras_fvvae.ops.tensors import at_least_float32, clear_masked
 
 
 def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
@@ -24,6 +24,19 @@ def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
     Returns:
         Tensor `(batch, C, D + 1)`, the bias in the last column; float32 even from half-precision inputs.
     """
+    gradient, extended = fisher_factors(descriptors, reconstruction, latent, log_variance, mask)
+    return ops.matmul(ops.swapaxes(gradient, 1, 2), extended)
+
+
+def fisher_factors(descriptors, reconstruction, latent, log_variance, mask=None):
+    """The two factors of every descriptor's term in Eq. 11, `d_t` and `[z_t; 1]`, whose outer products add up to `G`.
+
+    Arguments as for `fisher_vector`.
+
+    Returns:
+        Tuple of tensors `(batch, T, C)` and `(batch, T, D + 1)`, both zero where the mask is false; float32 even from
+        half-precision inputs.
+    """
     descriptors, latent = at_least_float32(descriptors), at_least_float32(latent)
     reconstruction = at_least_float32(reconstruction)
     residual = (reconstruction - descriptors) * ops.exp(-log_variance)
@@ -36,4 +49,29 @@ def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
         # Both factors are cleared: 0 * NaN would be NaN.
         gradient = ops.where(keep, gradient, ops.zeros_like(gradient))
         extended = ops.where(keep, extended, ops.zeros_like(extended))
-    return ops.matmul(ops.swapaxes(gradient, 1, 2), extended)
+    return gradient, extended
+
+
+def earlier_factors(gradient, activations, kernels, mask=None):
+    """The factors of the layers before the last of a deeper decoder, by the chain rule in closed form.
+
+    With hidden layers `h_l = relu(W_l' h_(l-1) + b_l)` and `d_L = d_t`: `d_(l-1) = (W_l d_l) * (h_(l-1) > 0)`, and the
+    gradient with respect to `W_l` and `b_l` is `sum_t d_l [h_(l-1); 1]'`.
+
+    Args:
+        gradient: tensor `(batch, T, C)`, `d_t` of the last layer, from `fisher_factors`.
+        activations: list of tensors, what goes into each layer: the latent variables, then the hidden layers' outputs.
+        kernels: list of tensors `(inputs, units)`, the weights of the layers after the first.
+        mask: optional boolean tensor `(batch, T)`.
+
+    Returns:
+        List of pairs as from `fisher_factors`, from the layer before the last to the first.
+    """
+    pairs = []
+    for index in range(len(kernels) - 1, -1, -1):
+        hidden, below = (at_least_float32(activations[i]) for i in (index + 1, index))
+        passed = ops.matmul(gradient, ops.transpose(ops.cast(kernels[index], gradient.dtype)))
+        gradient = ops.where(hidden > 0, passed, ops.zeros_like(passed))
+        extended = clear_masked(ops.concatenate([below, ops.ones_like(below[..., :1])], axis=-1), mask)
+        pairs.append((gradient, extended))
+    return pairs

@@ -53,5 +53,8 @@ def _narrow_like(wide, x):
 
 
 def signed_sqrt(x):
-    """`sign(x) * sqrt(|x|)` (Section 5.2, "Classifier training")."""
-    return ops.sign(x) * ops.sqrt(ops.abs(x))
+    """`sign(x) * sqrt(|x|)` (Section 5.2, "Classifier training"); zeros stay zeros and pass no gradient."""
+    magnitude = ops.abs(x)
+    # The slope of the root at zero is infinite, and 0 * inf is NaN: TensorFlow catches this case, JAX and PyTorch do
+    # not. A constant under the root would move the zeros.
+    return ops.sign(x) * ops.sqrt(ops.where(magnitude == 0, ops.ones_like(magnitude), magnitude))

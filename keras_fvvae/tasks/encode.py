@@ -1,8 +1,12 @@
 """Representations of a whole collection, written to disk as they are made."""
 
-import numpy as np
-from keras import ops
+import os
+from pathlib import Path
 
+import numpy as np
+from keras import ops, tree
+
+from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.progress import progress_bar
 from keras_fvvae.statistics import FisherStatistics
@@ -15,7 +19,7 @@ MAX_VIEWS = 64
 
 
 def mean_raw_vectors(encoder, views, counts):
-    """Raw Fisher vectors of items: the mean over each item's views (Section 4, "video representation").
+    """Raw vectors of items: the mean over each item's views (Section 4, "video representation").
 
     Args:
         encoder: a `FisherEncoder`.
@@ -23,7 +27,7 @@ def mean_raw_vectors(encoder, views, counts):
         counts: integer array: how many views are whose; at least one each.
 
     Returns:
-        float32 array `(len(counts), C, latent_dim + 1)`.
+        float32 array `(len(counts), ...)`, for Fisher vectors `(len(counts), C, latent_dim + 1)`.
     """
     owners = np.repeat(np.arange(len(counts)), counts)
     sums = None
@@ -35,11 +39,11 @@ def mean_raw_vectors(encoder, views, counts):
         owned = owners[start : start + size]
         first = np.flatnonzero(np.diff(owned, prepend=-1))  # where the next item begins
         sums[owned[first]] += np.add.reduceat(raw, first, axis=0)
-    return sums / np.asarray(counts, "float32")[:, None, None]
+    return sums / np.asarray(counts, "float32").reshape(-1, *[1] * (sums.ndim - 1))
 
 
-def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
-    """Encodes a collection and adapts the encoder's Fisher normalisation on its training part.
+def encode_vectors(encoder, inputs, train_count, path, verbose=1):
+    """Encodes a collection, and adapts the encoder's Fisher normalisation, if it has one, on its training part.
 
     Raw vectors are streamed to the file and normalised there, in place: memory does not grow with the collection.
 
@@ -47,32 +51,72 @@ def encode_fisher_vectors(encoder, inputs, train_count, path, verbose=1):
         encoder: a `FisherEncoder` for what the inputs give; its normalisation is adapted.
         inputs: `PixelInputs`, or `ActivationInputs` for an encoder without a backbone.
         train_count: the first so many items of the inputs' collection are the training part.
-        path: `.npy` file to write: float32 `(items, C, latent_dim + 1)`.
+        path: `.npy` file to write: float32, raw vectors' shape, `(items, C, latent_dim + 1)` for Fisher vectors.
         verbose: 1 for a progress bar.
 
     Raises:
         ValueError: for NaN or infinite vectors.
     """
-    statistics = FisherStatistics(kronecker=encoder.normalization.information == "kronecker")
+    by_fisher = isinstance(encoder.normalization, FisherNormalization)
+    statistics = FisherStatistics(kronecker=by_fisher and encoder.normalization.information == "kronecker")
     count, row = len(inputs.collection), 0
     # Written in order, not through a memory map: on a full disk that would be a bus error, not an exception.
-    with open(path, "wb") as file, progress_bar("Fisher vectors", count, enabled=bool(verbose)) as update:
+    with open(path, "wb") as file, progress_bar("Encoding", count, enabled=bool(verbose)) as update:
         for views, counts in inputs.batches(np.arange(count)):
             raw = mean_raw_vectors(encoder, views, counts)
             if row == 0:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (count, *raw.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(raw, "<f4"))
-            if row < train_count:
+            if by_fisher and row < train_count:
                 statistics.update(raw[: train_count - row])
             row += len(raw)
             update(row)
-    encoder.normalization.set_statistics(statistics)
+    if by_fisher:
+        encoder.normalization.set_statistics(statistics)
     vectors = np.load(path, mmap_mode="r+")
     for start in range(0, count, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
         block[...] = ops.convert_to_numpy(encoder.normalization(np.array(block)))
     vectors.flush()
+    if encoder.compression is not None:
+        _compress(encoder, vectors.reshape(count, -1), train_count, path, verbose)
+
+
+def _compress(encoder, vectors, train_count, path, verbose):
+    """Adapts the PCA on the training part of normalised vectors, and replaces their file by the compressed ones."""
+    encoder.compression.adapt(vectors[:train_count], verbose=verbose)
+    blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS))
+    compressed = np.concatenate([ops.convert_to_numpy(encoder.compression(np.array(block))) for block in blocks])
+    partial = Path(f"{path}.compressed")
+    with open(partial, "wb") as file:
+        np.save(file, compressed.astype("<f4"))
+    os.replace(partial, path)
+
+
+def adapt_head(encoder, inputs, indices, verbose=1):
+    """Fits the codebook of a representation that has one (VLAD, GMM Fisher vector, NetVLAD, ...) on training items.
+
+    Args:
+        encoder: a `FisherEncoder` for what the inputs give; its head is adapted.
+        inputs: `PixelInputs` or `ActivationInputs`.
+        indices: positions of the training items.
+        verbose: 1 for a progress bar.
+
+    Raises:
+        ValueError: for fewer descriptors than entries of the codebook.
+    """
+    if not hasattr(encoder.head, "adapt"):
+        return
+
+    def descriptors():
+        for views, _ in inputs.batches(indices):
+            size = min(MAX_VIEWS, backbone_batch_size(views.shape[1:3]))
+            for start in range(0, len(views), size):
+                part = ops.convert_to_tensor(views[start : start + size], encoder.compute_dtype)
+                yield tree.map_structure(ops.convert_to_numpy, encoder.compute_descriptors(part))
+
+    encoder.head.adapt(descriptors(), verbose=verbose)
 
 
 def encode_averages(backbone, inputs):

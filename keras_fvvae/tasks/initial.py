@@ -47,5 +47,4 @@ class InitialRun:
 
 
 def _without_classes(fvvae):
-    layers = [*fvvae.encoder, fvvae.decoder]
-    return [v for layer in layers for v in layer.weights] + [fvvae.x_log_variance, fvvae.z_log_variance]
+    return [v for layer in fvvae.coder_layers for v in layer.weights] + [fvvae.x_log_variance, fvvae.z_log_variance]

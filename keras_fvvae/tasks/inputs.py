@@ -94,7 +94,9 @@ class PixelInputs:
             yield batch["views"].numpy(), batch["count"].numpy()
 
     def training_batches(self, stream, batch_size, start=0):
-        """`tf.data.Dataset` of `(views, labels)`, one random view an item, for an endless iterator of positions.
+        """`tf.data.Dataset` of `(views, labels)` for an endless iterator of positions.
+
+        One random view an item, or the recipe's `views_per_step` of it on an axis of their own.
 
         Args:
             stream: the iterator.
@@ -104,7 +106,7 @@ class PixelInputs:
         recipe = self.recipe
         return training_batches(
             self.collection, stream, self.views, batch_size, recipe.seed, start, recipe.random_shift,
-            recipe.random_mirror,
+            recipe.random_mirror, recipe.views_per_step,
         )  # fmt: skip
 
 
@@ -185,27 +187,32 @@ class ActivationInputs:
             yield np.concatenate(maps), np.array([len(m) for m in maps])
 
     def training_batches(self, stream, batch_size, start=0):
-        """`tf.data.Dataset` of `(activation maps, labels)`, one random view an item; see `PixelInputs`."""
+        """`tf.data.Dataset` of `(activation maps, labels)`; see `PixelInputs`."""
+        count = self.recipe.views_per_step
+        shape = (batch_size, *self.shape) if count == 1 else (batch_size, count, *self.shape)
 
         def generate():
             number = start
             while True:
                 indices = [next(stream) for _ in range(batch_size)]
-                maps = [self._view(index, number + i) for i, index in enumerate(indices)]
+                maps = [self._random_views(index, number + i) for i, index in enumerate(indices)]
                 yield np.stack(maps), self.collection.labels[indices]
                 number += batch_size
 
         signature = (
-            tf.TensorSpec((batch_size, *self.shape), self.store.dtype),
+            tf.TensorSpec(shape, self.store.dtype),
             tf.TensorSpec((batch_size,), tf.int64),
         )
         return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
 
-    def _view(self, index, number):
-        """One of an item's maps, a function of the recipe's seed and of the number in the training."""
-        maps = self.store[self.keys[index]]
-        chosen = np.random.default_rng([self.recipe.seed, number]).integers(len(maps)) if len(maps) > 1 else 0
-        return maps[chosen]
+    def _random_views(self, index, number):
+        """One or several of an item's maps, a function of the recipe's seed and of the number in the training."""
+        maps, count = self.store[self.keys[index]], self.recipe.views_per_step
+        rng = np.random.default_rng([self.recipe.seed, number])
+        if count == 1:
+            return maps[rng.integers(len(maps)) if len(maps) > 1 else 0]
+        # One from each of so many equal parts.
+        return maps[((np.arange(count) + rng.random()) / count * len(maps)).astype(int)]
 
 
 def prepare_together(streams, verbose=1):

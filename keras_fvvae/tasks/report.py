@@ -15,6 +15,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.files import reason, write_atomically
 from keras_fvvae.tasks import figures
 from keras_fvvae.tasks.inputs import recipe_views
+from keras_fvvae.tasks.representation_training import representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
 
 EXAMPLES = 32
@@ -25,8 +26,8 @@ SHOWN_FRAMES = 3
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
     "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
-    "sampled_descriptors", "hidden_units", "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate",
-    "batch_size", "steps", "information", "svm_c", "seed",
+    "sampled_descriptors", "representation", "representation_options", "hidden_units", "latent_dim", "lambda1",
+    "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information", "svm_c", "seed",
 )  # fmt: skip
 
 
@@ -61,7 +62,9 @@ def _write(run_paths, out, collection, streams, fusion):
     results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
     named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
     histories = {name: run.read_json("history.json") for name, run in zip(named, runs, strict=True)}
-    pictures = {"Loss curves": (figures.loss_curves(histories), "Thin: every step; bold: moving average.")}
+    pictures = {}
+    if any(histories.values()):
+        pictures["Loss curves"] = (figures.loss_curves(histories), "Thin: every step; bold: moving average.")
     if results:
         pictures |= _test_pictures(runs[0], results[_main_result(runs[0], metrics[0])], collection)
 
@@ -99,8 +102,8 @@ def _is_result(value):
 
 
 def _main_result(run, metrics):
-    """The name under which the run's own FV-VAE is reported (AVE is computed beside it)."""
-    return next((name for name in metrics if name.startswith("FV-VAE")), run.path.name)
+    """The name under which the run's own representation is reported (AVE is computed beside it)."""
+    return next((name for name in metrics if name.startswith(representation_title(run.recipe))), run.path.name)
 
 
 def _settings(run):
@@ -143,7 +146,7 @@ def _test_pictures(run, result, collection):
         ),
         "Embedding": (
             figures.embedding(vectors, labels, correct, classes, recipe.seed),
-            f"t-SNE of the test {collection.kind}s' Fisher vectors, by true class; crosses are classified wrongly.",
+            f"t-SNE of the test {collection.kind}s' vectors, by true class; crosses are classified wrongly.",
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
     }

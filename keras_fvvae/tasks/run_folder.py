@@ -15,7 +15,7 @@ from keras_fvvae.recipes import recipe_from_yaml
 FORMAT = 1
 # All that a run writes.
 OWN = (
-    "recipe.yaml", "labels.json", "fine_tuning", "fine_tuning.json", "checkpoints", "history.json", "model.keras",
+    "recipe.yaml", "labels.json", "fine_tuning", "fine_tuning.json", "history.json", "model.keras", "seconds.json",
     "vectors.npy", "vectors.json", "metrics.json", "skipped.csv", "damaged.csv", "manifest.json",
     "report.html", "figures",
 )  # fmt: skip
@@ -29,11 +29,12 @@ class RunFolder:
         recipe.yaml      every setting, defaults included
         labels.json      class names in the order of the scores
         fine_tuning/     the state of the backbone's fine-tuning, removed like the checkpoints; fine_tuning.json: losses
-        checkpoints/     the newest state of the training, removed when it is finished
+        checkpoints*/    the newest state of each stage of the training, removed when it is finished
         history.json     losses over the steps
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json names the items
         metrics.json     accuracies on the test part, with the protocol
+        seconds.json     how long the parts of the training took; of a continued one, what was left of it
         skipped.csv      items that could not be used, each with its reason
         damaged.csv      items, if any, that are used as far as they can be read, each with what is wrong
         manifest.json    SHA-256 of all these: its presence says that the run is finished
@@ -140,13 +141,15 @@ class RunFolder:
         """Writes the manifest and removes the checkpoints."""
         digests = {name: sha256(self.path / name) for name in ARTIFACTS if (self.path / name).is_file()}
         self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
-        for name in ("checkpoints", "fine_tuning"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        for path in [*self.path.glob("checkpoints*"), self.path / "fine_tuning"]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _require_own(self):
         """Refuses a folder that holds anything which a run does not write: it is never deleted."""
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
-        foreign = sorted(name for name in names if name not in OWN and ".partial" not in name)
+        foreign = sorted(
+            name for name in names if name not in OWN and ".partial" not in name and not name.startswith("checkpoints")
+        )
         if foreign:
             raise RunError(
                 f"{self.path} exists and is not a run of keras_fvvae alone (it holds {foreign[0]!r}); choose another "
@@ -162,9 +165,8 @@ class RunFolder:
 
     def _holds_results(self):
         """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
-        return any(
-            (self.path / name).exists() for name in ("fine_tuning", "checkpoints", "history.json", "manifest.json")
-        )
+        names = ("fine_tuning", "history.json", "manifest.json")
+        return any((self.path / name).exists() for name in names) or any(self.path.glob("checkpoints*"))
 
     def _differences(self, recipe, data):
         """How the training in the folder differs from the one asked for, in words."""

@@ -1,27 +1,28 @@
 """From a recipe and images or videos to a run folder: train, encode, classify, evaluate."""
 
+import contextlib
 import csv
 import io
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.encoders import build_classifier, build_encoder
+from keras_fvvae.encoders import build_classifier
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.models import FisherEncoder
 from keras_fvvae.packs import cache_folder
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_fisher_vectors
+from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_vectors
 from keras_fvvae.tasks.fine_tune import fine_tune
-from keras_fvvae.tasks.fit import fit
 from keras_fvvae.tasks.initial import InitialRun
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.tasks.representation_training import RepresentationTraining, representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
-from keras_fvvae.zoo import build_fvvae, build_recipe_backbone
 
 DEFAULT_MAX_UNREADABLE = 0.1
 
@@ -41,7 +42,8 @@ def train(
     """Trains a recipe on a collection of labelled images or videos.
 
     Stages: fine-tuning of the backbone where the recipe asks for it; activations of a frozen backbone (cached on disk,
-    shared by all runs with the same settings); FV-VAE; Fisher vectors with statistics from the training part;
+    shared by all runs with the same settings); FV-VAE, or what the recipe's `representation` has to learn; vectors,
+    with Fisher statistics from the training part;
     one-vs-all SVM; accuracies on the test part beside those of average pooling (AVE) on the same activations. Stopped
     anywhere, the same call continues. Without any labels there is no SVM: the run holds an encoder, from which another
     training can start (`init`).
@@ -83,8 +85,6 @@ def train(
 def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose):
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
-    if recipe.lambda3 and not collection.class_names:
-        raise DataError("Without labels only FV-VAE minus can be trained: set `lambda3=0`.")
     # Built before anything is computed: settings that do not go together must not cost an hour first.
     if backbone is None:
         backbone = build_recipe_backbone(recipe, None if start else backbone_weights)
@@ -93,10 +93,9 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
         tuned = bool(recipe.fine_tune_steps)
     else:
         backbone.trainable, tuned = False, False
-    shape = tuple(backbone.output.shape[1:]) if frozen else None
-    model = build_fvvae(recipe, None if frozen else backbone, len(collection.class_names) or None, shape)
+    training = RepresentationTraining(recipe, backbone, frozen, len(collection.class_names) or None)
     if start:
-        start.copy_fvvae(model.fvvae)
+        training.start_from(start)
 
     if tuned:
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
@@ -115,20 +114,23 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     inputs = everything.on(usable)
     train_indices = usable.indices("train")
 
-    history = fit(model, inputs, train_indices, recipe, run, verbose)
+    seconds = {}
+    with _timed(seconds, "fit"):
+        history = training.run(inputs, train_indices, run, verbose)
     run.write_json("history.json", history)
 
-    # An encoder for what the inputs give; its normalisation is part of the whole encoder, from pixels on.
-    whole = build_encoder(recipe, model, backbone)
-    encoder = FisherEncoder(whole.descriptors, whole.head, whole.normalization) if frozen else whole
-    with run.partial("vectors.npy") as partial:
-        encode_fisher_vectors(encoder, inputs, len(train_indices), partial, verbose)
+    encoder = training.encoder
+    with run.partial("vectors.npy") as partial, _timed(seconds, "encode"):
+        encode_vectors(encoder, inputs, len(train_indices), partial, verbose)
     run.write_json("vectors.json", {"names": usable.names, "labels": usable.labels.tolist()})
+    whole = training.whole_encoder()
 
     results = {"protocol": _protocol(recipe, usable), "skipped": len(skipped), "notes": usable.notes}
     if usable.class_names:
         averages = encode_averages(None if frozen else backbone, inputs)
-        whole, results = _classify(run, recipe, whole, usable, averages, results, verbose)
+        with _timed(seconds, "classify"):
+            whole, results = _classify(run, recipe, whole, usable, averages, results, verbose)
+    run.write_json("seconds.json", {what: round(value, 2) for what, value in seconds.items()})
     run.write_json("metrics.json", results)
     with run.partial("model.keras") as partial:
         whole.save(partial)
@@ -145,8 +147,15 @@ def _classify(run, recipe, encoder, collection, averages, results, verbose):
     if len(collection.indices("test")):
         average_svm = _fit_svm(recipe, averages, collection, verbose=0)
         results["AVE"] = _evaluate(average_svm, averages, collection)
-        results["FV-VAE" if recipe.lambda3 else "FV-VAE minus"] = _evaluate(svm, vectors, collection)
+        results[representation_title(recipe)] = _evaluate(svm, vectors, collection)
     return classifier, results
+
+
+@contextlib.contextmanager
+def _timed(seconds, what):
+    start = time.perf_counter()
+    yield
+    seconds[what] = seconds.get(what, 0.0) + time.perf_counter() - start
 
 
 def _weights_source(backbone_weights, backbone, start):

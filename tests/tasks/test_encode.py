@@ -8,9 +8,9 @@ from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.statistics import FisherStatistics
 from keras_fvvae.tasks import encode
-from keras_fvvae.tasks.encode import encode_averages, encode_fisher_vectors, mean_raw_vectors
+from keras_fvvae.tasks.encode import encode_averages, encode_vectors, mean_raw_vectors
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.zoo import build_recipe_backbone
+from keras_fvvae.building import build_recipe_backbone
 
 MAP = (5, 4, 6)
 
@@ -88,7 +88,7 @@ def test_vectors_of_a_collection(videos, video_recipe, tmp_path):
     head = FisherVectorHead(FVVAELayer(latent_dim=2, seed=3))
     encoder = FisherEncoder(SpatialPyramidPooling((2, 1)), head, FisherNormalization("diagonal"))
     encoder.build((None, *inputs.shape))
-    encode_fisher_vectors(encoder, inputs, 16, tmp_path / "vectors.npy", verbose=0)
+    encode_vectors(encoder, inputs, 16, tmp_path / "vectors.npy", verbose=0)
     found = np.load(tmp_path / "vectors.npy")
 
     raw = np.concatenate([

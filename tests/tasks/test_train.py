@@ -119,7 +119,7 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     whole = train(folder, out="whole")
     monkeypatch.setattr("keras_fvvae.tasks.fit.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(task_train, "encode_fisher_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(task_train, "encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(folder)
     monkeypatch.undo()

@@ -352,8 +352,8 @@ def test_full_disk_after_training(videos, train, small_disk, monkeypatch):
         (disk / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 4096))
         return original(*arguments)
 
-    original = task_train.encode_fisher_vectors
-    monkeypatch.setattr(task_train, "encode_fisher_vectors", fill)
+    original = task_train.encode_vectors
+    monkeypatch.setattr(task_train, "encode_vectors", fill)
     with pytest.raises(RunError, match=r"Writing to .*run failed: No space left on device\. What was computed is kept"):
         train(videos, out=disk / "run", latent_dim=2)
     assert (disk / "run" / "checkpoints" / "step-00000004.weights.h5").is_file()

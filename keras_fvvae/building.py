@@ -1,0 +1,104 @@
+"""Models that are trained, built and compiled from recipes."""
+
+import keras
+
+from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.errors import RecipeError
+from keras_fvvae.layers import FVVAELayer
+from keras_fvvae.models import FVVAE, SoftmaxClassifier
+from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
+from keras_fvvae.representations import build_descriptors
+
+# x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
+STACK_CHANNELS = 20
+
+
+def build_recipe_backbone(recipe, backbone_weights):
+    """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
+    if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
+        backbone_weights = None
+    backbone = build_backbone(
+        recipe.backbone,
+        recipe.tap,
+        tuple(recipe.input_size),
+        backbone_weights,
+        recipe.backbone_options,
+        STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
+    )
+    set_trainable(backbone, recipe.trainable_from)
+    return backbone
+
+
+def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
+    """The compiled FV-VAE of a recipe.
+
+    Args:
+        recipe: a `Recipe`.
+        backbone: from `build_recipe_backbone`; `None` to train on activation maps of `activations_shape`.
+        num_classes: `None` for a model without a classification loss; not used with `lambda3 = 0`.
+        activations_shape: `(H, W, C)` where there is no backbone.
+    """
+    shape = activations_shape if backbone is None else backbone.output.shape[1:]
+    fvvae = FVVAELayer(
+        latent_dim=recipe.latent_dim,
+        hidden_units=recipe.hidden_units,
+        hidden_activation=recipe.hidden_activation,
+        dropout=recipe.dropout,
+        stop_target_gradient=recipe.stop_target_gradient,
+        num_classes=num_classes if recipe.lambda3 else None,
+        seed=recipe.seed,
+        decoder_units=recipe.decoder_units,
+        attention=recipe.attention,
+        name="fvvae",
+    )
+    model = FVVAE(build_descriptors(recipe, shape), fvvae, backbone, recipe.loss_weights)
+    model.build((None, *(shape if backbone is None else backbone.input.shape[1:])))
+    return compile_fvvae(model, recipe)
+
+
+def compile_fvvae(model, recipe):
+    """Compiles an `FVVAE` with the optimizer of a recipe, and returns it."""
+    multipliers = recipe.learning_rate_multipliers
+    multipliers = RELEASE_MULTIPLIERS if multipliers is None else multipliers
+    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate, learning_rate_multipliers=multipliers)
+    model.compile(optimizer)
+    return model
+
+
+def build_softmax(recipe, encoder, num_classes, activations_shape=None):
+    """The `SoftmaxClassifier` of a recipe around an encoder, compiled for the first stage of its training.
+
+    Args:
+        recipe: a `Recipe`.
+        encoder: a `FisherEncoder` of its representation.
+        num_classes: of the data.
+        activations_shape: `(H, W, C)` where the encoder has no backbone.
+    """
+    shape = activations_shape if encoder.backbone is None else encoder.backbone.input.shape[1:]
+    model = SoftmaxClassifier(encoder, num_classes, recipe.dropout, recipe.seed, name="softmax")
+    model.build((None, *shape) if recipe.views_per_step == 1 else (None, None, *shape))
+    compile_stage(model, recipe, recipe.softmax_stages[0])
+    return model
+
+
+def compile_stage(model, recipe, stage):
+    """Makes trainable what a `SoftmaxStage` trains, and compiles the model with its optimizer."""
+    encoder = model.encoder
+    encoder.trainable = stage.train == "all"
+    if encoder.trainable and encoder.backbone is not None:
+        set_trainable(encoder.backbone, recipe.trainable_from)
+    rate = stage.learning_rate
+    if stage.decay_steps is not None:
+        rate = keras.optimizers.schedules.ExponentialDecay(rate, stage.decay_steps, stage.decay, staircase=True)
+    options = {"weight_decay": stage.weight_decay or None, "global_clipnorm": stage.clip_norm}
+    if stage.epsilon is not None:
+        if stage.optimizer == "sgd":
+            raise RecipeError("The key `epsilon` of a stage is for adam and adadelta; leave it out with sgd.")
+        options["epsilon"] = stage.epsilon
+    optimizer = OPTIMIZERS[stage.optimizer](rate, **options)
+    if stage.weight_decay:
+        of_head = {id(variable) for variable in encoder.head.variables}
+        variables = model.trainable_variables
+        kept = [v for v in variables if id(v) in of_head or not v.path.endswith("kernel")]
+        optimizer.exclude_from_weight_decay(kept)
+    model.compile(optimizer)

@@ -1,0 +1,105 @@
+"""What a recipe's representation learns, whatever it is: the loss of Eq. 8, a codebook, a softmax, or nothing."""
+
+from keras_fvvae.building import build_fvvae, build_softmax, compile_stage
+from keras_fvvae.encoders import build_encoder
+from keras_fvvae.errors import DataError, WeightsError
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
+from keras_fvvae.tasks.encode import adapt_head
+from keras_fvvae.tasks.fit import fit
+
+
+def representation_title(recipe):
+    """The name of a recipe's representation in tables."""
+    name = REPRESENTATIONS[recipe.representation].title
+    return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
+
+
+class RepresentationTraining:
+    """The training of a representation: built at once, run when the inputs are there.
+
+    Args:
+        recipe: a `Recipe`.
+        backbone: model from pixels to activation maps.
+        frozen: whether the inputs are its activation maps.
+        num_classes: of the data; `None` without labels.
+
+    Attributes:
+        encoder: the trained `FisherEncoder` for what the inputs give, its normalisation not adapted yet.
+
+    Raises:
+        DataError: without labels, for a recipe that learns from them.
+        RecipeError: for settings that do not go together.
+    """
+
+    def __init__(self, recipe, backbone, frozen, num_classes):
+        self.recipe = recipe
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.shape = tuple(backbone.output.shape[1:])
+        self.encoder = None
+        self.fvvae = None
+        kind = REPRESENTATIONS[recipe.representation].training
+        below = None if frozen else backbone
+        if kind == FVVAE_TRAINING:
+            if recipe.lambda3 and num_classes is None:
+                raise DataError("Without labels only FV-VAE minus can be trained: set `lambda3=0`.")
+            self.fvvae = build_fvvae(recipe, below, num_classes, self.shape if frozen else None)
+        else:
+            # A backbone with trainable layers learns under any representation.
+            self.by_softmax = kind == SOFTMAX_TRAINING or not frozen
+            if self.by_softmax and num_classes is None:
+                raise DataError(f"Without labels {representation_title(recipe)} cannot be trained; only FV-VAE minus can.")
+            self.encoder = build_encoder(recipe, below, None, self.shape)
+
+    def start_from(self, initial):
+        """Takes encoder, decoder and variances of an `InitialRun`.
+
+        Raises:
+            WeightsError: for representations without them.
+        """
+        if self.fvvae is None:
+            raise WeightsError(f"{representation_title(self.recipe)} cannot start from another run; only FV-VAE can.")
+        initial.copy_fvvae(self.fvvae.fvvae)
+
+    def run(self, inputs, indices, run, verbose=1):
+        """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
+
+        Args:
+            inputs: `PixelInputs` or `ActivationInputs`.
+            indices: positions of the training items.
+            run: a `RunFolder`, for checkpoints.
+            verbose: 1 for progress bars.
+        """
+        if self.fvvae is not None:
+            history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose)
+            below = self.fvvae.backbone
+            self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
+            adapt_head(self.encoder, inputs, indices, verbose)
+            return history
+        adapt_head(self.encoder, inputs, indices, verbose)
+        return self._softmax_stages(inputs, indices, run, verbose) if self.by_softmax else {}
+
+    def whole_encoder(self):
+        """The encoder from pixels on, with the layers of `encoder`."""
+        encoder = self.encoder
+        if encoder.backbone is not None:
+            return encoder
+        whole = FisherEncoder(
+            encoder.descriptors, encoder.head, encoder.normalization, self.backbone, encoder.compression
+        )
+        whole.build((None, *self.backbone.input.shape[1:]))
+        return whole
+
+    def _softmax_stages(self, inputs, indices, run, verbose):
+        recipe, history = self.recipe, {}
+        model = build_softmax(recipe, self.encoder, self.num_classes, self.shape)
+        for number, stage in enumerate(recipe.softmax_stages, start=1):
+            if number > 1:
+                compile_stage(model, recipe, stage)
+            schedule = recipe.replace(steps=stage.steps, learning_rate=stage.learning_rate, stages=[])
+            name = "checkpoints" if number == 1 else f"checkpoints-{number}"
+            losses = fit(model, inputs, indices, schedule, run, verbose, name, f"Softmax, stage {number}")
+            for key, values in losses.items():
+                history.setdefault(key, []).extend(values)
+        return history
