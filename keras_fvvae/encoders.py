@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 
 from keras_fvvae.errors import RecipeError, WeightsError
-from keras_fvvae.layers.gram_pca import GramPCA
+from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.representations import build_descriptors, build_head, build_normalization
 

@@ -175,7 +175,7 @@ class Recipe:
     batch_size: int = _key(128, _POSITIVE_INTEGER, "images per training step")
     steps: int = _key(5000, _POSITIVE_INTEGER, "training steps")
     views_per_step: int = _key(1, _POSITIVE_INTEGER, "views of an item in a step; several are one bag (ActionVLAD)")
-    stages: list = _key([], _MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one by the keys above")
+    stages: list = _key([], _MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3")
     information: str = _key("diagonal", _choice("diagonal", "kronecker", "none"), "form of the Fisher information")
     damping: float = _key(0.1, _NOT_NEGATIVE, "of the Kronecker form")
     pca_components: int | None = _key(None, _POSITIVE_INTEGER, "PCA of the vectors to so many; none: as they are")
@@ -220,7 +220,8 @@ class Recipe:
     def softmax_stages(self):
         """The `SoftmaxStage`s of a representation that is trained with a softmax."""
         if not self.stages:
-            return [SoftmaxStage("all", self.steps, self.optimizer, self.learning_rate)]
+            # The optimizer of the keys beside `steps` is the FV-VAE's.
+            return [SoftmaxStage("all", self.steps)]
         known = [field.name for field in dataclasses.fields(SoftmaxStage)]
         for key in (key for stage in self.stages for key in stage):
             if key not in known:

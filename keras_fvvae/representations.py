@@ -8,9 +8,6 @@ import keras
 
 from keras_fvvae import layers
 from keras_fvvae.errors import RecipeError, unknown_name
-from keras_fvvae.layers.cross_layer_pooling import CrossLayerPooling
-from keras_fvvae.layers.fisher_maclaurin import FisherMaclaurin
-from keras_fvvae.layers.learnt_guidance_pooling import LearntGuidancePooling
 
 FVVAE_TRAINING = "fvvae"
 SOFTMAX_TRAINING = "softmax"
@@ -54,7 +51,7 @@ def _centroids(layer, shape):
 REPRESENTATIONS = {
     "fv_vae": Representation("FV-VAE", layers.FisherVectorHead, steps=None, training=FVVAE_TRAINING),
     "fv_vae_maclaurin": Representation(
-        "FV-VAE, random Maclaurin", FisherMaclaurin, {"dimension": 8192, "information": "separable"},
+        "FV-VAE, random Maclaurin", layers.FisherMaclaurin, {"dimension": 8192, "information": "separable"},
         training=FVVAE_TRAINING,
     ),
     "ave": Representation("AVE", layers.AveragePooling),
@@ -75,11 +72,11 @@ REPRESENTATIONS = {
         training=SOFTMAX_TRAINING,
     ),
     "cross_layer": Representation(
-        "Cross-layer pooling", CrossLayerPooling, _UNNORMALISED, _GUIDED, lambda layer, shape: shape[-1] // 2,
+        "Cross-layer pooling", layers.CrossLayerPooling, _UNNORMALISED, _GUIDED, lambda layer, shape: shape[-1] // 2,
         takes=PAIR,
     ),
     "cross_layer_learnt": Representation(
-        "Cross-layer pooling, learnt guidance", LearntGuidancePooling, _UNNORMALISED, _GUIDED,
+        "Cross-layer pooling, learnt guidance", layers.LearntGuidancePooling, _UNNORMALISED, _GUIDED,
         lambda layer, shape: layer.guidance_channels, training=SOFTMAX_TRAINING,
     ),
 }  # fmt: skip

@@ -26,7 +26,8 @@ LEVELS = {
     "export": 5,
     "release": 6,
     "tasks": 6,
-    "tools": 7,
+    "experiments": 7,
+    "tools": 8,
 }
 HIGHEST = max(LEVELS.values())
 KNOW_NOTHING_OF_MODELS = ("data", "features", "metrics", "statistics", "svm", "recipes", "optimizers", "ops", "layers")

@@ -69,3 +69,32 @@ def print_fusion(result):
         f"Gain over the best stream: {gain:+.1f} +- {error:.1f} points on {result['items']} test items "
         f"({result['left_out']} left out)"
     )
+
+
+def parse_weights(context, parameter, values):
+    """Click callback: weights of all backbones, or `BACKBONE=WEIGHTS` of each; `none` is random weights."""
+    from keras_fvvae.backbones import BACKBONES
+
+    chosen = {}
+    for value in values:
+        name, separator, weights = value.partition("=")
+        if not separator or name not in BACKBONES:
+            name, weights = None, value
+        chosen[name] = None if weights.lower() == "none" else weights
+    if set(chosen) <= {None}:
+        return chosen.get(None, "imagenet")
+    default = chosen.pop(None, "imagenet")
+    return {**dict.fromkeys(BACKBONES, default), **chosen}
+
+
+def print_table(rows):
+    """Prints rows of text, the header first; all but the first and the last column to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, justify="left" if number in (0, len(rows[0]) - 1) else "right")
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)

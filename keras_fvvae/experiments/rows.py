@@ -1,0 +1,204 @@
+"""Rows of a table of results: each is a training, or a fusion of others; what cannot be run says why."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+from keras_fvvae.encoders import load_encoder
+from keras_fvvae.errors import KerasFVVAEError
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.tasks.datasets import recipe_collection
+from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.representation_training import representation_title
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.train import train
+
+# What makes two rows share a fine-tuned backbone, which is then trained once.
+_FINE_TUNING = (
+    "dataset", "dataset_options", "backbone", "backbone_options", "tap", "input_size", "resize_to", "resize",
+    "modality", "fine_tune_steps", "fine_tune_from", "fine_tune_learning_rate", "fine_tune_batch_size", "random_shift",
+    "random_mirror", "seed",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        name: in the table; the run's folder is named after it.
+        recipe: what is trained; `None` for a fusion, and for what this library does not do.
+        paper: the paper's figures by column, in percent.
+        fuse: names of rows whose scores are fused instead.
+        reason: why it cannot be run.
+    """
+
+    name: str
+    recipe: Recipe | None = None
+    paper: dict = dataclasses.field(default_factory=dict)
+    fuse: tuple = ()
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a row: figures, or the reason why there are none.
+
+    Attributes:
+        name, paper: as in the row.
+        metrics: of the test part, as from `classification_metrics`; empty if it was not run.
+        settings: of the representation, in words.
+        seconds: of fitting, encoding and classifying, as in a run's seconds.json.
+        items: how many were encoded.
+        run: the run's folder.
+        reason: why there are no metrics.
+        protocol: of the run.
+    """
+
+    name: str
+    paper: dict
+    metrics: dict = dataclasses.field(default_factory=dict)
+    settings: str = ""
+    seconds: dict = dataclasses.field(default_factory=dict)
+    items: int = 0
+    run: Path | None = None
+    reason: str = ""
+    protocol: str = ""
+
+    @property
+    def encode_ms(self):
+        """Milliseconds to encode an item from its activations; `None` if unknown."""
+        return 1e3 * self.seconds["encode"] / self.items if self.items and "encode" in self.seconds else None
+
+
+class Experiment:
+    """Runs rows on one data set, sharing activations and fine-tuned backbones between them.
+
+    A row that fails does not stop the others. Repeated, or continued after an interruption, it takes finished runs as
+    they are.
+
+    Args:
+        out: folder of the runs.
+        data: folder or list of the data; `None` for embedded data sets.
+        backbone_weights: `"imagenet"`, `None` (random), a path, or a dictionary of these by backbone.
+        common_classes: see `recipe_collection`.
+        cache: folder of the cached activations.
+        overwrite: whether to replace runs of other settings.
+        verbose: 1 for progress bars.
+        say: called with a line of text at every row.
+    """
+
+    def __init__(
+        self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, overwrite=False, verbose=1,
+        say=lambda text: None,
+    ):  # fmt: skip
+        self.out = Path(out)
+        self.data = data
+        self.backbone_weights = backbone_weights
+        self.common_classes = common_classes
+        self.cache = cache
+        self.overwrite = overwrite
+        self.verbose = verbose
+        self.say = say
+        self._collections = {}
+        self._tuned = {}
+
+    def run(self, rows):
+        """Runs rows in order; returns a list of `Outcome`s."""
+        done = {}
+        for number, row in enumerate(rows, start=1):
+            self.say(f"[{number}/{len(rows)}] {row.name}")
+            done[row.name] = outcome = self._outcome(row, done)
+            if outcome.reason:
+                self.say(f"    not run: {outcome.reason}")
+            else:
+                self.say(f"    accuracy {100 * outcome.metrics['accuracy']:.1f} %")
+        return list(done.values())
+
+    def collection(self, recipe):
+        """The collection of a recipe; the same object for the same settings."""
+        settings = (recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.modality, recipe.seed)
+        key = json.dumps(settings)
+        if key not in self._collections:
+            self._collections[key] = recipe_collection(recipe, self.data, self.common_classes)
+        return self._collections[key]
+
+    def _outcome(self, row, done):
+        if row.reason:
+            return Outcome(row.name, row.paper, reason=row.reason)
+        try:
+            return self._fused(row, done) if row.fuse else self._trained(row)
+        except (KerasFVVAEError, ValueError) as error:
+            return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason=str(error))
+
+    def _trained(self, row):
+        recipe = row.recipe
+        collection = self.collection(recipe)
+        folder = self.out / slug(row.name)
+        key = json.dumps([getattr(recipe, name) for name in _FINE_TUNING])
+        backbone = None
+        if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
+            backbone = load_encoder(self._tuned[key] / "model.keras").backbone
+        run = train(
+            recipe, collection, folder, self._weights(recipe.backbone), backbone, self.cache, self.overwrite,
+            verbose=self.verbose,
+        )  # fmt: skip
+        self._tuned.setdefault(key, run.path)
+        return outcome_of(row, run)
+
+    def _weights(self, backbone):
+        if isinstance(self.backbone_weights, dict):
+            return self.backbone_weights.get(backbone, "imagenet")
+        return self.backbone_weights
+
+    def _fused(self, row, done):
+        lacking = [name for name in row.fuse if name not in done or done[name].run is None]
+        if lacking:
+            return Outcome(row.name, row.paper, reason=f"it needs {', '.join(lacking)}")
+        result = fuse([done[name].run for name in row.fuse])
+        protocol = f"late fusion of {' and '.join(row.fuse)}, equal weights, {result['items']} test items"
+        return Outcome(row.name, row.paper, result["fusion"], settings="equal weights", protocol=protocol)
+
+
+def outcome_of(row, run):
+    """The `Outcome` of a row whose run is finished.
+
+    Raises:
+        KerasFVVAEError: for a run without test items.
+    """
+    metrics = run.read_json("metrics.json")
+    result = metrics.get(representation_title(row.recipe))
+    if result is None:
+        raise KerasFVVAEError("nothing was held out for testing")
+    seconds = run.read_json("seconds.json") if (run.path / "seconds.json").is_file() else {}
+    items = len(run.read_json("vectors.json")["names"])
+    return Outcome(
+        row.name, row.paper, result, _settings(row.recipe), seconds, items, RunFolder(run.path).path,
+        protocol=metrics["protocol"],
+    )  # fmt: skip
+
+
+def slug(name):
+    """A row's name as that of a folder.
+
+    Example:
+        >>> slug("FV-VAE minus, +box w/ ft")
+        'fv-vae_minus_+box_w_ft'
+    """
+    return re.sub(r"[^a-z0-9+.-]+", "_", name.lower()).strip("_")
+
+
+def _settings(recipe):
+    """What determines a recipe's representation, in words."""
+    if recipe is None:
+        return ""
+    parts = [f"{key} {value}" for key, value in recipe.representation_options.items()]
+    if recipe.representation.startswith("fv_vae"):
+        parts = [f"{recipe.latent_dim} latent", f"lambda3 {recipe.lambda3:g}", f"{recipe.steps} steps", *parts]
+        parts += [f"decoder {recipe.decoder_units} ({recipe.decoder_layers})"] if recipe.decoder_units else []
+        parts += ["attention"] if recipe.attention else []
+    elif recipe.representation in ("net_vlad", "action_vlad", "cross_layer_learnt"):
+        parts += [f"softmax, {sum(stage.steps for stage in recipe.softmax_stages)} steps"]
+    parts += [f"PCA {recipe.pca_components}"] if recipe.pca_components else []
+    return ", ".join(parts)
