@@ -1,39 +1,71 @@
 """One-vs-all linear support vector machine for few, very long vectors."""
 
+import numbers
 import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.svm import SVC
+from sklearn.model_selection import check_cv
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from keras_fvvae.progress import track
+from keras_fvvae.calibration import class_probabilities, fit_sigmoid
+from keras_fvvae.dual import solve_duals
+from keras_fvvae.gram import decision_values, gram_matrix, normalise_gram, primal_weights
+from keras_fvvae.row_blocks import ColumnReader, RowBlocks, flat_rows
 
-# Columns of X held in float64 at a time while the Gram matrix is accumulated: 2,000 x 4,096 doubles are 64 MB.
-GRAM_BLOCK_COLUMNS = 4096
+__all__ = ["UNSEEN_SCORE", "OneVsRestSVM", "RowBlocks"]
+
 # Score of a class without training samples: below any decision value on unit-length vectors.
 UNSEEN_SCORE = -1e9
+FLOATS = [np.float64, np.float32, np.float16]
 
 
 class OneVsRestSVM(ClassifierMixin, BaseEstimator):
     """Linear one-vs-all SVM, solved through the Gram matrix: fast where vectors are longer than they are many.
 
-    The Gram matrix `K = X X'` is accumulated in float64 over blocks of columns (X is never copied and may be a memory
-    map), one dual problem per class is solved on it by scikit-learn's `SVC(kernel="precomputed")`, and the primal
-    weights `W = (alpha * y)' X` are recovered in a second pass, so that prediction is one matrix product. Unlike in
-    `sklearn.svm.LinearSVC`, the intercept is not penalised.
+    The Gram matrix `K = X X'` is accumulated in float64 over blocks of columns (X is never copied: an array, a memory
+    map, or `RowBlocks` of several), one dual problem per class is solved on it, and the primal weights
+    `W = (alpha * y)' X` are recovered in a second pass, so that prediction is one matrix product. Memory is that of K,
+    of the weights and of one block of 4,096 columns: about 2 GB for 9,537 vectors of length 524,288 and 101 classes.
+
+    Raw vectors can be given instead of normalised ones: with `column_scale`, `signed_sqrt` and `row_l2` every vector
+    stands for `u / |u|`, `u = ssr(column_scale * x)`, in `fit` and in prediction. Columns are normalised in every block
+    that is read, and rows in the Gram matrix, whose diagonal holds their squared norms; nothing is written back.
 
     Args:
-        C: inverse regularisation strength, positive. Default 100, fixed for all methods in the paper (Section 5.2).
-        tol: tolerance of the dual solver. Default 1e-3, that of scikit-learn.
-        verbose: 1 for a progress bar over the classes.
+        C: inverse regularisation strength, positive. Default 100, fixed for all methods in the paper (Section 5.2). A
+            list of candidates is searched by cross-validation on parts of the one Gram matrix; the smallest of the most
+            accurate wins.
+        tol: tolerance of the dual solver. Default 1e-3, that of scikit-learn's `SVC`.
+        verbose: 1 for progress bars.
+        penalize_intercept: `False` (default) leaves the intercept free, as `sklearn.svm.SVC` does; `True` penalises it,
+            as `LinearSVC` does: with `tol=1e-4` the decisions are those of `LinearSVC(loss="hinge")`.
+        column_scale: factor of every column, `n_features` of them in any shape; for raw Fisher vectors the `scale` of a
+            `FisherNormalization`. `None` (default): 1.
+        signed_sqrt: whether to take the signed square root of every value. Default `False`.
+        row_l2: whether to divide every vector by its L2 norm; zero vectors stay zero. Default `False`.
+        probability: whether to fit one sigmoid per class (Platt) to cross-validated decision values, for
+            `predict_proba`. Its largest value can belong to another class than the largest decision value, by which
+            `predict` goes. Costs `cv` times the dual problems. Default `False`.
+        cv: folds for candidates of `C` and for `probability`: a number (stratified), a splitter of scikit-learn without
+            groups, or pairs of training and test indices, which must keep videos of one group together. Default 5.
+        n_jobs: threads for the dual problems, as in joblib; without effect on `penalize_intercept=True`. Default 1.
+        checkpoint: folder for the partial Gram matrix and solved duals, written every minute, or `None` (default). A
+            `fit` that was interrupted goes on there and gives the same to the bit. Files are found by the data's shape,
+            dtype and a sample of every row, and by the settings, so that another `C` finds the same Gram matrix; delete
+            the folder when it is no longer needed.
 
     Attributes:
         classes_: labels seen in `fit`, sorted.
-        coef_: `(n_classes, n_features)`; `(1, n_features)` for two classes, as scikit-learn has it.
+        coef_: `(n_classes, n_features)`; `(1, n_features)` for two classes, as scikit-learn has it. They apply to
+            normalised vectors.
         intercept_: `(n_classes,)`, or `(1,)` for two classes.
         n_features_in_: length of the vectors.
+        C_: the `C` that was used.
+        cv_scores_: `(n_candidates, n_folds)` accuracies, candidates from small to large; only for several `C`.
+        sigmoids_: `(n_classes, 2)`, or `(1, 2)`: slope and offset; only with `probability`.
 
     Example:
         >>> import numpy as np
@@ -41,61 +73,99 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         >>> svm = OneVsRestSVM().fit(X, ["a", "a", "b", "c"])
         >>> svm.predict([[0.8, 0.2, 0.1]]).tolist(), svm.coef_.shape
         (['a'], (3, 3))
+        >>> blocks = RowBlocks([X[:3], X[3:]])  # memory maps, for example
+        >>> np.array_equal(OneVsRestSVM().fit(blocks, ["a", "a", "b", "c"]).coef_, svm.coef_)
+        True
 
     Reference:
         Qiu et al., CVPR 2017, Section 5.2, "Classifier training".
     """
 
-    def __init__(self, C=100.0, tol=1e-3, verbose=0):
+    def __init__(
+        self,
+        C=100.0,
+        tol=1e-3,
+        verbose=0,
+        *,
+        penalize_intercept=False,
+        column_scale=None,
+        signed_sqrt=False,
+        row_l2=False,
+        probability=False,
+        cv=5,
+        n_jobs=None,
+        checkpoint=None,
+    ):
         self.C = C
         self.tol = tol
         self.verbose = verbose
+        self.penalize_intercept = penalize_intercept
+        self.column_scale = column_scale
+        self.signed_sqrt = signed_sqrt
+        self.row_l2 = row_l2
+        self.probability = probability
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.checkpoint = checkpoint
 
     def fit(self, X, y):
         """Fits one linear SVM per class.
 
         Args:
-            X: array or memory map `(n_samples, n_features)`, floating point.
+            X: array or memory map `(n_samples, ...)`, or `RowBlocks`, floating point; flattened to
+                `(n_samples, n_features)`.
             y: `(n_samples,)` class labels, at least two different ones.
 
         Raises:
-            ValueError: for NaN or infinite values, lengths that differ, or fewer than two classes.
+            ValueError: for NaN or infinite values, lengths that differ, fewer than two classes, a class with fewer
+                samples than folds, and arguments that are no good.
+            DataError: if the checkpoint cannot be written.
         """
-        if not self.C > 0:
-            raise ValueError(f"`C` must be positive. Received: C={self.C}")
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32, np.float16])
+        candidates = _candidates(self.C)
+        rows = self._rows(X, reset=True)
+        y = validate_data(self, X="no_validation", y=y)
+        check_consistent_length(rows, y)
         with warnings.catch_warnings():
             # Few examples of many classes are common here (a partial copy of a data set).
             warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
             check_classification_targets(y)
-        self.classes_, targets = np.unique(y, return_inverse=True)
+        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 "A classifier needs samples of at least two classes. "
                 f"Received: one class, {self.classes_.tolist()[0]!r}"
             )
-        gram = _gram(X)
-        positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
-        duals = np.zeros((len(positives), len(X)))
-        self.intercept_ = np.zeros(len(positives))
-        for row, positive in enumerate(track(positives, "Fitting SVMs", enabled=bool(self.verbose))):
-            solver = SVC(C=self.C, kernel="precomputed", tol=self.tol).fit(gram, targets == positive)
-            duals[row, solver.support_] = solver.dual_coef_[0]
-            self.intercept_[row] = solver.intercept_[0]
-        self.coef_ = _primal(duals, X)
+        validated = len(candidates) > 1 or self.probability
+        splits = self._splits(labels) if validated else []
+
+        reader = self._reader(rows)
+        gram = gram_matrix(reader, self.checkpoint, self.verbose)
+        factors = normalise_gram(gram) if self.row_l2 else np.ones(len(gram))
+        # What the duals depend on besides the targets; reading the sample is only needed for a checkpoint.
+        key = f"{reader.digest()} {self.row_l2}" if self.checkpoint is not None else ""
+
+        self.C_ = candidates[0]
+        if validated:
+            self._cross_validate(gram, labels, candidates, splits, key)
+        duals, self.intercept_ = self._solve(gram, self._targets(labels), self.C_, key, "Fitting SVMs")
+        self.coef_ = primal_weights(duals * factors, reader, self.verbose)
         return self
 
     def decision_function(self, X):
         """Decision values `(n_samples, n_classes)`, or `(n_samples,)` for two classes: positive means the second."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32, np.float16], reset=False)
-        scores = X @ self.coef_.T + self.intercept_
+        scores = self._decisions(X)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X):
         """The label with the largest decision value for every row of `X`."""
-        scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        winners = _winners(self._decisions(X))
+        return self.classes_[winners]
+
+    @available_if(lambda self: self.probability)
+    def predict_proba(self, X):
+        """Probabilities `(n_samples, n_classes)`, each row with a sum of one; only with `probability=True`."""
+        check_is_fitted(self, "sigmoids_")
+        return class_probabilities(self._decisions(X), self.sigmoids_)
 
     def dense_weights(self, class_count):
         """The SVM as a dense layer over the classes 0 .. `class_count` - 1, also where `fit` has not seen them all.
@@ -104,8 +174,8 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
             class_count: number of classes; the fitted labels must be integers below it.
 
         Returns:
-            Tuple of float32 arrays: kernel `(n_features, class_count)` and bias `(class_count,)`. A class without
-            training samples gets the constant score `UNSEEN_SCORE`, below any other.
+            Tuple of float32 arrays: kernel `(n_features, class_count)` and bias `(class_count,)`, for normalised
+            vectors. A class without training samples gets the constant score `UNSEEN_SCORE`, below any other.
 
         Raises:
             ValueError: if the SVM was fitted to other labels.
@@ -123,18 +193,105 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         bias[self.classes_] = (signs * self.intercept_[:, np.newaxis])[:, 0]
         return kernel, bias
 
+    def _rows(self, X, reset):
+        if isinstance(X, RowBlocks):
+            if reset:
+                self.n_features_in_ = X.shape[1]
+            elif X.shape[1] != self.n_features_in_:
+                raise ValueError(
+                    f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                    "features as input."
+                )
+            return X
+        if isinstance(X, np.ndarray) and X.ndim > 2:
+            X = flat_rows(X)
+        # NaN and infinity are looked for in every block that is read: here it would take an array of the size of X.
+        return RowBlocks([validate_data(self, X, dtype=FLOATS, ensure_all_finite=False, reset=reset)])
 
-def _gram(X):
-    gram = np.zeros((len(X), len(X)))
-    for start in range(0, X.shape[1], GRAM_BLOCK_COLUMNS):
-        block = np.asarray(X[:, start : start + GRAM_BLOCK_COLUMNS], np.float64)
-        gram += block @ block.T
-    return gram
+    def _reader(self, rows):
+        scale = self.column_scale
+        if scale is not None:
+            scale = np.asarray(scale, np.float64).ravel()
+            if len(scale) != rows.shape[1] or not np.isfinite(scale).all():
+                raise ValueError(
+                    f"`column_scale` must hold {rows.shape[1]} finite factors, one per column. Received: {len(scale)}, "
+                    f"{np.count_nonzero(~np.isfinite(scale))} of them NaN or infinite"
+                )
+        return ColumnReader(rows, scale, self.signed_sqrt)
+
+    def _decisions(self, X):
+        check_is_fitted(self)
+        reader = self._reader(self._rows(X, reset=False))
+        return decision_values(reader, self.coef_, self.intercept_, self.row_l2)
+
+    def _targets(self, labels):
+        """`(n_problems, n_samples)`: whether a sample is of the class; for two classes, of the second."""
+        positives = [1] if len(self.classes_) == 2 else range(len(self.classes_))
+        return np.stack([labels == positive for positive in positives])
+
+    def _solve(self, gram, targets, C, key, description):
+        return solve_duals(
+            gram,
+            targets,
+            C,
+            self.tol,
+            penalize_intercept=self.penalize_intercept,
+            n_jobs=self.n_jobs,
+            checkpoint=self.checkpoint,
+            key=key,
+            description=description,
+            verbose=self.verbose,
+        )
+
+    def _splits(self, labels):
+        """Pairs of training and test indices, each training part with samples of every class."""
+        counts = np.bincount(labels)
+        if isinstance(self.cv, numbers.Integral) and counts.min() < self.cv:
+            rarest = self.classes_.tolist()[counts.argmin()]
+            raise ValueError(
+                f"Class {rarest!r} has {counts.min()} samples, fewer than the {self.cv} folds of `cv`; use fewer folds "
+                "or one `C` without `probability`."
+            )
+        splits = list(check_cv(self.cv, labels, classifier=True).split(labels, labels))
+        for fold, (train, _) in enumerate(splits):
+            missing = set(range(len(counts))) - set(labels[train].tolist())
+            if missing:
+                name = self.classes_.tolist()[min(missing)]
+                raise ValueError(f"The training part of fold {fold} of `cv` has no sample of class {name!r}.")
+        return splits
+
+    def _cross_validate(self, gram, labels, candidates, splits, key):
+        """Chooses `C_`, and fits the sigmoids, by decision values of samples that were left out."""
+        targets = self._targets(labels)
+        scores = np.full((len(candidates), *targets.T.shape), np.nan)
+        accuracies = np.zeros((len(candidates), len(splits)))
+        for fold, (train, test) in enumerate(splits):
+            part = gram[np.ix_(train, train)]
+            across = gram[np.ix_(test, train)]
+            for row, C in enumerate(candidates):
+                description = f"Fold {fold + 1} of {len(splits)}, C = {C:g}"
+                fold_key = f"{key} {np.asarray(train).tolist()}" if key else ""
+                duals, intercepts = self._solve(part, targets[:, train], C, fold_key, description)
+                scores[row, test] = across @ duals.T + intercepts
+                accuracies[row, fold] = np.mean(_winners(scores[row, test]) == labels[test])
+        best = int(accuracies.mean(axis=1).argmax())
+        self.C_ = candidates[best]
+        if len(candidates) > 1:
+            self.cv_scores_ = accuracies
+        if self.probability:
+            tested = ~np.isnan(scores[best]).any(axis=1)
+            pairs = zip(scores[best][tested].T, targets[:, tested], strict=True)
+            self.sigmoids_ = np.array([fit_sigmoid(column, target) for column, target in pairs])
 
 
-def _primal(duals, X):
-    weights = np.empty((len(duals), X.shape[1]))
-    for start in range(0, X.shape[1], GRAM_BLOCK_COLUMNS):
-        columns = slice(start, start + GRAM_BLOCK_COLUMNS)
-        weights[:, columns] = duals @ np.asarray(X[:, columns], np.float64)
-    return weights
+def _candidates(C):
+    """The values of `C` to try, from small to large."""
+    values = np.sort(np.atleast_1d(np.asarray(C, np.float64)).ravel())
+    if not len(values) or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"`C` must be positive. Received: C={C}")
+    return values.tolist()
+
+
+def _winners(scores):
+    """Positions of the classes that decision values `(n_samples, n_problems)` are for."""
+    return (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)

@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_fvvae import svm
+from keras_fvvae import row_blocks
 from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM
 
 
@@ -86,7 +86,7 @@ def test_two_classes():
 def test_more_columns_than_a_block(monkeypatch):
     samples, labels = _blobs()
     whole = OneVsRestSVM(tol=1e-8).fit(samples, labels)
-    monkeypatch.setattr(svm, "GRAM_BLOCK_COLUMNS", 64)  # 300 = 4 * 64 + 44
+    monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 64)  # 300 = 4 * 64 + 44
     blocks = OneVsRestSVM(tol=1e-8).fit(samples, labels)
     np.testing.assert_allclose(blocks.coef_, whole.coef_, atol=1e-7)
 

@@ -1,0 +1,190 @@
+"""Vectors larger than the memory: rows in several arrays or memory maps, read in float64 by blocks of columns."""
+
+import hashlib
+import mmap
+
+import numpy as np
+
+# Columns in float64 at a time: 9,537 x 4,096 doubles are 312 MB. Narrower blocks make the scattered reads of a memory
+# map shorter (8 KB a row in float16), wider ones only need more memory (docs/benchmarks/svm.md).
+BLOCK_COLUMNS = 4096
+# Rows converted and normalised at a time, so that temporaries stay in the processor's cache.
+CHUNK_ROWS = 64
+# Rows after which a memory map's pages are given back: the system maps whole rows of 1 MB around the columns asked for.
+RELEASE_ROWS = 512
+# Values of every row that go into the digest of the data; they lie beside each other, as every page read costs.
+SAMPLE_COLUMNS = 32
+
+
+class RowBlocks:
+    """Arrays or memory maps stacked by rows without a copy, such as the items of a `FeatureStore`.
+
+    Args:
+        blocks: arrays `(n_i, ...)` of floating point, all but the first dimension alike; they are flattened to
+            `(n_i, n_features)`. Slices must be cheap views: NumPy arrays and memory maps.
+
+    Attributes:
+        shape: `(n_samples, n_features)`.
+        dtype: the widest dtype of the blocks.
+
+    Raises:
+        ValueError: for no blocks, empty ones only, or blocks that do not fit together.
+        TypeError: for blocks that are not floating point, or that could only be flattened by a copy.
+
+    Example:
+        >>> rows = RowBlocks([np.ones((2, 4, 3), "float16"), np.zeros((1, 4, 3), "float16")])
+        >>> rows.shape, len(rows), rows.dtype.name
+        ((3, 12), 3, 'float16')
+    """
+
+    def __init__(self, blocks):
+        blocks = list(blocks)
+        if not blocks:
+            raise ValueError("`blocks` must hold at least one array. Received: none")
+        for position, block in enumerate(blocks):
+            if not isinstance(block, np.ndarray) or not np.issubdtype(block.dtype, np.floating):
+                kind = getattr(block, "dtype", type(block).__name__)
+                raise TypeError(f"`blocks` must be NumPy arrays of floating point. Received: {kind} at {position}")
+            if block.ndim < 2 or block.shape[1:] != blocks[0].shape[1:]:
+                raise ValueError(
+                    "`blocks` must be arrays (n, ...) that differ in their first dimension only. Received: "
+                    f"shape={block.shape} at {position}, {blocks[0].shape} at 0"
+                )
+        self.blocks = [flat_rows(block) for block in blocks]
+        self.shape = (sum(map(len, self.blocks)), self.blocks[0].shape[1])
+        if 0 in self.shape:
+            raise ValueError(f"`blocks` must hold at least one row and one column. Received: shape={self.shape}")
+        self.dtype = np.result_type(*{block.dtype for block in self.blocks})
+
+    def __len__(self):
+        return self.shape[0]
+
+    def sample_digest(self):
+        """SHA-256 of a few values of every row: tells data sets apart without reading them."""
+        digest = hashlib.sha256(repr((self.shape, self.dtype.name)).encode())
+        span = max(self.shape[1] - SAMPLE_COLUMNS, 0)
+        position = 0
+        for block in self.blocks:
+            for number, row in enumerate(block, start=1):
+                # Places that move along with the rows, so that every column region is looked at.
+                start = span * position // max(len(self) - 1, 1)
+                digest.update(row[start : start + SAMPLE_COLUMNS].tobytes())
+                position += 1
+                if number % RELEASE_ROWS == 0:
+                    release_pages(block)
+            release_pages(block)
+        return digest.hexdigest()
+
+
+class ColumnReader:
+    """Reads vectors in float64 by blocks of columns; columns are scaled and square-rooted on the way.
+
+    Nothing is written back: `x -> ssr(scale * x)` with `ssr(v) = sign(v) sqrt(|v|)`, for one block at a time.
+
+    Args:
+        rows: a `RowBlocks`.
+        column_scale: `(n_features,)`, or `None`.
+        signed_sqrt: whether to take the signed square root.
+
+    Example:
+        >>> reader = ColumnReader(RowBlocks([np.array([[4.0, -9.0]])]), signed_sqrt=True)
+        >>> [block.tolist() for _, block in reader.blocks()]
+        [[[2.0, -3.0]]]
+    """
+
+    def __init__(self, rows, column_scale=None, signed_sqrt=False):
+        self.rows = rows
+        self.column_scale = column_scale
+        self.signed_sqrt = signed_sqrt
+
+    @property
+    def shape(self):
+        return self.rows.shape
+
+    def digest(self):
+        """SHA-256 of what the values depend on: a sample of the rows, the scale, the square root."""
+        scale = b"" if self.column_scale is None else self.column_scale.tobytes()
+        content = (self.rows.sample_digest(), self.signed_sqrt, hashlib.sha256(scale).hexdigest())
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+    def blocks(self, start=0):
+        """Iterates over pairs of a slice of columns and their values `(n_samples, width)`.
+
+        The array is overwritten by the next one: it is always the same memory.
+
+        Args:
+            start: column to start at.
+
+        Raises:
+            ValueError: for NaN or infinite values, also where only the scaling made them so.
+        """
+        count, length = self.shape
+        memory = np.empty(count * min(BLOCK_COLUMNS, length))
+        for first in range(start, length, BLOCK_COLUMNS):
+            columns = slice(first, min(first + BLOCK_COLUMNS, length))
+            width = columns.stop - columns.start
+            values = memory[: count * width].reshape(count, width)
+            self._read(columns, values)
+            yield columns, values
+
+    def _read(self, columns, values):
+        position = 0
+        for block in self.rows.blocks:
+            for first in range(0, len(block), CHUNK_ROWS):
+                part = block[first : first + CHUNK_ROWS, columns]
+                target = values[position : position + len(part)]
+                target[...] = part
+                self._normalise(columns, target)
+                finite = np.isfinite(target).all(axis=1)
+                if not finite.all():
+                    row = position + int(np.argmin(finite))
+                    raise ValueError(
+                        f"`X` holds NaN or infinity: row {row} is the first that does among columns {columns.start} to "
+                        f"{columns.stop - 1}; repair or remove it."
+                    )
+                position += len(part)
+                if (first + CHUNK_ROWS) % RELEASE_ROWS == 0:
+                    release_pages(block)
+            release_pages(block)
+
+    def _normalise(self, columns, values):
+        if self.column_scale is not None:
+            values *= self.column_scale[columns]
+        if self.signed_sqrt:
+            magnitudes = np.abs(values)
+            np.sqrt(magnitudes, out=magnitudes)
+            np.copysign(magnitudes, values, out=values)
+
+
+def flat_rows(array):
+    """An array `(n, ...)` as `(n, n_features)`, without a copy.
+
+    Raises:
+        TypeError: if only a copy would do.
+    """
+    if array.ndim == 2:
+        return array
+    flat = array.reshape(len(array), -1) if len(array) else array.reshape(0, int(np.prod(array.shape[1:])))
+    if not np.may_share_memory(flat, array) and array.size:
+        raise TypeError(
+            f"An array (n, ...) must be contiguous beyond its first dimension. Received: shape={array.shape}, "
+            f"strides={array.strides}; flatten it before."
+        )
+    return flat
+
+
+def release_pages(array):
+    """Gives the pages of a file's memory map back, so that reading a file of 10 GB does not fill 10 GB of memory.
+
+    They stay in the system's page cache as long as nobody else needs the room.
+    """
+    owner = array
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    # A private map ("c") may hold changes that are nowhere else.
+    if not isinstance(owner, np.memmap) or owner.mode == "c":
+        return
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        owner.madvise(mmap.MADV_DONTNEED)
