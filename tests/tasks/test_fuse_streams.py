@@ -195,6 +195,7 @@ def test_a_class_only_in_test_is_noted_and_does_not_rule(data):
     result = fuse(runs, normalize="l2", out=data.folder / "out.csv", resamples=0)
     values = read_scores(data.folder / "out.csv").values
     assert np.abs(values).max() <= 1
+    assert np.abs(values[:, :3]).max() > 0.3
     assert (values.argmax(axis=1) < 3).all()
     assert result["fusion"]["accuracy"] > 0.4
     assert result["notes"] == ["1 classes have test items and no training items, such as 'class 3'."]

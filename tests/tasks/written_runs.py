@@ -32,7 +32,7 @@ def write_run(path, recipe, class_names, train, test, scores, vectors=None):
 
 
 def make_streams(seed=0, train_count=60, test_count=40, classes=4):
-    """Items of a few classes, and unit vectors in which a first stream tells classes 0 and 1 apart, a second the others.
+    """Items of a few classes, and unit vectors: a first stream tells classes 0 and 1 apart, a second the others.
 
     Returns:
         Tuple of the class names, dictionaries from name to label of the training and the test items, and a list of

@@ -1,0 +1,242 @@
+"""Improved dense trajectories of a data set of videos: vectors, and the scores of an SVM on them."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.errors import DataError
+from keras_fvvae.features import FeatureStore
+from keras_fvvae.files import reason as reason_of
+from keras_fvvae.files import write_atomically
+from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.progress import progress_bar, track
+from keras_fvvae.scores import scores_csv
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.tasks.idt_codebook import codebook_digest, fit_codebook, load_codebook
+from keras_fvvae.trajectories import TrajectorySettings, extract_trajectories
+from keras_fvvae.trajectories.descriptors import LENGTH
+
+# Changes when trajectories of the same settings are computed differently: old ones on disk are not used then.
+VERSION = 1
+# Components of the mixtures (Wang and Schmid, Section 4.2).
+COMPONENTS = 256
+
+
+def encode_trajectories(
+    collection, out, settings=None, num_components=COMPONENTS, svm_c=100.0, seed=0, workers=None, verbose=1
+):
+    """Improved dense trajectories of all videos, encoded as Fisher vectors; an SVM's scores of the test part.
+
+        trajectories/   descriptors of every video in float16, at most 8.5 MB each; removable once vectors are there
+        codebook.npz    PCA and mixtures, fitted to training videos
+        encoded/        vectors as they are made
+        vectors.npy     all vectors, float32; vectors.json names them: ids, labels, splits, class_names, trajectories;
+                        with vectors.ids.txt, features for the fusion of kernels
+        scores.csv      the test part: `id`, then one column per class, for late fusion
+        metrics.json    accuracy and the protocol
+        skipped.csv     videos without a vector or without trajectories, each with its reason
+        damaged.csv     videos that are used as far as they decode
+
+    Resumable at any point, and other settings can go to the same folder: what still holds is used again.
+
+    A video that cannot be decoded has no vector: no stream can score it. One that decodes but has no trajectories (less
+    than 16 frames, nothing moves) has the Fisher vector of nothing, zero: it is scored, by the SVM's intercepts, so
+    that accuracy and fusion cover it; the SVM is not trained on it. Both are listed.
+
+    Args:
+        collection: a `Collection` of videos.
+        out: folder to write.
+        settings: `TrajectorySettings`.
+        num_components: K of the mixtures. Default 256, the paper's.
+        svm_c: of the SVM. Default 100, the paper's.
+        seed: of the codebook.
+        workers: threads, each with a video of its own. Default: one per core.
+        verbose: 1 for progress bars.
+
+    Returns:
+        Dictionary: what `metrics.json` holds, and `skipped`: by name the reason.
+
+    Raises:
+        DataError: for images, if no video can be used, for too few trajectories, or if the folder cannot be written.
+
+    Reference:
+        Wang and Schmid, "Action Recognition with Improved Trajectories", ICCV 2013.
+    """
+    if collection.kind != "video":
+        raise DataError("Trajectories need videos; this data set holds images.")
+    settings = settings or TrajectorySettings()
+    out = Path(out)
+    stored = {"kind": "idt", "version": VERSION, **dataclasses.asdict(settings)}
+    store = FeatureStore(out / "trajectories", stored)
+    store.discard_damaged()
+    # Once: a key changes when its file does.
+    keys = [collection.key(index) for index in range(len(collection))]
+    try:
+        unreadable = _extract(collection, keys, store, settings, workers, verbose)
+        usable = [index for index in range(len(collection)) if index not in unreadable]
+        facts = {index: json.loads(store.note(keys[index])) for index in usable}
+        empty = {index: fact["empty"] for index, fact in facts.items() if fact["empty"]}
+        damage = {index: fact["damage"] for index, fact in facts.items() if fact["damage"]}
+        _write_reasons(out / "skipped.csv", collection, unreadable | empty)
+        _write_reasons(out / "damaged.csv", collection, damage)
+        if not usable:
+            raise DataError(f"None of the {len(collection)} videos can be used; the reasons are in {out}/skipped.csv.")
+        chosen = collection.subset(usable)
+        moving = np.array([index not in empty for index in usable])
+        training = {keys[i] for i in usable if i not in empty and collection.splits[i] == "train"}
+        codebook, digest = _codebook(store, sorted(training), stored, out, num_components, seed, verbose)
+        vectors = _encode([keys[index] for index in usable], store, codebook, digest, out, verbose)
+        counts = [facts[index]["total"] for index in usable]
+        _write_json(out / "vectors.json", _listing(chosen, counts))
+        ids = "".join(f"{name}\n" for name in chosen.names)
+        write_atomically(out / "vectors.ids.txt", ids.encode(errors="backslashreplace"))
+        metrics = {"protocol": _protocol(chosen, settings, num_components, svm_c), "notes": list(collection.notes)}
+        metrics |= {"skipped": len(unreadable), "empty": len(empty), "trajectories_per_video": float(np.mean(counts))}
+        metrics |= _score(chosen, vectors, moving, svm_c, out, verbose)
+        _write_json(out / "metrics.json", metrics)
+    except OSError as error:
+        raise DataError(f"The folder {out} cannot be written: {reason_of(error)}. Repeat the call to go on.") from error
+    skipped = {collection.names[index]: reason for index, reason in sorted((unreadable | empty).items())}
+    return {**metrics, "skipped": skipped}
+
+
+def _extract(collection, keys, store, settings, workers, verbose):
+    """Computes what the store lacks; returns a dictionary from position to reason of videos that cannot be decoded."""
+    todo = {}
+    for index, key in enumerate(keys):
+        if key not in store:
+            todo.setdefault(key, index)  # one of those that are the same
+    lock = threading.Lock()
+    problems = {}
+
+    def one(key, index):
+        try:
+            found = extract_trajectories(collection.sources[index], settings)
+        except DataError as error:
+            return key, str(error)
+        except OSError as error:
+            return key, f"cannot be opened: {reason_of(error)}"
+        note = {"total": found.total, "empty": _why_empty(found), "damage": found.damage}
+        with lock:  # here, not by the reader: no more is in memory than there are threads
+            store.add(key, found.descriptors, json.dumps(note))
+        return key, ""
+
+    with (
+        progress_bar("Trajectories", len(todo), enabled=bool(verbose)) as update,
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+    ):
+        futures = [pool.submit(one, key, index) for key, index in todo.items()]
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                key, problem = future.result()
+                if problem:
+                    problems[key] = problem
+                update(done)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)  # the videos at work are finished, no other is begun
+            raise
+        finally:
+            with lock:
+                store.flush()
+    return {index: problems[key] for index, key in enumerate(keys) if key in problems}
+
+
+def _why_empty(found):
+    if found.total:
+        return ""
+    if found.frames <= LENGTH:
+        return f"it has {found.frames} frames; a trajectory takes {LENGTH + 1}: its vector is zero"
+    return "nothing moves in it but the camera: its vector is zero"
+
+
+def _codebook(store, training, stored, out, num_components, seed, verbose):
+    """The codebook of the training videos, from disk where it is there, and its digest."""
+    digest = codebook_digest(stored, training, num_components, seed)
+    codebook = load_codebook(out / "codebook.npz", digest)
+    if codebook is None:
+        codebook = fit_codebook(store, training, num_components, seed, verbose)
+        codebook.save(out / "codebook.npz", digest)
+    return codebook, digest
+
+
+def _encode(keys, store, codebook, digest, out, verbose):
+    """Writes `vectors.npy` and returns it as a memory map."""
+    encoded = FeatureStore(out / "encoded", {"codebook": digest}, "float32")
+    encoded.discard_damaged()
+    try:
+        for key in track(dict.fromkeys(keys), "Fisher vectors", enabled=bool(verbose)):
+            if key not in encoded:
+                encoded.add(key, codebook.encode(store[key])[np.newaxis])
+    finally:
+        encoded.flush()
+    path, partial = out / "vectors.npy", out / f".vectors.npy.{os.getpid()}.partial"
+    try:
+        vectors = np.lib.format.open_memmap(partial, "w+", "float32", (len(keys), codebook.dimension))
+        for row, key in enumerate(keys):
+            vectors[row] = encoded[key][0]
+        vectors.flush()
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r")
+
+
+def _score(collection, vectors, moving, svm_c, out, verbose):
+    """Fits the SVM, writes `scores.csv`, and returns the metrics."""
+    (out / "scores.csv").unlink(missing_ok=True)  # of another call
+    labels = collection.labels
+    train = np.array([i for i in collection.indices("train") if labels[i] != UNLABELLED and moving[i]], int)
+    test = collection.indices("test")
+    if len(np.unique(labels[train])) < 2 or not len(test):
+        return {"scores": "none: they need training videos of two classes and test videos"}
+    svm = OneVsRestSVM(svm_c, verbose=verbose).fit(vectors[train], labels[train])
+    kernel, bias = svm.dense_weights(len(collection.class_names))
+    scores = np.asarray(vectors[test]) @ kernel + bias
+    text = scores_csv([collection.names[index] for index in test], collection.class_names, scores)
+    write_atomically(out / "scores.csv", text.encode(errors="backslashreplace"))
+    labelled = labels[test] != UNLABELLED
+    if not labelled.any():
+        return {"scores": "scores.csv; test videos have no labels"}
+    results = classification_metrics(scores[labelled], labels[test][labelled], collection.class_names)
+    return {"scores": "scores.csv", "dimension": vectors.shape[1], **results}
+
+
+def _listing(collection, counts):
+    return {
+        "ids": collection.names,
+        "labels": collection.labels.tolist(),
+        "splits": collection.splits.tolist(),
+        "class_names": collection.class_names,
+        "trajectories": counts,
+    }
+
+
+def _protocol(collection, settings, num_components, svm_c):
+    train, test = (len(collection.indices(split)) for split in ("train", "test"))
+    camera = "camera motion removed, no person detector" if settings.camera else "with the camera's motion"
+    return (
+        f"{train} training and {test} test videos of {len(collection.class_names)} classes; improved dense "
+        f"trajectories (frames of at most {settings.longest_side} pixels, {settings.method} flow, {camera}, at most "
+        f"{settings.most} a video), GMM Fisher vectors of {num_components} components, linear SVM, C = {svm_c:g}; one "
+        f"score per video"
+    )
+
+
+def _write_reasons(path, collection, reasons):
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", "reason"])
+    writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
+    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _write_json(path, content):
+    write_atomically(path, json.dumps(content).encode())
