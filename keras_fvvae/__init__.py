@@ -12,15 +12,22 @@ import importlib
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "average_precision",
     "backbones",
+    "bootstrap",
+    "building",
     "cards",
+    "challenge",
     "clustering",
     "data",
-    "encoders",
     "downloads",
+    "encoders",
     "errors",
+    "evaluation",
+    "experiments",
     "export",
     "features",
+    "fully_convolutional",
     "fusion",
     "gaussian_mixture",
     "layers",
@@ -32,9 +39,13 @@ _SUBMODULES = (
     "publishing",
     "recipes",
     "release",
+    "representations",
+    "scores",
+    "serving",
     "statistics",
     "svm",
     "tasks",
+    "trajectories",
     "zoo",
 )
 

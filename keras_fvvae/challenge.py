@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_fvvae.average_precision import average_precision, rank_order
 from keras_fvvae.bootstrap import RESAMPLES, bootstrap_intervals
-from keras_fvvae.data.activitynet import _identifier, _read
+from keras_fvvae.data.activitynet import identifier, read_annotations
 from keras_fvvae.data.places import numbered_lines, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.files import write_atomically
@@ -32,8 +32,8 @@ def read_label_sets(annotations, subset="validation"):
         DataError: if the file cannot be read, or no video of the subset has a label.
     """
     path = Path(annotations)
-    entries, _ = _read(path)
-    labels = {_identifier(name): list(durations) for name, part, durations in entries if part == subset and durations}
+    entries, _ = read_annotations(path)
+    labels = {identifier(name): list(durations) for name, part, durations in entries if part == subset and durations}
     if not labels:
         known = ", ".join(sorted({repr(part) for _, part, _ in entries}))
         raise DataError(f"No video of {path} is of the subset {subset!r} and has a label; its subsets are {known}.")
@@ -101,7 +101,7 @@ def write_predictions(path, ids, class_names, scores, external_data=None, versio
 
 def predictions_text(ids, class_names, scores, external_data=None, version=VERSION):
     """What `write_predictions` writes."""
-    scores, videos = np.asarray(scores, "float64"), [_identifier(name) for name in ids]
+    scores, videos = np.asarray(scores, "float64"), [identifier(name) for name in ids]
     if scores.shape != (len(videos), len(class_names)) or not np.isfinite(scores).all():
         raise ValueError(
             f"`scores` must be finite and of shape {(len(videos), len(class_names))}. Received: shape={scores.shape}"
@@ -125,7 +125,7 @@ def read_blocked(path):
         names = [line for _, line in numbered_lines(path)]
     if not isinstance(names, list):
         raise DataError(f"{path} must be a JSON list of videos, or hold one a line.")
-    return {_identifier(str(name)) for name in names}
+    return {identifier(str(name)) for name in names}
 
 
 def evaluate_predictions(
@@ -219,7 +219,7 @@ def _unique(pairs, path):
 
 
 def _by_identifier(predictions):
-    renamed = {_identifier(video): results for video, results in predictions.items()}
+    renamed = {identifier(video): results for video, results in predictions.items()}
     if len(renamed) < len(predictions):
         raise DataError("A video is predicted twice, with `v_` before its identifier and without.")
     return renamed

@@ -11,7 +11,8 @@ from keras_fvvae.recipes import DATASET_CLASSES, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.
 SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
-           "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder", "ucf101_actionvlad_flow"}  # fmt: skip
+           "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder",
+           "ucf101_actionvlad_flow"}  # fmt: skip
 ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name in SISTERS else name for name in zoo.list_entries()]
 
 

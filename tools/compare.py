@@ -26,8 +26,11 @@ from keras_fvvae.recipes import DATASETS
     help="Any key of the recipe, for all representations. Repeatable.",
 )  # fmt: skip
 @click.option("--cache", type=click.Path(), help="Folder of cached activations.")
-@click.option("--overwrite", is_flag=True, help="Replace runs of other settings in the same folder.")
-def command(recipe, data, dataset, common_classes, only, list_names, out, backbone_weights, settings, cache, overwrite):
+@click.option("--runs", type=click.Path(), help="Folder of the runs, which experiments share. Default: OUT/runs.")
+@click.option("--without-fine-tuning", is_flag=True, help="Leave out the rows that need a fine-tuned backbone.")
+def command(recipe, data, dataset, common_classes, only, list_names, out, backbone_weights, settings, cache, runs,
+    without_fine_tuning,
+):  # fmt: skip
     """Train and evaluate every representation on RECIPE's data and backbone, and print them as one table.
 
     FV-VAE and its variants beside average pooling, GMM Fisher vectors, VLAD, bilinear pooling and its compact forms,
@@ -50,8 +53,9 @@ def command(recipe, data, dataset, common_classes, only, list_names, out, backbo
     rows = variant_rows(recipe, names)
     out = Path(out or Path("runs") / f"compare_{recipe.name}")
     experiment = Experiment(
-        out, data, backbone_weights, common_classes, cache, overwrite, say=lambda text: click.echo(text, err=True)
-    )
+        runs or out / "runs", data, backbone_weights, common_classes, cache, not without_fine_tuning,
+        say=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
     outcomes = experiment.run(rows)
     title = f"Representations on {recipe.name}"
     call = "keras-fvvae " + " ".join(sys.argv[1:])

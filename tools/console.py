@@ -62,7 +62,7 @@ def print_results(metrics):
 
 def print_fusion(result):
     """Prints the accuracies of streams and of their late fusion, and the gain."""
-    for name, metrics in [*result["streams"].items(), ("late fusion", result["fusion"])]:
+    for name, metrics in [*result["streams"].items(), (f"{result.get('method', 'late')} fusion", result["fusion"])]:
         click.echo(f"{metrics['accuracy']:6.1%} +- {metrics['standard_error']:.1%}  {name}")
     gain, error = (100 * result[key] for key in ("gain", "gain_standard_error"))
     click.echo(

@@ -9,7 +9,20 @@ from keras_fvvae import __version__
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.files import reason
 
-COMMANDS = ("demo", "train", "compare", "predict", "export", "fuse", "data", "flow", "zoo")
+COMMANDS = (
+    "demo",
+    "train",
+    "compare",
+    "reproduce",
+    "predict",
+    "evaluate",
+    "fuse",
+    "idt",
+    "export",
+    "data",
+    "flow",
+    "zoo",
+)
 
 
 class _LazyGroup(click.Group):

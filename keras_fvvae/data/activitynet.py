@@ -70,11 +70,11 @@ def load_activitynet(directory, annotations=None, test_subset="validation", trai
             f"`annotations`, one of {', '.join(ANNOTATIONS)}."
         )
     notes = []
-    entries, class_names = _read(path)
+    entries, class_names = read_annotations(path)
     rows, repeated = {}, 0  # identifier -> (listed name, subset, {label: seconds})
     for name, subset, durations in entries:
-        repeated += _identifier(name) in rows
-        rows.setdefault(_identifier(name), (name, subset, durations))
+        repeated += identifier(name) in rows
+        rows.setdefault(identifier(name), (name, subset, durations))
     if repeated:
         notes.append(f"{repeated} videos are annotated twice in {path.name}; the first entry counts.")
     parts = {training_subset: "train", test_subset: "test"}
@@ -121,13 +121,13 @@ def find_activitynet_annotations(directory, annotations=None):
     return None
 
 
-def _identifier(name):
+def identifier(name):
     """A video's identifier without the `v_` that some annotations put before it."""
     name = stem_key(name)
     return name.removeprefix("v_") if len(name) != _ID_LENGTH else name
 
 
-def _read(path):
+def read_annotations(path):
     """Entries (name, subset, seconds by label) of an annotation file, and the names of the classes or None."""
     named = path.with_name("action_name.csv")
     class_names = [line for _, line in numbered_lines(named)][1:] if named.is_file() else None

@@ -1,6 +1,7 @@
 """Rows of a table of results: each is a training, or a fusion of others; what cannot be run says why."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -22,12 +23,16 @@ _FINE_TUNING = (
 )  # fmt: skip
 
 
+# What a recipe says about itself, not about the training.
+_UNTITLED = {"name": "", "description": "", "paper": {}, "weights": {}, "measured": [], "citation": ""}
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One row of a table.
 
     Attributes:
-        name: in the table; the run's folder is named after it.
+        name: in the table.
         recipe: what is trained; `None` for a fusion, and for what this library does not do.
         paper: the paper's figures by column, in percent.
         fuse: names of rows whose scores are fused instead.
@@ -76,7 +81,7 @@ class Experiment:
     """Runs rows on one data set, sharing activations and fine-tuned backbones between them.
 
     A row that fails does not stop the others. Repeated, or continued after an interruption, it takes finished runs as
-    they are.
+    they are. A run's folder is named after its settings, so that experiments with rows in common share them.
 
     Args:
         out: folder of the runs.
@@ -84,21 +89,21 @@ class Experiment:
         backbone_weights: `"imagenet"`, `None` (random), a path, or a dictionary of these by backbone.
         common_classes: see `recipe_collection`.
         cache: folder of the cached activations.
-        overwrite: whether to replace runs of other settings.
+        fine_tuning: whether rows are run that need a fine-tuned backbone.
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
     """
 
     def __init__(
-        self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, overwrite=False, verbose=1,
-        say=lambda text: None,
+        self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, fine_tuning=True,
+        verbose=1, say=lambda text: None,
     ):  # fmt: skip
         self.out = Path(out)
         self.data = data
         self.backbone_weights = backbone_weights
         self.common_classes = common_classes
         self.cache = cache
-        self.overwrite = overwrite
+        self.fine_tuning = fine_tuning
         self.verbose = verbose
         self.say = say
         self._collections = {}
@@ -133,15 +138,17 @@ class Experiment:
             return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason=str(error))
 
     def _trained(self, row):
-        recipe = row.recipe
+        if row.recipe.fine_tune_steps and not self.fine_tuning:
+            return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason="fine-tuning was left out")
+        recipe = row.recipe.replace(**_UNTITLED)
+        recipe = recipe.replace(name=run_name(recipe))
         collection = self.collection(recipe)
-        folder = self.out / slug(row.name)
         key = json.dumps([getattr(recipe, name) for name in _FINE_TUNING])
         backbone = None
         if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
             backbone = load_encoder(self._tuned[key] / "model.keras").backbone
         run = train(
-            recipe, collection, folder, self._weights(recipe.backbone), backbone, self.cache, self.overwrite,
+            recipe, collection, self.out / recipe.name, self._weights(recipe.backbone), backbone, self.cache,
             verbose=self.verbose,
         )  # fmt: skip
         self._tuned.setdefault(key, run.path)
@@ -179,14 +186,16 @@ def outcome_of(row, run):
     )  # fmt: skip
 
 
-def slug(name):
-    """A row's name as that of a folder.
+def run_name(recipe):
+    """Name of a run's folder: its representation, and a digest of all of its settings.
 
     Example:
-        >>> slug("FV-VAE minus, +box w/ ft")
-        'fv-vae_minus_+box_w_ft'
+        >>> run_name(Recipe(lambda3=0.0))[:13], run_name(Recipe()) == run_name(Recipe(seed=1))
+        ('fv-vae_minus-', False)
     """
-    return re.sub(r"[^a-z0-9+.-]+", "_", name.lower()).strip("_")
+    title = re.sub(r"[^a-z0-9+.-]+", "_", representation_title(recipe).lower()).strip("_")
+    settings = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
+    return f"{title}-{hashlib.sha256(settings.encode()).hexdigest()[:10]}"
 
 
 def _settings(recipe):

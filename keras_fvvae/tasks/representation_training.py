@@ -49,7 +49,7 @@ class RepresentationTraining:
             # A backbone with trainable layers learns under any representation.
             self.by_softmax = kind == SOFTMAX_TRAINING or not frozen
             if self.by_softmax and num_classes is None:
-                raise DataError(f"Without labels {representation_title(recipe)} cannot be trained; only FV-VAE minus can.")
+                raise DataError(f"Without labels only FV-VAE minus can be trained, not {representation_title(recipe)}.")
             self.encoder = build_encoder(recipe, below, None, self.shape)
 
     def start_from(self, initial):

@@ -8,6 +8,7 @@ from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import RunError
 from keras_fvvae.kernels import gram_matrix, kernel_scores, lowest_where_unseen, out_of_fold_scores
 from keras_fvvae.scores import ScoreTable
+from keras_fvvae.tasks.representation_training import representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
 
 
@@ -17,7 +18,7 @@ class RunResults:
 
     Attributes:
         path: text, the run's folder.
-        representation: `"FV-VAE"` or `"FV-VAE minus"`.
+        representation: its name, such as `"FV-VAE"`.
         class_names: in the order of the labels.
         train_names, train_labels: of the labelled training items, the first rows of the vectors.
         test: `ScoreTable` of the test items, named as in the data set.
@@ -66,7 +67,7 @@ def read_run(path):
     """
     run = RunFolder.open(path)
     metrics, items = run.read_json("metrics.json"), run.read_json("vectors.json")
-    names = [name for name in metrics if name.startswith("FV-VAE")]
+    names = [name for name in metrics if name == representation_title(run.recipe)]
     if not names:
         raise RunError(f"The run {run.path} has no test scores: nothing was held out for testing.")
     scores = np.asarray(metrics[names[0]]["scores"], "float64")

@@ -157,7 +157,8 @@ def test_masked_descriptors_take_no_attention():
     descriptors[~mask] = np.nan
     head = FisherVectorHead(layer, dtype="float64")
     vectors = head(descriptors, mask=mask).numpy()
-    assert np.isfinite(vectors).all() and not vectors[2].any()
+    assert np.isfinite(vectors).all()
+    assert not vectors[2].any()
     np.testing.assert_allclose(vectors[1], head(descriptors[1:2, :2])[0], rtol=1e-6)
     scores = layer(descriptors, mask=mask)["class_scores"].numpy()
     assert np.isfinite(scores).all()

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
+from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
-from keras_fvvae.building import build_recipe_backbone
 from tests.video_files import broken_videos, numbered_frames, write_video
 
 from .conftest import VIDEO_FRAMES

@@ -1,0 +1,81 @@
+"""The paper's tables and figures, run."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_fvvae.experiments.paper_figures import FIGURES
+from keras_fvvae.experiments.paper_tables import TABLES
+from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
+
+
+def reproduce(name, experiment, base=None, splits=(1,), settings=None):
+    """Runs a table or a figure of the paper.
+
+    Args:
+        name: a key of `TABLES` or `FIGURES`.
+        experiment: an `Experiment`.
+        base: recipe instead of the paper's, see `TABLES`.
+        splits: of UCF101, over which table 4 is averaged.
+        settings: dictionary of recipe keys that all rows take.
+
+    Returns:
+        Tuple: title, list of `Outcome`s, dictionary from a title to a matplotlib figure.
+    """
+    settings = settings or {}
+    if name in FIGURES:
+        title, curves_of = FIGURES[name]
+        curves, label = curves_of(base, **settings)
+        outcomes = experiment.run([row for points in curves.values() for _, row in points])
+        return title, outcomes, {"Accuracy": _curves(curves, outcomes, label)}
+    title, rows_of = TABLES[name]
+    if name == "table4":
+        parts = []
+        for split in splits:
+            experiment.say(f"Split {split}")
+            rows = rows_of(base, split=split, **settings)
+            parts.append(experiment.run(rows))
+        outcomes = average_outcomes(parts, [f"split {split}" for split in splits])
+    else:
+        outcomes = experiment.run(rows_of(base, **settings))
+    pictures = {"Accuracy": accuracy_bars(outcomes)} if any(o.metrics for o in outcomes) else {}
+    return title, outcomes, pictures
+
+
+def average_outcomes(parts, names):
+    """Outcomes of the same rows on several splits as one list: mean accuracy, standard deviation over the splits.
+
+    Args:
+        parts: one list of `Outcome`s a split.
+        names: of the splits.
+    """
+    averaged = []
+    for outcomes in zip(*parts, strict=True):
+        measured = [(outcome, name) for outcome, name in zip(outcomes, names, strict=True) if outcome.metrics]
+        if len(measured) < 2:
+            averaged.append(measured[0][0] if measured else outcomes[0])
+            continue
+        accuracies = [outcome.metrics["accuracy"] for outcome, _ in measured]
+        first = measured[0][0]
+        metrics = {
+            **{key: first.metrics[key] for key in ("dimension",) if key in first.metrics},
+            "accuracy": float(np.mean(accuracies)),
+            "standard_error": float(np.std(accuracies, ddof=1)),
+        }
+        each = ", ".join(f"{name} {100 * value:.1f}" for (_, name), value in zip(measured, accuracies, strict=True))
+        protocol = f"mean and standard deviation over {len(measured)} splits; first: {first.protocol}"
+        averaged.append(dataclasses.replace(first, metrics=metrics, settings=each, protocol=protocol))
+    return averaged
+
+
+def _curves(curves, outcomes, label):
+    found = {outcome.name: outcome for outcome in outcomes}
+    drawn = {}
+    for name, points in curves.items():
+        measured = [(value, found[row.name].metrics) for value, row in points if found[row.name].metrics]
+        if measured:
+            values, metrics = zip(*measured, strict=True)
+            drawn[name] = (
+                values, [m["accuracy"] for m in metrics], [m["standard_error"] for m in metrics],
+            )  # fmt: skip
+    return accuracy_curves(drawn, label)

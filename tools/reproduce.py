@@ -1,0 +1,57 @@
+"""`keras-fvvae reproduce`"""
+
+import sys
+from pathlib import Path
+
+import click
+from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, parse_weights, print_table
+
+EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "figure4b", "figure4c")
+
+
+@click.command("reproduce", short_help="The paper's tables and figures on your data.")
+@click.argument("experiment", type=click.Choice(EXPERIMENTS))
+@click.option("--data", type=click.Path(), help="Copy of the data set, whole or in part: UCF101, ActivityNet, CUB.")
+@click.option(
+    "--recipe", "base", help="Entry or YAML file instead of the paper's data and backbone, for table2 and figures."
+)
+@click.option("--out", type=click.Path(), help="Folder of the runs and results. Default: runs/EXPERIMENT.")
+@click.option("--common-classes", is_flag=True, help="Keep only classes with both training and test items.")
+@click.option("--splits", default="1,2,3", show_default=True, help="Splits of UCF101 that table4 averages over.")
+@click.option(
+    "--backbone-weights", "backbone_weights", multiple=True, callback=parse_weights, metavar="[BACKBONE=]WEIGHTS",
+    help="imagenet (default), a weight file, or none; with BACKBONE= for that one. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
+    help="Any key of the recipes, for all rows, such as steps=600. Repeatable.",
+)  # fmt: skip
+@click.option("--cache", type=click.Path(), help="Folder of cached activations.")
+@click.option("--runs", type=click.Path(), help="Folder of the runs, which experiments share. Default: OUT/runs.")
+@click.option("--without-fine-tuning", is_flag=True, help="Leave out the rows that need a fine-tuned backbone.")
+def command(experiment, data, base, out, common_classes, splits, backbone_weights, settings, cache, runs,
+    without_fine_tuning,
+):  # fmt: skip
+    """Run everything that EXPERIMENT of the FV-VAE paper needs, and print it beside the paper's figures.
+
+    Rows that cannot be run here (no weights, no flow, another method) are shown as not run, with the reason.
+    Activations are shared between rows. Stopped, the same command continues.
+    """
+    load_tensorflow_quietly()
+    from keras_fvvae.experiments.paper import reproduce
+    from keras_fvvae.experiments.rows import Experiment
+    from keras_fvvae.experiments.tables import table_rows, write_results
+
+    if base is not None and experiment.startswith("table") and experiment != "table2":
+        raise click.UsageError(f"--recipe is for table2 and the figures; {experiment} has recipes of its own.")
+    out = Path(out or Path("runs") / experiment)
+    runner = Experiment(
+        runs or out / "runs", data, backbone_weights, common_classes, cache, not without_fine_tuning,
+        say=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
+    numbers = [int(number) for number in splits.split(",")]
+    title, outcomes, pictures = reproduce(experiment, runner, base, numbers, settings)
+    call = "keras-fvvae " + " ".join(sys.argv[1:])
+    page = write_results(outcomes, out, title, call, pictures=pictures)
+    print_table(table_rows(outcomes))
+    click.echo(f"Results: {page} (also results.csv and results.md)")
