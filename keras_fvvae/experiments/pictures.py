@@ -45,5 +45,6 @@ def accuracy_curves(curves, label, logarithmic=True):
             axis.set_xscale("log", base=2 if label == "dimension" else 10)
         axis.set_xlabel(label)
         axis.set_ylabel("accuracy (%)")
-        axis.legend()
+        if curves:
+            axis.legend()
     return figure

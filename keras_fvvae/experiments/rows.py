@@ -92,11 +92,12 @@ class Experiment:
         fine_tuning: whether rows are run that need a fine-tuned backbone.
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
+        part: function from the data's collection to the one that is used, such as `validation_collection`.
     """
 
     def __init__(
         self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, fine_tuning=True,
-        verbose=1, say=lambda text: None,
+        verbose=1, say=lambda text: None, part=lambda collection: collection,
     ):  # fmt: skip
         self.out = Path(out)
         self.data = data
@@ -106,6 +107,7 @@ class Experiment:
         self.fine_tuning = fine_tuning
         self.verbose = verbose
         self.say = say
+        self.part = part
         self._collections = {}
         self._tuned = {}
 
@@ -126,7 +128,7 @@ class Experiment:
         settings = (recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.modality, recipe.seed)
         key = json.dumps(settings)
         if key not in self._collections:
-            self._collections[key] = recipe_collection(recipe, self.data, self.common_classes)
+            self._collections[key] = self.part(recipe_collection(recipe, self.data, self.common_classes))
         return self._collections[key]
 
     def _outcome(self, row, done):

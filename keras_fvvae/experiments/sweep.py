@@ -1,0 +1,137 @@
+"""Model selection: a grid of settings, scored on a validation part of the training split."""
+
+import itertools
+
+import numpy as np
+import yaml
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.experiments.rows import Row
+
+# A third: of few images per class, less would not tell settings apart.
+DEFAULT_FOLDS = 3
+
+
+def parse_grid(assignments):
+    """Settings to try, from `key=a,b,c` texts; values are read as YAML.
+
+    Args:
+        assignments: list of texts; `spp_levels=[2, 1],[3, 1]` are two lists, `tap=conv5_3,null` a name and none.
+
+    Returns:
+        Dictionary from key to list of values.
+
+    Raises:
+        RecipeError: for what is not of that form.
+
+    Example:
+        >>> parse_grid(["lambda3=0,1e3", "latent_dim=127,255"])
+        {'lambda3': [0, 1000.0], 'latent_dim': [127, 255]}
+    """
+    grid = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        try:
+            values = yaml.safe_load(f"[{text}]")
+        except yaml.YAMLError:
+            values = None
+        if not separator or not values or key.strip() in grid:
+            raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")
+        grid[key.strip()] = [_number(value) for value in values]
+    return grid
+
+
+def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):
+    """The training part alone, one fold of it as the test part: the real test items have no part in a selection.
+
+    Folds are stratified by class; items of one group (the clips of one video) stay together.
+
+    Args:
+        collection: a `Collection`.
+        folds: the validation part is one of so many.
+        seed: of the shuffling.
+
+    Raises:
+        DataError: if there are too few labelled training items.
+    """
+    train = collection.indices("train")
+    labelled = train[collection.labels[train] != UNLABELLED]
+    labels = collection.labels[labelled]
+    if len(labelled) < 2 * folds or len(set(labels.tolist())) < 2:
+        raise DataError(f"A validation part needs more than the {len(labelled)} labelled training {collection.kind}s.")
+    counts = np.bincount(labels)
+    # What is alone in its class would be a class without training items.
+    frequent = labelled[counts[labels] >= folds]
+    if not len(frequent):
+        raise DataError(
+            f"No class has {folds} training {collection.kind}s, as a validation part of 1 in {folds} needs."
+        )
+    labels = collection.labels[frequent]
+    if collection.groups is None:
+        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(frequent, labels)
+    else:
+        groups = [collection.groups[index] for index in frequent]
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(frequent, labels, groups)
+    _, held_out = next(split)
+    chosen = collection.subset(train)
+    splits = np.full(len(train), "train", dtype=collection.splits.dtype)
+    splits[np.isin(train, frequent[held_out])] = "test"
+    chosen.splits = splits
+    chosen.notes.append(
+        f"Model selection: {len(held_out)} of the {len(labelled)} labelled training {collection.kind}s are the "
+        f"validation part; test {collection.kind}s are not used."
+    )
+    return chosen
+
+
+def sweep_rows(recipe, grid):
+    """A row for every combination of settings.
+
+    Raises:
+        RecipeError: for an unknown key or a wrong value, before anything is trained.
+    """
+    rows = []
+    for values in itertools.product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        name = ", ".join(f"{key}={_text(value)}" for key, value in settings.items())
+        rows.append(Row(name, recipe.replace(**settings)))
+    return rows
+
+
+def sweep_picture(grid, outcomes):
+    """Accuracy against the first numeric setting, a curve for each combination of the others; or as bars."""
+    axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
+    if axis is None:
+        return accuracy_bars(outcomes)
+    curves = {}
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    for settings, outcome in zip(combinations, outcomes, strict=True):
+        if not outcome.metrics:
+            continue
+        others = ", ".join(f"{key}={_text(value)}" for key, value in settings.items() if key != axis)
+        curve = curves.setdefault(others or "validation part", ([], [], []))
+        for values, value in zip(
+            curve, (settings[axis], outcome.metrics["accuracy"], outcome.metrics["standard_error"]), strict=True
+        ):
+            values.append(value)
+    positive = all(value > 0 for value in grid[axis])
+    return accuracy_curves(curves, axis, logarithmic=positive and max(grid[axis]) >= 10 * min(grid[axis]))
+
+
+def _number(value):
+    """YAML takes 1e3 for text; here it is a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value):
+    return f"{value:g}" if _is_number(value) else str(value)
