@@ -21,9 +21,12 @@ lint: $(INSTALLED)  ## Check style
 format: $(INSTALLED)  ## Mend style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-benchmark: $(INSTALLED)  ## Measure encoding and reading against the bare backbone
+benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare backbone
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/video.py --memory-items 1000
+	$(BIN)/python benchmarks/representations.py
+	$(BIN)/python benchmarks/svm.py
+	$(BIN)/python benchmarks/serving.py
 
 weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
 	$(BIN)/python zoo/make_weights.py

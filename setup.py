@@ -10,6 +10,13 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "keras_fvvae" / "__init__.
 REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
 # TensorFlow Datasets imports importlib_resources without requiring it.
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources"]
+SERVING = [
+    "uvicorn>=0.30",
+    "starlette>=0.40",
+    "h11>=0.14",
+    "prometheus_client>=0.20",
+    "tensorflow-serving-api>=2.21,<2.22",
+]
 
 setup(
     name="keras_fvvae",
@@ -21,18 +28,22 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=[*find_packages(include=["keras_fvvae", "keras_fvvae.*"]), "keras_fvvae.tools", "keras_fvvae.zoo_entries"],
     package_dir={"keras_fvvae.tools": "tools", "keras_fvvae.zoo_entries": "zoo"},
-    package_data={"keras_fvvae": ["templates/*"], "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"]},
+    package_data={
+        "keras_fvvae": ["templates/*", "serving/static/*"],
+        "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"],
+    },
     install_requires=REQUIREMENTS,
     extras_require={
         "tfds": TFDS,
+        "serving": SERVING,
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.17,<0.18",
-            "pillow>=11",
             "setuptools>=77",
             "wheel",
             *TFDS,
+            *SERVING,
         ],
     },
     entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},

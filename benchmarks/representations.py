@@ -1,6 +1,6 @@
 """Encoding of descriptors: this library's layers beside VLFeat's and scikit-image's encoders, on the CPU.
 
-All encode the same descriptors with the same codebook, in rounds of random order; what is compared is the time per image
+All encode the same descriptors with the same codebook, in rounds of random order; compared are the time per image
 and whether the results are the same. VLFeat takes one image at a time, and so do the layers in the row "one image"; the
 row "batch" is how a data set is encoded. Peers that are not installed are left out and said so:
 

@@ -24,6 +24,7 @@ LEVELS = {
     "encoders": 4,
     "zoo": 5,
     "export": 5,
+    "serving": 5,
     "release": 6,
     "tasks": 6,
     "experiments": 7,

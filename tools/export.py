@@ -5,20 +5,24 @@ from keras_fvvae.tools.console import load_tensorflow_quietly
 
 
 @click.command("export", short_help="Write a trained run as a SavedModel.")
-@click.argument("run", type=click.Path())
+@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN2]")
 @click.option("--out", required=True, type=click.Path(), help="Parent of the version folders.")
 @click.option("--version", type=click.IntRange(1), help="Version number. Default: one above the highest there.")
-@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per image.")
-def command(run, out, version, top_k):
-    """Write the finished RUN to OUT/VERSION/ with the signatures serving_default (to scores and labels) and encode (to
-    Fisher vectors). The bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and
-    without Keras."""
-    load_tensorflow_quietly()
-    from keras_fvvae.export import export_saved_model
-    from keras_fvvae.tasks.inputs import recipe_views
-    from keras_fvvae.tasks.run_folder import RunFolder
-    from keras_fvvae.zoo import load_classifier
+@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per item.")
+@click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
+@click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
+@click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
+@click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
+def command(runs, weights, **options):
+    """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
+    encode (vectors), encode_raw and classify_raw (long videos in pieces) and explain (where a score comes from). The
+    bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and without Keras.
 
-    folder = RunFolder.open(run)
-    classifier = load_classifier(folder.path / "model.keras")
-    click.echo(export_saved_model(classifier, out, recipe_views(folder.recipe), folder.kind, version, top_k))
+    Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
+
+    The card in assets.extra says what --half-svm and --pca change on the runs' test items.
+    """
+    load_tensorflow_quietly()
+    from keras_fvvae.tasks.export_runs import export_runs
+
+    click.echo(export_runs(list(runs), weights=list(weights) or None, **options))

@@ -10,19 +10,9 @@ from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.files import reason
 
 COMMANDS = (
-    "demo",
-    "train",
-    "compare",
-    "reproduce",
-    "predict",
-    "evaluate",
-    "fuse",
-    "idt",
-    "export",
-    "data",
-    "flow",
-    "zoo",
-)
+    "demo", "train", "compare", "reproduce", "sweep", "predict", "evaluate", "fuse", "idt", "export", "serve", "data",
+    "flow", "zoo",
+)  # fmt: skip
 
 
 class _LazyGroup(click.Group):

@@ -17,6 +17,7 @@ EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "fi
 )
 @click.option("--out", type=click.Path(), help="Folder of the runs and results. Default: runs/EXPERIMENT.")
 @click.option("--common-classes", is_flag=True, help="Keep only classes with both training and test items.")
+@click.option("--idt", help="Scores of keras-fvvae idt for table4, such as 'runs/idt{split}/scores.csv'.")
 @click.option("--splits", default="1,2,3", show_default=True, help="Splits of UCF101 that table4 averages over.")
 @click.option(
     "--backbone-weights", "backbone_weights", multiple=True, callback=parse_weights, metavar="[BACKBONE=]WEIGHTS",
@@ -29,7 +30,7 @@ EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "fi
 @click.option("--cache", type=click.Path(), help="Folder of cached activations.")
 @click.option("--runs", type=click.Path(), help="Folder of the runs, which experiments share. Default: OUT/runs.")
 @click.option("--without-fine-tuning", is_flag=True, help="Leave out the rows that need a fine-tuned backbone.")
-def command(experiment, data, base, out, common_classes, splits, backbone_weights, settings, cache, runs,
+def command(experiment, data, base, out, common_classes, splits, idt, backbone_weights, settings, cache, runs,
     without_fine_tuning,
 ):  # fmt: skip
     """Run everything that EXPERIMENT of the FV-VAE paper needs, and print it beside the paper's figures.
@@ -50,7 +51,7 @@ def command(experiment, data, base, out, common_classes, splits, backbone_weight
         say=lambda text: click.echo(text, err=True),
     )  # fmt: skip
     numbers = [int(number) for number in splits.split(",")]
-    title, outcomes, pictures = reproduce(experiment, runner, base, numbers, settings)
+    title, outcomes, pictures = reproduce(experiment, runner, base, numbers, idt, settings)
     call = "keras-fvvae " + " ".join(sys.argv[1:])
     page = write_results(outcomes, out, title, call, pictures=pictures)
     print_table(table_rows(outcomes))

@@ -50,9 +50,14 @@ from keras_fvvae.recipes import DATASETS
 )  # fmt: skip
 @click.option("--init", type=click.Path(), help="Run to start from, such as one without labels on other data.")
 @click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder.")
+@click.option(
+    "--strategy", type=click.Choice(["none", "mirrored", "multiworker"]), default="none", show_default=True,
+    help="Devices that share every step: one; all GPUs of this machine; or those of all machines that the environment "
+    "variable TF_CONFIG names, on each of which this command is started.",
+)  # fmt: skip
 def command(
     recipe, data, dataset, dataset_options, common_classes, out, backbone, tap, backbone_weights, backbone_options,
-    input_size, settings, cache, max_unreadable, pretrain, init, overwrite,
+    input_size, settings, cache, max_unreadable, pretrain, init, overwrite, strategy,
 ):  # fmt: skip
     """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
 
@@ -73,6 +78,11 @@ def command(
     if dataset_options:
         recipe = recipe.replace(dataset_options={**recipe.dataset_options, **dataset_options})
     load_tensorflow_quietly()
+    from keras_fvvae.distributed.strategies import open_workers
+
+    workers = open_workers(strategy)
+    if workers:
+        click.echo(workers.describe(recipe.batch_size), err=True)
     from keras_fvvae.tasks.datasets import recipe_collection
     from keras_fvvae.tasks.report import write_report
     from keras_fvvae.tasks.train import train
@@ -91,8 +101,11 @@ def command(
         first = recipe.replace(lambda3=0.0, fine_tune_steps=0, dataset="folder", dataset_options=options)
         unlabelled = recipe_collection(first, pretrain)
         init = out.with_name(f"{out.name}_pretraining")
-        train(first, unlabelled, init, weights, None, cache, overwrite, max_unreadable)
-    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable, init)
+        train(first, unlabelled, init, weights, None, cache, overwrite, max_unreadable, workers=workers)
+    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable, init, workers=workers)
+    if run is None:
+        click.echo(f"Done; the chief has written {out}.")
+        return
     report = write_report([run.path], run.path / "report.html", collection)
     metrics = run.read_json("metrics.json")
     print_results(metrics)

@@ -9,7 +9,7 @@ from keras_fvvae.experiments.paper_tables import TABLES
 from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
 
 
-def reproduce(name, experiment, base=None, splits=(1,), settings=None):
+def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None):
     """Runs a table or a figure of the paper.
 
     Args:
@@ -17,6 +17,7 @@ def reproduce(name, experiment, base=None, splits=(1,), settings=None):
         experiment: an `Experiment`.
         base: recipe instead of the paper's, see `TABLES`.
         splits: of UCF101, over which table 4 is averaged.
+        idt: file of IDT's scores for table 4; `{split}` in it stands for the split's number.
         settings: dictionary of recipe keys that all rows take.
 
     Returns:
@@ -33,7 +34,7 @@ def reproduce(name, experiment, base=None, splits=(1,), settings=None):
         parts = []
         for split in splits:
             experiment.say(f"Split {split}")
-            rows = rows_of(base, split=split, **settings)
+            rows = rows_of(base, split=split, idt=idt and str(idt).format(split=split), **settings)
             parts.append(experiment.run(rows))
         outcomes = average_outcomes(parts, [f"split {split}" for split in splits])
     else:

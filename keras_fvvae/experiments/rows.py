@@ -36,6 +36,7 @@ class Row:
         recipe: what is trained; `None` for a fusion, and for what this library does not do.
         paper: the paper's figures by column, in percent.
         fuse: names of rows whose scores are fused instead.
+        scores: file of another method's scores instead, see `keras_fvvae.scores.read_scores`.
         reason: why it cannot be run.
     """
 
@@ -43,6 +44,7 @@ class Row:
     recipe: Recipe | None = None
     paper: dict = dataclasses.field(default_factory=dict)
     fuse: tuple = ()
+    scores: str = ""
     reason: str = ""
 
 
@@ -57,6 +59,7 @@ class Outcome:
         seconds: of fitting, encoding and classifying, as in a run's seconds.json.
         items: how many were encoded.
         run: the run's folder.
+        scores: the file of scores, where it is another method's.
         reason: why there are no metrics.
         protocol: of the run.
     """
@@ -68,6 +71,7 @@ class Outcome:
     seconds: dict = dataclasses.field(default_factory=dict)
     items: int = 0
     run: Path | None = None
+    scores: str = ""
     reason: str = ""
     protocol: str = ""
 
@@ -135,6 +139,8 @@ class Experiment:
         if row.reason:
             return Outcome(row.name, row.paper, reason=row.reason)
         try:
+            if row.scores:
+                return self._scored(row, done)
             return self._fused(row, done) if row.fuse else self._trained(row)
         except (KerasFVVAEError, ValueError) as error:
             return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason=str(error))
@@ -161,11 +167,25 @@ class Experiment:
             return self.backbone_weights.get(backbone, "imagenet")
         return self.backbone_weights
 
+    def _scored(self, row, done):
+        """Another method's scores; labels and the order of classes are those of a run on the same data."""
+        run = next((outcome.run for outcome in done.values() if outcome.run), None)
+        if run is None:
+            return Outcome(row.name, row.paper, reason="it needs a run on the same data, for the labels")
+        result = fuse([run], scores=[row.scores], resamples=0)
+        protocol = f"{row.name} from {row.scores}, {result['items']} test items"
+        return Outcome(
+            row.name, row.paper, result["streams"][str(row.scores)], settings=str(row.scores), scores=row.scores,
+            protocol=protocol,
+        )  # fmt: skip
+
     def _fused(self, row, done):
-        lacking = [name for name in row.fuse if name not in done or done[name].run is None]
+        parts = [done.get(name) for name in row.fuse]
+        lacking = [n for n, part in zip(row.fuse, parts, strict=True) if part is None or not (part.run or part.scores)]
         if lacking:
             return Outcome(row.name, row.paper, reason=f"it needs {', '.join(lacking)}")
-        result = fuse([done[name].run for name in row.fuse])
+        runs, scores = [part.run for part in parts if part.run], [part.scores for part in parts if part.scores]
+        result = fuse(runs, scores=scores, resamples=0)
         protocol = f"late fusion of {' and '.join(row.fuse)}, equal weights, {result['items']} test items"
         return Outcome(row.name, row.paper, result["fusion"], settings="equal weights", protocol=protocol)
 

@@ -26,11 +26,19 @@ def experiment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcomes(experiment, recipe):
+    digits = experiment.collection(recipe)
+    test = digits.indices("test")
+    experiment.out.mkdir(parents=True)
+    lines = [",".join(["id", *digits.class_names])]
+    lines += [f"{digits.names[i]}," + ",".join(str(float(k == digits.labels[i])) for k in range(10)) for i in test]
+    (experiment.out / "scores.csv").write_text("\n".join(lines))
     rows = [
         Row("mean", recipe.replace(representation="ave"), {"accuracy": 50.0}),
         Row("wrong tap", recipe.replace(tap="conv9")),
         Row("bilinear", recipe.replace(representation="bilinear")),
         Row("both", fuse=("mean", "bilinear")),
+        Row("file", scores=str(experiment.out / "scores.csv"), paper={"accuracy": 85.9}),
+        Row("with the file", fuse=("mean", "file")),
         Row("broken fusion", fuse=("mean", "wrong tap")),
         Row("another's", paper={"accuracy": 99.0}, reason="it is not run here"),
     ]
@@ -48,6 +56,12 @@ def test_rows_are_measured_and_others_say_why_not(outcomes, experiment):
     assert 0.1 < outcomes["both"].metrics["accuracy"] <= 1
     assert "late fusion of mean and bilinear" in outcomes["both"].protocol
     assert sum("not run" in line for line in experiment.lines) == 3
+
+
+def test_scores_of_another_method_are_measured_and_fused(outcomes):
+    assert outcomes["file"].metrics["accuracy"] == 1.0
+    assert 0.1 < outcomes["with the file"].metrics["accuracy"] <= 1
+    assert "mean and file" in outcomes["with the file"].protocol
 
 
 def test_finished_runs_are_shared_between_experiments(experiment, outcomes, recipe, monkeypatch):

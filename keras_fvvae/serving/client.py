@@ -1,0 +1,207 @@
+"""The client of a server that speaks TensorFlow Serving's protocols: this library's, or TensorFlow Serving itself."""
+
+import time
+
+import numpy as np
+
+from keras_fvvae.errors import DataError
+from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.media import NUM_FRAMES, frames_batch, read_frames, read_image
+from keras_fvvae.serving.transports import GrpcTransport, RestTransport
+
+# Codes that are about a file and not about the server: the other files may do.
+_FILE_ERRORS = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE")
+
+
+class Client:
+    """Asks a server for labels or Fisher vectors of files, or for any signature's outputs.
+
+    Args:
+        url: `"http://HOST:8501"` for REST, `"grpc://HOST:8500"` for gRPC (which needs the extra `serving`).
+        model: its name. Default: the only one there is, which this library's server tells over REST.
+        version: number of a version. Default: the newest.
+        label: of a version; not with `version`.
+        timeout: seconds for an answer.
+        retries: further attempts where the server cannot be reached or its queue is full, after 0.2, 0.4, ... seconds.
+
+    Raises:
+        ValueError: for a URL of another kind, or a version and a label.
+
+    Example:
+        ```python
+        client = keras_fvvae.serving.Client("http://localhost:8501", model="birds")
+        for result in client.classify(["a.jpg", "b.jpg"]):
+            print(result["file"], result["labels"][0], result["scores"][0])
+        ```
+    """
+
+    def __init__(self, url, model=None, version=None, label=None, timeout=60.0, retries=4):
+        if not url.startswith(("http://", "https://", "grpc://")):
+            raise ValueError(f"`url` must begin with http://, https:// or grpc://. Received: url={url!r}")
+        if version is not None and label is not None:
+            raise ValueError(f"Give `version` or `label`. Received: version={version}, label={label!r}")
+        transport = GrpcTransport if url.startswith("grpc://") else RestTransport
+        self._transport = transport(url, timeout, retries)
+        self._model = model
+        self._which = ("versions", version) if version is not None else ("labels", label) if label is not None else None
+        self._signatures = None
+
+    @property
+    def model(self):
+        """Name of the model.
+
+        Raises:
+            ServingError: if none was given and the server does not tell exactly one.
+        """
+        if self._model is None:
+            names = self._transport.models()
+            if not names or len(names) > 1:
+                known = f": {', '.join(names)}" if names else ", and the server does not tell them"
+                raise ServingError("INVALID_ARGUMENT", f"Name the model to ask{known}.")
+            (self._model,) = names
+        return self._model
+
+    def status(self):
+        """The model's versions: list of dictionaries with version, state, error_code and error_message."""
+        return self._transport.status(self.model)
+
+    def signatures(self):
+        """Dictionary from signature name to its `inputs` and `outputs`, lists of names."""
+        if self._signatures is None:
+            self._signatures = self._transport.signatures(self.model, self._which)
+        return self._signatures
+
+    def wait_until_ready(self, seconds=60.0):
+        """Waits until a version of the model answers.
+
+        Raises:
+            ServingError: DEADLINE_EXCEEDED with the last reason.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            why = "no version is available"
+            try:
+                if any(one["state"] == "AVAILABLE" for one in self.status()):
+                    return
+            except ServingError as error:
+                why = error
+            if time.monotonic() > end:
+                raise ServingError("DEADLINE_EXCEEDED", f"The model was not ready after {seconds:g} seconds: {why}")
+            time.sleep(0.1)
+
+    def predict(self, inputs, signature="serving_default"):
+        """Outputs of a signature.
+
+        Args:
+            inputs: dictionary from input name to array; strings are bytes.
+            signature: its name.
+
+        Returns:
+            Dictionary from output name to array; strings are bytes.
+
+        Raises:
+            ServingError: the server's reason, or why it cannot be reached.
+        """
+        arrays = {name: _array(value) for name, value in inputs.items()}
+        return self._transport.predict(self.model, self._which, signature, arrays)
+
+    def classify(self, files, top_k=5, num_frames=NUM_FRAMES):
+        """Labels of files, one request a file.
+
+        Args:
+            files: paths of images, or of videos (files or folders of frames) for a model of videos.
+            top_k: labels per file, as far as the model returns so many.
+            num_frames: frames that are sent of a video.
+
+        Yields:
+            For every file in order a dictionary: `file`, and either `labels` and `scores` (decision values, best
+            first) or `error`, the reason why this file could not be used.
+
+        Raises:
+            ServingError: if the server, not a file, is the reason.
+        """
+        for file, outputs in self._each(files, "serving_default", num_frames):
+            if "error" not in outputs:
+                labels = [label.decode() for label in outputs["labels"][0][:top_k]]
+                outputs = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
+            yield {"file": str(file), **outputs}
+
+    def encode(self, files, num_frames=NUM_FRAMES):
+        """Fisher vectors of files, one request a file.
+
+        Args:
+            files: as in `classify`.
+            num_frames: frames that are sent of a video.
+
+        Yields:
+            For every file in order a dictionary: `file`, and either `fisher_vector`, a float32 array `(D,)`, or
+            `error`.
+
+        Raises:
+            ServingError: as `classify`.
+        """
+        for file, outputs in self._each(files, "encode", num_frames):
+            if "error" not in outputs:
+                outputs = {"fisher_vector": outputs["fisher_vector"][0]}
+            yield {"file": str(file), **outputs}
+
+    def close(self):
+        """Closes the connections."""
+        self._transport.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _each(self, files, signature, num_frames):
+        known = self.signatures()
+        if signature not in known:
+            names = ", ".join(sorted(known))
+            raise ServingError("INVALID_ARGUMENT", f"The model has no signature {signature!r}; it has {names}.")
+        is_video = "frames" in known[signature]["inputs"]
+        for file in files:
+            try:
+                if is_video:
+                    inputs = frames_batch([read_frames(file, num_frames)])
+                else:
+                    inputs = {known[signature]["inputs"][0]: [read_image(file)]}
+                outputs = self.predict(inputs, signature)
+            except DataError as error:
+                yield file, {"error": str(error).removeprefix(f"{file}: ")}
+                continue
+            except ServingError as error:
+                if error.code not in _FILE_ERRORS:
+                    raise
+                yield file, {"error": str(error)}
+                continue
+            if not np.all(outputs.get("valid", True)):
+                outputs = {"error": "the server could not decode it"}
+            yield file, outputs
+
+
+def predict_on_server(url, files, top_k=5, model=None):
+    """What `keras-fvvae predict --server URL` does: `Client.classify`, in the form of `tasks.predict.predict`.
+
+    Args:
+        url: as in `Client`.
+        files: paths.
+        top_k: labels per file.
+        model: its name. Default: the only one.
+
+    Yields:
+        For every file a dictionary: `file`, and `labels` and `scores`, or `error`.
+
+    Raises:
+        ServingError: if the server cannot be reached or used.
+    """
+    with Client(url, model) as client:
+        yield from client.classify(files, top_k)
+
+
+def _array(value):
+    if isinstance(value, np.ndarray):
+        return value
+    array = np.array(value, object)
+    return array if array.size and isinstance(array.flat[0], (bytes, str)) else np.array(value)

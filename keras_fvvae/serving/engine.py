@@ -1,0 +1,105 @@
+"""What REST and gRPC have in common: from a parsed request to its outputs, limited, batched and counted."""
+
+import asyncio
+import contextlib
+import time
+
+from keras_fvvae.serving.batching import Batcher
+from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.image_limits import check_images
+from keras_fvvae.serving.metrics import Metrics
+from keras_fvvae.serving.repository import ModelRepository
+
+# The optional output with which a signature flags images that it could not decode.
+VALID_OUTPUT = "valid"
+
+
+class Engine:
+    """The models, their batches and the limits of one server.
+
+    Args:
+        models: list of `ModelConfig`.
+        settings: a `ServerSettings`.
+    """
+
+    def __init__(self, models, settings):
+        self.settings = settings
+        self.metrics = Metrics()
+        self.repository = ModelRepository(models, self.metrics)
+        self.batcher = Batcher(settings, self.metrics)
+        self._pending_bytes = 0
+
+    async def predict(self, name, version, label, parse):
+        """Answers one request.
+
+        Args:
+            name: of the model.
+            version: number, or `None`.
+            label: of a version, or `None`.
+            parse: function from the servable to `(signature, inputs, *rest)`; runs in a thread.
+
+        Returns:
+            `(servable, outputs, rest)`.
+
+        Raises:
+            ServingError: why there is no answer.
+        """
+        model = self.repository.model(name)
+        servable = model.find(version, label)
+        limit = self.settings.request_timeout
+        with model.lease(servable):
+            try:
+                async with asyncio.timeout(limit):
+                    signature, inputs, *rest = await asyncio.to_thread(self._checked, parse, servable)
+                    return servable, await self.batcher.run(servable, signature, inputs), rest
+            except TimeoutError as error:
+                raise ServingError("DEADLINE_EXCEEDED", f"The request took longer than {limit:g} seconds.") from error
+
+    @contextlib.contextmanager
+    def pending(self, size):
+        """Counts a body against the limit while it is in memory.
+
+        Raises:
+            ServingError: UNAVAILABLE if there is no room for it.
+        """
+        limit = self.settings.max_pending_bytes
+        if self._pending_bytes + size > limit:
+            raise ServingError("UNAVAILABLE", "The requests that are being answered fill the memory. Try again later.")
+        self._change_pending(size)
+        try:
+            yield
+        finally:
+            self._change_pending(-size)
+
+    @contextlib.contextmanager
+    def measured(self, name, entry):
+        """Counts and times a request; what it raises is counted by its code."""
+        start = time.perf_counter()
+        # Names that do not exist must not grow the metrics.
+        label = name if name in self.repository.models else ""
+        status = "OK"
+        try:
+            yield
+        except ServingError as error:
+            status = error.code
+            raise
+        except asyncio.CancelledError:
+            status = "CANCELLED"
+            raise
+        except Exception:
+            status = "INTERNAL"
+            raise
+        finally:
+            self.metrics.requests.labels(label, entry, status).inc()
+            self.metrics.seconds.labels(label, entry).observe(time.perf_counter() - start)
+
+    def _change_pending(self, size):
+        self._pending_bytes += size
+        self.metrics.pending_bytes.set(self._pending_bytes)
+
+    def _checked(self, parse, servable):
+        signature, inputs, *rest = parse(servable)
+        for value in inputs.values():
+            if value.dtype == object:
+                check_images(value, self.settings.max_pixels, VALID_OUTPUT in signature.outputs)
+        return signature, inputs, *rest

@@ -1,0 +1,206 @@
+"""TensorFlow Serving's JSON: `instances` (a row an example) or `inputs` (a column a tensor), and back.
+
+Reference:
+    https://www.tensorflow.org/tfx/serving/api_rest
+"""
+
+import base64
+import binascii
+import json
+
+import numpy as np
+
+from keras_fvvae.serving.errors import ServingError, invalid
+from keras_fvvae.serving.signatures import find_signature
+
+# NumPy's own limit is 64; nobody sends more than a video of maps.
+MAX_RANK = 16
+_KINDS = {"float": "iuf", "int": "iu", "bool": "b"}
+
+
+def parse_request(body, signatures):
+    """Reads the body of a `:predict` request.
+
+    Args:
+        body: bytes.
+        signatures: dictionary from name to `Signature`.
+
+    Returns:
+        `(signature, inputs, is_row)`: the `Signature`, a dictionary from input name to array (strings are objects of
+        bytes), and whether the request was in rows.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with what is wrong.
+
+    """
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of too many digits
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise invalid(f"JSON Parse error: {reason}") from error
+    if not isinstance(request, dict):
+        raise invalid("The request must be a JSON object with `instances` or `inputs`.")
+    name = request.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid("`signature_name` must be a string.")
+    signature = find_signature(signatures, name)
+    if ("instances" in request) == ("inputs" in request):
+        raise invalid("The request must have either `instances` (rows) or `inputs` (columns), and not both.")
+    is_row = "instances" in request
+    columns = _columns_of_rows(request["instances"], signature) if is_row else _columns(request["inputs"], signature)
+    specs = signature.inputs
+    arrays = {k: _array(v, specs[k]) if k in specs else np.zeros(0) for k, v in columns.items()}
+    signature.check(arrays)
+    return signature, arrays, is_row
+
+
+def format_response(outputs, is_row):
+    """Writes outputs as the answer to a `:predict` request, in the format of the request.
+
+    NaN and infinity are written as `NaN` and `Infinity`, as TensorFlow Serving does. Strings of outputs whose name ends
+    in `_bytes` are base64 in `{"b64": ...}`; others are text.
+
+    Args:
+        outputs: dictionary from name to array.
+        is_row: `predictions`, a list with one entry an example, or `outputs`, the tensors.
+
+    Returns:
+        bytes.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT if the outputs have no row an example.
+
+    Example:
+        >>> format_response({"scores": np.float32([[0.5, 1]]), "labels": np.array([b"a"], object)}, is_row=True)
+        b'{"predictions": [{"scores": [0.5, 1.0], "labels": "a"}]}'
+        >>> format_response({"scores": np.float32([[0.5, 1]])}, is_row=False)
+        b'{"outputs": [[0.5, 1.0]]}'
+    """
+    values = {name: _plain(name, array) for name, array in outputs.items()}
+    single = next(iter(values.values())) if len(values) == 1 else None
+    if not is_row:
+        return _dumps({"outputs": values if single is None else single})
+    rows = {len(array) if array.ndim else None for array in outputs.values()}
+    if len(rows) != 1 or None in rows:
+        raise invalid("The outputs differ in dimension 0, so they have no rows: send `inputs` instead of `instances`.")
+    if single is not None:
+        return _dumps({"predictions": single})
+    return _dumps({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]})
+
+
+def error_body(message):
+    """TensorFlow Serving's shape of an error.
+
+    Example:
+        >>> error_body("No such model.")
+        b'{"error": "No such model."}'
+    """
+    return _dumps({"error": message})
+
+
+def _dumps(value):
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _columns_of_rows(instances, signature):
+    if not isinstance(instances, list) or not instances:
+        raise invalid("`instances` must be a list of at least one example.")
+    if not all(_is_object(instance) for instance in instances):
+        if any(_is_object(instance) for instance in instances):
+            raise invalid("`instances` must be all objects or all plain values.")
+        return {_only_input(signature, "instances"): instances}
+    names = instances[0].keys()
+    for index, instance in enumerate(instances):
+        if instance.keys() != names:
+            raise invalid(f"`instances` must all have the same keys; instance {index} differs from the first.")
+    return {name: [instance[name] for instance in instances] for name in names}
+
+
+def _columns(inputs, signature):
+    return inputs if _is_object(inputs) else {_only_input(signature, "inputs"): inputs}
+
+
+def _is_object(value):
+    return isinstance(value, dict) and value.keys() != {"b64"}
+
+
+def _only_input(signature, key):
+    if len(signature.inputs) != 1:
+        names = ", ".join(signature.inputs)
+        raise invalid(f"`{key}` must name the inputs of {signature.name!r}, which are several: {names}.")
+    return next(iter(signature.inputs))
+
+
+def _array(value, spec):
+    if spec.dtype.name == "string":
+        leaves = []
+        shape = _flatten_strings(value, spec, leaves, 0)
+        array = np.empty(len(leaves), object)
+        array[:] = leaves
+        return array.reshape(shape)
+    return _numbers(value, spec)
+
+
+def _flatten_strings(value, spec, leaves, rank):
+    """Appends the bytes of nested lists and returns their shape."""
+    if not isinstance(value, list):
+        leaves.append(_bytes(value, spec))
+        return ()
+    if rank == MAX_RANK:
+        raise invalid(f"Input {spec} was given a list nested too deeply.")
+    shapes = {_flatten_strings(one, spec, leaves, rank + 1) for one in value}
+    if len(shapes) > 1:
+        raise invalid(f"Input {spec} was given lists of different lengths.")
+    return (len(value), *(shapes.pop() if shapes else _empty_inner(spec, rank)))
+
+
+def _empty_inner(spec, rank):
+    """Sides below an empty list, which the JSON cannot tell: 0 wherever the signature leaves them open."""
+    return tuple(max(side, 0) for side in (spec.shape or ())[rank + 1 :])
+
+
+def _bytes(value, spec):
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict) and isinstance(value.get("b64"), str) and len(value) == 1:
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise invalid(f"Input {spec} was given base64 that cannot be decoded: {error}.") from error
+    raise invalid(f'Input {spec} needs strings or {{"b64": ...}}; it was given {_shown(value)}.')
+
+
+def _numbers(value, spec):
+    dtype = spec.dtype.as_numpy_dtype
+    kind = "bool" if spec.dtype.is_bool else "int" if spec.dtype.is_integer else "float"
+    if not (spec.dtype.is_bool or spec.dtype.is_integer or spec.dtype.is_floating):
+        raise ServingError("UNIMPLEMENTED", f"Input {spec}: JSON has no values of this dtype; use gRPC.")
+    try:
+        array = np.array(value)
+    except (ValueError, OverflowError) as error:
+        raise invalid(f"Input {spec} was given lists of different lengths or values that are not numbers.") from error
+    if array.dtype.kind not in _KINDS[kind] and array.size:
+        raise invalid(f"Input {spec} needs numbers of its dtype; it was given {_shown(value)}.")
+    if kind == "int" and array.size and not spec.dtype.min <= array.min() <= array.max() <= spec.dtype.max:
+        raise invalid(f"Input {spec} was given a number out of its range.")
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
+
+
+def _shown(value):
+    while isinstance(value, list) and value:
+        value = value[0]
+    return json.dumps(value)[:40]
+
+
+def _plain(name, array):
+    if array.dtype != object:
+        return array.tolist()
+    flat = array.reshape(-1)
+    if name.endswith("_bytes"):
+        texts = [{"b64": base64.b64encode(one).decode()} for one in flat]
+    else:
+        texts = [one.decode("utf-8", "replace") for one in flat]
+    result = np.empty(len(texts), object)
+    result[:] = texts
+    return result.reshape(array.shape).tolist()

@@ -1,0 +1,83 @@
+"""One loaded version of a model."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.signatures import INIT_OP, Signature, read_signatures
+
+WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+# TensorFlow Serving's limit.
+MAX_WARMUP_RECORDS = 1000
+# Lines of an error that tell about the graph, not about the request.
+_NOISE = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
+_CODES = {value: name for name, value in vars(tf.errors).items() if name.isupper() and isinstance(value, int)}
+
+
+class Servable:
+    """A SavedModel in memory.
+
+    It is loaded and warmed up here, so that a folder that cannot serve raises before anything is replaced by it.
+
+    Args:
+        name: of the model.
+        version: its number.
+        path: the version folder.
+
+    Raises:
+        Exception: whatever TensorFlow raises for a folder that it cannot load or run.
+    """
+
+    def __init__(self, name, version, path):
+        self.name = name
+        self.version = version
+        self.definitions = read_signatures(path)
+        self.signatures = {key: Signature(key, one) for key, one in self.definitions.items() if key != INIT_OP}
+        self._model = tf.saved_model.load(str(path))
+        self._warm_up(Path(path) / WARMUP_FILE)
+
+    def run(self, signature, inputs):
+        """Runs a signature.
+
+        Args:
+            signature: its name.
+            inputs: dictionary from input name to array that fits it (`Signature.check`); strings are objects of bytes.
+
+        Returns:
+            Dictionary from output name to array.
+
+        Raises:
+            ServingError: what TensorFlow says, in one line, with its code.
+        """
+        specs = self.signatures[signature].inputs
+        try:
+            tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
+            outputs = self._model.signatures[signature](**tensors)
+            return {name: value.numpy() for name, value in outputs.items()}
+        except tf.errors.OpError as error:
+            raise ServingError(_CODES.get(error.error_code, "UNKNOWN"), _first_line(error)) from error
+
+    def _warm_up(self, path):
+        if not path.is_file():
+            return
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        for record in tf.data.TFRecordDataset(str(path)).take(MAX_WARMUP_RECORDS).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if not log.HasField("predict_log"):
+                continue
+            request = log.predict_log.request
+            name = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+            inputs = {key: np.asarray(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+            self.signatures[name].check(inputs)
+            self.run(name, inputs)
+
+
+def _first_line(error):
+    """TensorFlow's reason without the names of its nodes and functions and without its stack."""
+    text = re.sub(r"\{\{.*?\}\}|\s*\[Op:.*?\]", "", error.message)
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith(_NOISE)), type(error).__name__)

@@ -1,0 +1,205 @@
+"""The server: REST by Uvicorn and Starlette, gRPC by grpc.aio, one event loop, one engine behind both."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+
+from keras_fvvae.errors import RunError
+from keras_fvvae.files import reason
+from keras_fvvae.serving.extra import require
+from keras_fvvae.serving.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+# Seconds that Uvicorn keeps an idle connection open, so that clients need no new one for each request.
+_KEEP_ALIVE = 75
+# Connections that wait to be accepted.
+_BACKLOG = 1024
+_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "grpc", "tensorflow_serving.apis.predict_pb2")
+
+
+class Server:
+    """Serves SavedModels by TensorFlow Serving's protocols, without TensorFlow Serving.
+
+    Any SavedModel with signatures can be served. The folders are watched: a new version replaces the old one when it
+    has been loaded and warmed up, and a broken one leaves it.
+
+    Args:
+        models: list of `keras_fvvae.serving.ModelConfig`.
+        settings: `keras_fvvae.serving.ServerSettings`. Default: its defaults.
+
+    Raises:
+        KerasFVVAEError: if the extra `serving` is not installed.
+
+    Example:
+        ```python
+        with Server([ModelConfig("birds", "models/birds")], ServerSettings(port=0, grpc_port=0)).running() as server:
+            print(Client(server.url).classify(["bird.jpg"]))
+        ```
+    """
+
+    def __init__(self, models, settings=None):
+        require(*_EXTRA)
+        from keras_fvvae.serving.engine import Engine
+
+        self.settings = settings or ServerSettings()
+        self.engine = Engine(models, self.settings)
+        self.port = self.grpc_port = None
+        self._loop = self._stop = None
+
+    @property
+    def url(self):
+        """Address of REST and of the web page."""
+        return f"http://{_reachable(self.settings.host)}:{self.port}"
+
+    @property
+    def grpc_url(self):
+        """Address of gRPC, as `Client` takes it."""
+        return f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
+
+    def run(self, on_start=lambda server: None):
+        """Serves until SIGTERM or SIGINT, then lets running requests finish.
+
+        Args:
+            on_start: called with the server when it answers.
+
+        Raises:
+            RunError: if a port is taken, or a model has no version that can be served.
+        """
+        asyncio.run(self._serve(on_start, (signal.SIGTERM, signal.SIGINT)))
+
+    @contextlib.contextmanager
+    def running(self):
+        """Serves in a thread while the context is open, for tests and notebooks.
+
+        Raises:
+            RunError: as `run`.
+        """
+        started, failure = threading.Event(), []
+
+        def target():
+            try:
+                asyncio.run(self._serve(lambda server: started.set(), ()))
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                started.set()
+
+        thread = threading.Thread(target=target, name="keras-fvvae-serve")
+        thread.start()
+        started.wait()
+        try:
+            if failure:
+                raise failure[0]
+            yield self
+        finally:
+            self.stop()
+            thread.join()
+
+    def stop(self):
+        """Asks a running server to stop; may be called from any thread."""
+        with contextlib.suppress(AttributeError, RuntimeError):  # not started, or stopped already
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _serve(self, on_start, signals):
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        for number in signals:
+            self._loop.add_signal_handler(number, self._stop.set)
+        engine, settings = self.engine, self.settings
+        listening = _listen(settings.host, settings.port)
+        rpc = None
+        try:
+            self.port = listening.getsockname()[1]
+            rpc = self._rpc_server()
+            await engine.repository.start()
+            if rpc:
+                await rpc.start()
+            http = _http_server(engine)
+            tasks = [
+                asyncio.create_task(http.serve(sockets=[listening])),
+                asyncio.create_task(engine.repository.watch(settings.poll_interval)),
+            ]
+            while not http.started:
+                await asyncio.sleep(0.01)
+            on_start(self)
+            await self._stop.wait()
+            logger.info("Stopping: running requests have %g seconds.", settings.stop_timeout)
+            tasks[1].cancel()
+            http.should_exit = True
+            await asyncio.gather(tasks[0], rpc.stop(settings.stop_timeout) if rpc else asyncio.sleep(0))
+        finally:
+            listening.close()
+            if rpc:
+                await rpc.stop(0)
+            engine.batcher.close()
+
+    def _rpc_server(self):
+        if self.settings.grpc_port is None:
+            return None
+        import grpc
+
+        from keras_fvvae.serving.grpc_service import add_services
+
+        options = [
+            ("grpc.max_receive_message_length", self.settings.max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a taken port must be an error, not shared
+        ]
+        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self.settings.max_connections)
+        add_services(server, self.engine)
+        try:
+            self.grpc_port = server.add_insecure_port(f"{self.settings.host}:{self.settings.grpc_port}")
+        except RuntimeError as error:
+            raise RunError(
+                f"gRPC cannot listen on port {self.settings.grpc_port}: is it taken? Choose another."
+            ) from error
+        return server
+
+
+def _http_server(engine):
+    import uvicorn
+
+    from keras_fvvae.serving.http_protocol import header_deadline_protocol
+    from keras_fvvae.serving.rest import build_app
+
+    class _Uvicorn(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self):
+            yield  # the signals stop gRPC too, so they are handled in one place
+
+    settings = engine.settings
+    config = uvicorn.Config(
+        build_app(engine),
+        http=header_deadline_protocol(settings.receive_timeout),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=settings.stop_timeout,
+    )
+    return _Uvicorn(config)
+
+
+def _listen(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Without the protocol's number asyncio does not turn Nagle's algorithm off, and answers take 40 ms more.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        why = reason(error) if isinstance(error, OSError) else error
+        raise RunError(f"REST cannot listen on {host}:{port}: {why}. Choose another --host or --port.") from error
+    return listening
+
+
+def _reachable(host):
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -1,0 +1,217 @@
+"""Batches form, hold what they may, and fail one by one."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from keras_fvvae.serving import ServerSettings, ServingError
+from keras_fvvae.serving.signatures import TensorSpec
+
+tf = pytest.importorskip("tensorflow")
+batching = pytest.importorskip("keras_fvvae.serving.batching", reason="needs the extra serving")
+metrics = pytest.importorskip("keras_fvvae.serving.metrics", reason="needs the extra serving")
+
+
+class Signature:
+    """The part of a signature that batching reads."""
+
+    def __init__(self, batchable=True):
+        self.name = "serving_default"
+        self.batchable = batchable
+        self.inputs = {"x": TensorSpec("x", tf.string, (-1,))}
+
+
+class Recorder:
+    """A servable that notes its batches and can be held."""
+
+    def __init__(self):
+        self.batches = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, name, inputs):
+        self.batches.append(inputs["x"].tolist())
+        assert self.gate.wait(10)
+        if b"bad" in inputs["x"]:
+            raise ServingError("INVALID_ARGUMENT", "bad input")
+        return {"y": np.array([one + b"!" for one in inputs["x"].ravel()], object).reshape(inputs["x"].shape)}
+
+
+def strings(*values):
+    return {"x": np.array(values, object)}
+
+
+def play(scenario, **settings):
+    """Runs a scenario with a batcher of one worker, and a servable."""
+    recorder = Recorder()
+
+    async def main():
+        batcher = batching.Batcher(
+            ServerSettings(**{"workers": 1, "max_batch_size": 4, "batch_timeout": 0.0} | settings), metrics.Metrics()
+        )
+        try:
+            return await scenario(batcher, recorder)
+        finally:
+            recorder.gate.set()
+            await asyncio.to_thread(batcher.close)
+
+    return asyncio.run(main()), recorder.batches
+
+
+def outputs(results):
+    return [result["y"].tolist() if isinstance(result, dict) else result for result in results]
+
+
+def test_requests_that_come_while_the_worker_is_busy_share_batches():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        jobs = [asyncio.create_task(batcher.run(servable, Signature(), strings(b"%d" % i))) for i in range(7)]
+        await asyncio.sleep(0.05)
+        servable.gate.set()
+        return await asyncio.gather(*jobs)
+
+    results, batches = play(scenario)
+    assert outputs(results) == [[b"%d!" % i] for i in range(7)]
+    assert [len(batch) for batch in batches] == [1, 4, 2]
+
+
+def test_a_bad_request_fails_alone():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        values = (b"first", b"a", b"bad", b"b")
+        jobs = [asyncio.create_task(batcher.run(servable, Signature(), strings(value))) for value in values]
+        await asyncio.sleep(0.05)
+        servable.gate.set()
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    results, batches = play(scenario)
+    assert [outputs([results[i]])[0] for i in (0, 1, 3)] == [[b"first!"], [b"a!"], [b"b!"]]
+    assert isinstance(results[2], ServingError)
+    assert batches[1] == [b"a", b"bad", b"b"]
+    assert batches[2:] == [[b"a"], [b"bad"], [b"b"]]
+
+
+def test_a_large_request_is_computed_in_parts():
+    async def scenario(batcher, servable):
+        return await batcher.run(servable, Signature(), strings(*[b"%d" % i for i in range(10)]))
+
+    result, batches = play(scenario)
+    assert result["y"].tolist() == [b"%d!" % i for i in range(10)]
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+
+
+def test_frames_count_as_images():
+    """Of videos of three frames, one fits into a batch of four images; other shapes are batches of their own."""
+
+    async def scenario(batcher, servable):
+        video = np.full((2, 3), b"f", object)
+        jobs = [
+            batcher.run(servable, Signature(), {"x": video}),
+            batcher.run(servable, Signature(), {"x": video[:, :2]}),
+        ]
+        return await asyncio.gather(*jobs)
+
+    results, batches = play(scenario)
+    assert [result["y"].shape for result in results] == [(2, 3), (2, 2)]
+    assert sorted((len(batch), len(batch[0])) for batch in batches) == [(1, 3), (1, 3), (2, 2)]
+
+
+def test_signatures_without_batch_dimension_run_alone():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        signature = Signature(batchable=False)
+        jobs = [asyncio.create_task(batcher.run(servable, signature, strings(b"a", b"b"))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        servable.gate.set()
+        return await asyncio.gather(*jobs)
+
+    _, batches = play(scenario)
+    assert batches == [[b"a", b"b"]] * 3
+
+
+def test_the_queue_is_bounded_and_empties():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        running = asyncio.create_task(batcher.run(servable, Signature(), strings(b"a")))
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.create_task(batcher.run(servable, Signature(), strings(b"b"))) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(ServingError, match="The queue is full") as caught:
+            await batcher.run(servable, Signature(), strings(b"c"))
+        assert caught.value.http_status == 503
+        waiting[0].cancel()  # whoever gives up makes room
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting[0] = asyncio.create_task(batcher.run(servable, Signature(), strings(b"c")))
+        await asyncio.sleep(0)
+        servable.gate.set()
+        return await asyncio.gather(running, *waiting)
+
+    results, batches = play(scenario, max_queued=5)
+    assert len(results) == 6
+    assert sum(map(len, batches)) == 6
+    assert batches[-1][-1] == b"c"
+
+
+def test_more_than_the_queue_holds_is_the_clients_mistake():
+    async def scenario(batcher, servable):
+        with pytest.raises(ServingError, match="6 images, more than the limit of 5") as caught:
+            await batcher.run(servable, Signature(), strings(*[b"a"] * 6))
+        return caught.value.http_status
+
+    assert play(scenario, max_queued=5)[0] == 400
+
+
+def test_too_many_frames():
+    async def scenario(batcher, servable):
+        with pytest.raises(ServingError, match="holds 9 frames, more than the limit of 8"):
+            await batcher.run(servable, Signature(), {"x": np.full((1, 9), b"f", object)})
+
+    play(scenario, max_images=8)
+
+
+def test_batch_timeout_waits_for_others():
+    async def scenario(batcher, servable):
+        first = asyncio.create_task(batcher.run(servable, Signature(), strings(b"a")))
+        await asyncio.sleep(0.02)
+        assert not servable.batches
+        return await asyncio.gather(first, batcher.run(servable, Signature(), strings(b"b")))
+
+    _, batches = play(scenario, batch_timeout=0.2)
+    assert batches == [[b"a", b"b"]]
+
+
+def test_full_batches_do_not_wait():
+    async def scenario(batcher, servable):
+        async with asyncio.timeout(5):
+            return await batcher.run(servable, Signature(), strings(*[b"a"] * 4))
+
+    play(scenario, batch_timeout=60.0)
+
+
+def test_wrong_number_of_rows_is_an_error():
+    class Wrong(Recorder):
+        def run(self, name, inputs):
+            return {"y": np.zeros(1)}
+
+    async def scenario(batcher, servable):
+        with pytest.raises(ServingError, match="Output y has 1 rows for 2 examples"):
+            await batcher.run(Wrong(), Signature(), strings(b"a", b"b"))
+
+    play(scenario)
+
+
+def test_defects_become_errors_and_the_worker_lives():
+    class Broken(Recorder):
+        def run(self, name, inputs):
+            raise RuntimeError("oops\nsecond line")
+
+    async def scenario(batcher, servable):
+        with pytest.raises(ServingError, match="^RuntimeError: oops$") as caught:
+            await batcher.run(Broken(), Signature(), strings(b"a"))
+        assert caught.value.http_status == 500
+        return await batcher.run(servable, Signature(), strings(b"a"))
+
+    assert play(scenario)[0]["y"].tolist() == [b"a!"]

@@ -1,0 +1,114 @@
+"""Starting, stopping, and the command."""
+
+import dataclasses
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+
+from keras_fvvae.errors import KerasFVVAEError, RunError
+from keras_fvvae.serving import ModelConfig, Server, ServerSettings
+from keras_fvvae.serving.extra import require
+
+COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve import command; command()"
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(ServerSettings) if f.name not in ("host",)])
+def test_settings_are_checked(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        ServerSettings(**{name: -1})
+
+
+@pytest.mark.parametrize(("taken", "message"), [("port", "REST cannot listen"), ("grpc_port", "gRPC cannot listen")])
+def test_port_is_taken(saved_models, taken, message):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = ServerSettings(**({"port": 0, "grpc_port": 0} | {taken: other.getsockname()[1]}))
+        with (
+            pytest.raises(RunError, match=message),
+            Server([ModelConfig("images", str(saved_models / "images"))], settings).running(),
+        ):
+            pass
+
+
+def test_answers_are_not_held_back(server, monkeypatch):
+    """Nagle's algorithm is off on the server's connections: with it every answer takes 40 ms more."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    found, original = [], H11Protocol.connection_made
+
+    def noted(self, transport):
+        found.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        original(self, transport)
+
+    monkeypatch.setattr(H11Protocol, "connection_made", noted)
+    assert requests.get(f"{server.url}/models.json").ok
+    assert found == [1]
+
+
+def test_two_models_of_one_name(saved_models):
+    with pytest.raises(ValueError, match="`models` must have different names"):
+        Server([ModelConfig("m", str(saved_models / "images"))] * 2)
+
+
+def test_what_is_not_installed_is_named():
+    with pytest.raises(KerasFVVAEError, match=r'Serving needs no_such_module: pip install "keras_fvvae\[serving\]"'):
+        require("json", "no_such_module")
+
+
+def test_the_client_does_not_import_tensorflow():
+    code = (
+        "import sys; from keras_fvvae.serving import Client; Client('http://localhost', 'm');"
+        "print({'tensorflow', 'keras', 'uvicorn', 'grpc'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
+
+
+@pytest.fixture
+def process(saved_models):
+    """`keras-fvvae serve` as a process of its own, and its address."""
+    command = [sys.executable, "-c", COMMAND, str(saved_models / "numbers"), "--port", "0", "--grpc-port", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = running.stdout.readline()
+        yield running, re.search(r"Page (http\S+)/ ", line)[1]
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_sigterm_lets_requests_finish(process):
+    running, url = process
+    answers = []
+
+    def ask():
+        body = {"signature_name": "slow", "instances": [500]}
+        answers.append(requests.post(f"{url}/v1/models/numbers:predict", json=body, timeout=60))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while "serving_pending_bytes 0.0" in requests.get(f"{url}/monitoring/prometheus/metrics").text:
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGTERM)
+    thread.join()
+    assert running.wait(30) == 0
+    assert answers[0].json() == {"predictions": [1000.0]}
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "Give either DIRECTORY or --config"), (["a", "--config", "b"], "Give either DIRECTORY or --config")],
+)
+def test_usage(arguments, message):
+    result = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
