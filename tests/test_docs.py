@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Added to a README's command so that it ends in seconds: smaller images, few steps; the first that it contains.
 SHORTENED = {
+    "compare": "--set steps=2 --set backbone_options={filters:4}",
+    "reproduce": "--set steps=1 --set backbone_options={filters:4}",
+    "sweep": "--set steps=1 --set backbone_options={filters:4}",
+    "representation=vlad": "--set backbone_options={filters:4} --set representation_options={num_centroids:3}",
     "moving-digits": "--train 2 --test 1",
     "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",
@@ -58,7 +62,7 @@ def test_readme(tmp_path, monkeypatch, capsys):
     commands = [
         line for block in _blocks(README, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")
     ]
-    assert len(commands) == 13
+    assert len(commands) == 19
     for command in commands:
         extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))

@@ -24,11 +24,12 @@ def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None)
         Tuple: title, list of `Outcome`s, dictionary from a title to a matplotlib figure.
     """
     settings = settings or {}
+    suffix = f", on {base} (the paper's figures are of its own data)" if base else ""
     if name in FIGURES:
         title, curves_of = FIGURES[name]
         curves, label = curves_of(base, **settings)
         outcomes = experiment.run([row for points in curves.values() for _, row in points])
-        return title, outcomes, {"Accuracy": _curves(curves, outcomes, label)}
+        return title + suffix, outcomes, {"Accuracy": _curves(curves, outcomes, label)}
     title, rows_of = TABLES[name]
     if name == "table4":
         parts = []
@@ -40,7 +41,7 @@ def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None)
     else:
         outcomes = experiment.run(rows_of(base, **settings))
     pictures = {"Accuracy": accuracy_bars(outcomes)} if any(o.metrics for o in outcomes) else {}
-    return title, outcomes, pictures
+    return title + suffix, outcomes, pictures
 
 
 def average_outcomes(parts, names):

@@ -21,7 +21,9 @@ STYLE = {
 }
 # Above this many classes, a confusion matrix is drawn without numbers and names.
 NAMED_CLASSES = 20
-TERMS = ("reconstruction", "regularization", "classification", "accuracy")
+TERMS = ("reconstruction", "regularization", "classification", "loss", "accuracy")
+# Above so many, only the worst and the best classes are drawn as bars.
+SHOWN_CLASSES = 40
 # t-SNE is quadratic in memory; more points would not be told apart in a figure anyway.
 EMBEDDED_IMAGES = 1500
 # Fewer are shown by their two principal components: neighbourhoods need neighbours.
@@ -29,11 +31,16 @@ TSNE_MIN_IMAGES = 10
 
 
 def loss_curves(histories):
-    """The terms of Eq. 8 over the training steps.
+    """The terms of Eq. 8 (or the loss of another training) over the training steps.
 
     Args:
         histories: dictionary from a name to a history: lists of values by term.
     """
+    # The sum of Eq. 8's terms says less than they do.
+    histories = {
+        name: {term: values for term, values in history.items() if term != "loss" or "reconstruction" not in history}
+        for name, history in histories.items()
+    }
     terms = [term for term in TERMS if any(term in history for history in histories.values())]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(terms), figsize=(3 * len(terms), 2.6), squeeze=False)
@@ -70,6 +77,25 @@ def confusion(metrics, class_names):
             for row, column in np.argwhere(counts):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
+    return figure
+
+
+def class_bars(metrics):
+    """Accuracies of the classes, sorted; of many classes the worst and the best."""
+    accuracies = sorted(metrics["class_accuracy"].items(), key=lambda item: item[1])
+    if len(accuracies) > SHOWN_CLASSES:
+        accuracies = accuracies[: SHOWN_CLASSES // 2] + accuracies[-SHOWN_CLASSES // 2 :]
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.2 * len(accuracies)))
+        axis.barh(
+            [name for name, _ in accuracies], [100 * value for _, value in accuracies], color=COLORS[0], height=0.7
+        )
+        axis.axvline(100 * metrics["mean_class_accuracy"], color=COLORS[1], linewidth=1, label="mean over classes")
+        axis.set_xlim(0, 100)
+        axis.set_ylim(-0.6, len(accuracies) - 0.4)
+        axis.set_xlabel("accuracy (%)")
+        axis.grid(False, axis="y")
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
@@ -123,7 +149,8 @@ def examples(images, titles, correct, columns=8):
 
 
 def save(figure, path):
-    """Writes a figure as PNG and closes it; returns its bytes."""
+    """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
     figure.savefig(path)
+    figure.savefig(path.with_suffix(".svg"))
     plt.close(figure)
     return path.read_bytes()

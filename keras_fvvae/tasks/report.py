@@ -9,11 +9,13 @@ import jinja2
 import numpy as np
 
 import keras_fvvae
+from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.flow import ZERO
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.errors import RunError
 from keras_fvvae.files import reason, write_atomically
 from keras_fvvae.tasks import figures
+from keras_fvvae.tasks.encode import BLOCK_ROWS
 from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.representation_training import representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
@@ -23,6 +25,9 @@ EXAMPLES = 32
 TITLE_WIDTH = 17
 # Frames of an example video that are decoded, of which the middle one is shown: it may be damaged itself.
 SHOWN_FRAMES = 3
+# Test items whose nearest training items are shown, and how many of these.
+QUERIES = 5
+NEIGHBOURS = 6
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
     "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
@@ -32,7 +37,7 @@ SHOWN_SETTINGS = (
 
 
 def write_report(run_paths, out, collection, streams=None, fusion=None):
-    """Writes a self-contained HTML file, and its figures as PNG in `figures/` beside it.
+    """Writes a self-contained HTML file, and its figures as PNG and SVG in `figures/` beside it.
 
     Args:
         run_paths: finished runs on the same data; the first is the one in detail, the others are compared with it.
@@ -123,33 +128,60 @@ def _test_pictures(run, result, collection):
     vectors = np.load(run.path / "vectors.npy", mmap_mode="r")[-len(tested) :].reshape(len(tested), -1)
 
     shown = _examples(scores, correct)
-    recipe = run.recipe
-    indices = [position[tested[i]] for i in shown]
-    # Of a video the middle frame, of an image its centre, whatever the network saw.
-    views = recipe_views(recipe)
-    modality = "flow" if views.is_flow else "rgb"
-    views = dataclasses.replace(views, crops="center", modality=modality, frames=SHOWN_FRAMES, frame_step=None)
-    images = [_middle(batch["views"].numpy(), views.size) for batch in view_batches(collection, indices, views)]
-    if views.is_flow:
-        images = _stretched(images)
+    images = _middle_views(run, collection, [position[tested[i]] for i in shown])
     short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
     titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
     errors = int((~correct[shown]).sum())
     first = f": the {errors} most confident errors first" if errors else ""
     caption = f"Test {collection.kind}s with the predicted class{first}."
-    if views.is_flow:
+    if recipe_views(run.recipe).is_flow:
         caption += " Optical flow: red is motion to the right, green downwards, blue its magnitude; contrast stretched."
     return {
         "Confusion matrix": (
             figures.confusion(result, classes),
             f"Counts on the test {collection.kind}s; shade: share of the row.",
         ),
+        "Class accuracy": (figures.class_bars(result), f"Of the test {collection.kind}s."),
         "Embedding": (
-            figures.embedding(vectors, labels, correct, classes, recipe.seed),
+            figures.embedding(vectors, labels, correct, classes, run.recipe.seed),
             f"t-SNE of the test {collection.kind}s' vectors, by true class; crosses are classified wrongly.",
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
+        "Retrieval": _retrieval(run, collection, names, position, short),
     }
+
+
+def _retrieval(run, collection, names, position, short):
+    """Some test items, each followed by its nearest training items."""
+    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
+    vectors = vectors.reshape(len(vectors), -1)
+    labels = collection.labels[[position[name] for name in names]]
+    splits = collection.splits[[position[name] for name in names]]
+    trained, tested = (np.flatnonzero((splits == split) & (labels != UNLABELLED)) for split in SPLITS)
+    queries = tested[np.linspace(0, len(tested) - 1, min(QUERIES, len(tested))).astype(int)]
+    wanted = np.array(vectors[queries])
+    blocks = np.array_split(trained, -(-len(trained) // BLOCK_ROWS))
+    cosines = np.concatenate([np.array(vectors[rows]) @ wanted.T for rows in blocks])  # of vectors of unit length
+    nearest = trained[np.argsort(-cosines, axis=0)[:NEIGHBOURS]].T  # (queries, neighbours)
+    shown = np.concatenate([queries[:, None], nearest], axis=1)
+    images = _middle_views(run, collection, [position[names[i]] for i in shown.ravel()])
+    right = (labels[shown] == labels[queries][:, None]).ravel()
+    titles = [short[labels[i]] for i in shown.ravel()]
+    share = np.mean(labels[nearest] == labels[queries][:, None])
+    caption = (
+        f"Test {collection.kind}s (first column), each with the training {collection.kind}s of the nearest vectors; "
+        f"{share:.0%} of these are of the same class."
+    )
+    return figures.examples(images, titles, right, columns=shown.shape[1]), caption
+
+
+def _middle_views(run, collection, indices):
+    """Of a video the middle frame, of an image its centre, whatever the network saw."""
+    views = recipe_views(run.recipe)
+    modality = "flow" if views.is_flow else "rgb"
+    views = dataclasses.replace(views, crops="center", modality=modality, frames=SHOWN_FRAMES, frame_step=None)
+    images = [_middle(batch["views"].numpy(), views.size) for batch in view_batches(collection, indices, views)]
+    return _stretched(images) if views.is_flow else images
 
 
 def _stretched(flows):

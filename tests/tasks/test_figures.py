@@ -26,6 +26,21 @@ def test_confusion(tmp_path, classes):
     assert figures.save(figure, tmp_path / "confusion.png").startswith(PNG)
 
 
+@pytest.mark.parametrize(("classes", "bars"), [(3, 3), (60, 40)])
+def test_class_bars(tmp_path, classes, bars):
+    labels = np.arange(4 * classes) % classes
+    scores = np.random.default_rng(0).normal(size=(len(labels), classes))
+    figure = figures.class_bars(classification_metrics(scores, labels, [f"class {i}" for i in range(classes)]))
+    assert len(figure.axes[0].patches) == bars
+    assert figures.save(figure, tmp_path / "bars.png").startswith(PNG)
+    assert "<svg" in (tmp_path / "bars.svg").read_text()
+
+
+def test_loss_of_another_training(tmp_path):
+    figure = figures.loss_curves({"NetVLAD": {"loss": [2.0, 1.0], "accuracy": [0.1, 0.2]}})
+    assert [axis.get_title() for axis in figure.axes] == ["loss (nats)", "accuracy (training)"]
+
+
 def test_loss_curves_of_two_runs(tmp_path):
     steps = np.linspace(3, 1, 120).tolist()
     histories = {
