@@ -25,6 +25,7 @@ _SUBMODULES = (
     "errors",
     "evaluation",
     "experiments",
+    "explanations",
     "export",
     "features",
     "fully_convolutional",

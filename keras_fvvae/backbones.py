@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
+from keras_fvvae.fully_convolutional import fully_convolutional
 from keras_fvvae.layers import BackbonePreprocessing
 
 # A tap that ends in this is taken before the activation function that is fused into its layer.
@@ -16,6 +17,9 @@ BEFORE_ACTIVATION = "/linear"
 TRUNK = "trunk"
 # Between two taps that are taken together.
 JOIN = "+"
+# After a fully-connected layer: its activations for all regions of the network's own input size, as a map.
+DENSE = "/dense"
+OWN_SIZE = 224
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +90,8 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
         tap: a short name from the table (`"pool5"`, `"conv5_4"`, `"res5c"`), a layer's own name, or either followed by
             `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage. Global
             activations (`"fc7"` of VGG, `"pool5"` of ResNet) are maps of 1x1. Two taps with maps of one shape, such as
-            `"conv5_3+conv5_4"`, give both, the channels of the first before those of the second.
+            `"block5_conv3+conv5_4"`, give both, the channels of the first before those of the second. `"fc7/dense"` of
+            VGG gives fc7 of every 224x224 region of a larger image, as a map.
         input_size: `(height, width)` in pixels; `None` entries leave a side dynamic.
         weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
             `include_top=False` (for `"fc6"` and `"fc7"` one with the top).
@@ -117,13 +122,21 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     if weights == "imagenet" and info.build is not None:
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
     build = info.build or getattr(keras.applications, name)
-    layer, extra = info.vector_taps.get(tap, (tap, {}))
-    arguments = {"include_top": False, "input_shape": (*input_size, 3), **(options or {}), **extra}
+    dense = tap is not None and tap.endswith(DENSE)
+    layer, extra = info.vector_taps.get(tap.removesuffix(DENSE) if dense else tap, (tap, {}))
+    if dense and extra != _WITH_TOP:
+        raise RecipeError(
+            f"The tap {tap!r} of {name} is none: dense regions have fully-connected activations of VGG only."
+        )
+    if dense and min(input_size) < OWN_SIZE:
+        raise RecipeError(f"The tap {tap!r} needs images of at least {OWN_SIZE} pixels. Received: {tuple(input_size)}")
+    size = (OWN_SIZE, OWN_SIZE) if dense else tuple(input_size)
+    arguments = {"include_top": False, "input_shape": (*size, 3), **(options or {}), **extra}
     try:
         trunk = build(weights=None, **arguments)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This model usually expects 1 or 3 input channels")
-            shape = (*input_size, channels)
+            shape = (*size, channels)
             other = None if channels == 3 else build(weights=None, **{**arguments, "input_shape": shape})
     except (TypeError, ValueError) as error:
         raise RecipeError(
@@ -139,7 +152,11 @@ def build_backbone(name, tap=None, input_size=(224, 224), weights=None, options=
     scheme = info.preprocessing if channels == 3 else info.flow_preprocessing or info.preprocessing
     x = BackbonePreprocessing(scheme, name="preprocessing")(images)
     vector = tap in info.vector_taps
-    x = keras.Model(trunk.inputs, _tapped(trunk, info, name, layer, vector), name=TRUNK)(x)
+    if dense:
+        regions = fully_convolutional(trunk, layer)
+        x = keras.Model(regions.inputs, regions.outputs, name=TRUNK)(x)
+    else:
+        x = keras.Model(trunk.inputs, _tapped(trunk, info, name, layer, vector), name=TRUNK)(x)
     if vector:
         x = keras.layers.Reshape((1, 1, -1), name="map")(x)
     return keras.Model(images, x, name=name)

@@ -1,32 +1,49 @@
-"""A trained classifier as a SavedModel: bytes of images or frames in, scores and labels or Fisher vectors out."""
+"""A trained classifier as a SavedModel: bytes of images or frames in, scores, vectors and their explanation out."""
 
+import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
-from keras_fvvae.data.decoding import decode_image, resize_image
 from keras_fvvae.data.views import Views
+from keras_fvvae.endpoints import Endpoints, ServedStream
 from keras_fvvae.errors import RunError
 from keras_fvvae.files import reason
+from keras_fvvae.served_card import served_card
+from keras_fvvae.warmup import WARMUP_FILE, write_warmup
 
 TOP_K = 5
+LABELS_FILE = "labels.txt"
 
 
-def export_saved_model(classifier, directory, views=None, kind="image", version=None, top_k=TOP_K):
+def export_saved_model(
+    classifier, directory, views=None, kind="image", version=None, top_k=TOP_K, *, recipe=None, notes=(), **options
+):
     """Writes `directory/<version>/`, a SavedModel that runs without this library and without Keras.
 
-    The signatures of a classifier of images take `image: string[N]`, JPEG, PNG, WebP, BMP or GIF bytes. Those of a
-    classifier of videos take `frames: string[N, T]`, encoded images of RGB, and `num_frames: int32[N]`: what follows
-    after a video's frames is padding, and may hold anything. Both decode, resize and crop in the graph as in training,
-    and return float32:
+    A classifier of images takes `image: string[N]`: JPEG, PNG, WebP, BMP or GIF bytes. A classifier of videos takes
+    `frames: string[N, T]`, encoded images of RGB, and `num_frames: int32[N]`: what follows after a video's frames is
+    padding, and may hold anything. One of optical flow takes `flow_frames`, encoded images of x, y and magnitude as
+    `keras_fvvae.data.flow_image` makes them, and `num_flow_frames`. All decode, resize and crop in the graph as in
+    training. Dimension 0 is the number of examples everywhere, numbers come out as float32, and nothing is random:
 
         serving_default  scores [N, classes]: decision values of the SVM, not probabilities;
                          labels string [N, k] and label_scores [N, k]: the k best classes, best first
-        encode           fisher_vector [N, C * (latent_dim + 1)]: unit length
+        encode           fisher_vector [N, dimension]: unit length
+        encode_raw       raw_sum [N, ...], for Fisher vectors [N, C, latent_dim + 1]: sums of raw vectors over an
+                         example's frames (and crops), and count [N] of these. Both may be added up over the pieces of
+                         a long video
+        classify_raw     takes raw_sum and count, and answers as serving_default
+        explain          contributions [N, H, W], of videos [N, T, H, W]: parts of the best label's score on a map of
+                         the resized picture; they and bias [N] add up to score [N]; label string [N]. See
+                         `keras_fvvae.explanations`; left out for representations whose score is not split
+
+    `assets/labels.txt` holds the class names, one a line, in the order of the scores; `assets.extra` a card, the recipe
+    and one request a signature with which TensorFlow Serving warms up. Undecodable bytes are an error for the whole
+    call, unless `valid_output` is set.
 
     Args:
         classifier: a built `keras_fvvae.models.Classifier`.
@@ -35,18 +52,113 @@ def export_saved_model(classifier, directory, views=None, kind="image", version=
         kind: `"image"` or `"video"`.
         version: positive integer. Default: one above the highest there.
         top_k: labels returned per item; at most the number of classes.
+        recipe: the `Recipe` of the training, for the card.
+        notes: further paragraphs of the card in Markdown, such as measured accuracies.
+        **options: `half_svm=True` keeps the SVM's weights in float16, half of the size on disk and in memory; they are
+            computed with in float32. `valid_output=True` adds a bool output `valid [N]` to the signatures that decode:
+            an example of which an image or a frame cannot be decoded gets a row of NaN and empty labels and is flagged
+            with false, and the others their answers.
 
     Returns:
         Path of the version folder. It is written beside and renamed, so a server never sees half of it.
 
     Raises:
-        RunError: if the version exists already, the folder cannot be written, or the views are of optical flow, which
-            TensorFlow has no ops for.
+        RunError: if the version exists already, the folder cannot be written, or the views are stacks of flow, for
+            which there is no image format.
     """
     views = views or Views(tuple(classifier.encoder.backbone.input.shape[1:3]))
-    if views.is_flow:
-        raise RunError("A classifier of optical flow cannot be exported: TensorFlow has no op that computes the flow.")
-    directory = Path(directory)
+    recipes = [] if recipe is None else [recipe]
+    return _export([(classifier, views, 1.0)], directory, kind, version, top_k, recipes, notes, **options)
+
+
+def export_fused(
+    classifiers, directory, views, weights=None, version=None, top_k=TOP_K, *, recipes=(), notes=(), **options
+):
+    """Writes a two-stream model of videos as one SavedModel, in which the scores are fused.
+
+    It takes `frames` and `num_frames` as well as `flow_frames` and `num_flow_frames`, see `export_saved_model`. The
+    scores are the weighted mean of both streams' scores (late fusion). What else a stream gives stands beside the
+    other's with the prefix `flow_`: `fisher_vector` and `flow_fisher_vector`, `raw_sum`, `count`, `flow_raw_sum` and
+    `flow_count`, `contributions` and `flow_contributions`, which add up to the fused score together with `bias`.
+
+    Args:
+        classifiers: two built classifiers of the same classes, matched by name; the first gives their order.
+        directory: parent of the version folders.
+        views: the `Views` of each: one of frames, one of optical flow.
+        weights: one number a stream, as for `keras_fvvae.fusion.late_fusion`. Default: equal.
+        version, top_k, notes, **options: as for `export_saved_model`.
+        recipes: the `Recipe` of each.
+
+    Returns:
+        Path of the version folder.
+
+    Raises:
+        RunError: as `export_saved_model`; for other than one stream of frames and one of flow, and for different
+            classes.
+        ValueError: for weights that do not go with the streams.
+    """
+    weights = [1.0] * len(classifiers) if weights is None else [float(weight) for weight in weights]
+    if len(weights) != len(classifiers) or min(weights) < 0 or not sum(weights) > 0:
+        raise ValueError(
+            f"`weights` must be {len(classifiers)} numbers, none negative, not all 0. Received: weights={weights}"
+        )
+    if sorted(one.is_flow for one in views) != [False, True]:
+        raise RunError("A fused model is made of one run on frames and one on optical flow.")
+    if len({frozenset(one.class_names) for one in classifiers}) > 1:
+        raise RunError("The runs were trained on different classes and cannot be fused.")
+    shares = [weight / sum(weights) for weight in weights]
+    streams = list(zip(classifiers, views, shares, strict=True))
+    return _export(streams, directory, "video", version, top_k, recipes, notes, **options)
+
+
+def _export(streams, directory, kind, version, top_k, recipes, notes, half_svm=False, valid_output=False):
+    if any(views.modality == "flow_stack" for _, views, _ in streams):
+        raise RunError("A classifier of stacked optical flow cannot be exported: no image format has its 20 channels.")
+    if kind == "image" and any(views.is_flow for _, views, _ in streams):
+        raise RunError("Optical flow is of videos: export the classifier with `kind='video'`.")
+    class_names = streams[0][0].class_names
+    served = [
+        ServedStream(classifier, views, kind, weight, _columns(classifier, class_names), half_svm, valid_output)
+        for classifier, views, weight in streams
+    ]
+    endpoints = Endpoints(served, class_names, top_k, valid_output)
+    card = served_card(endpoints, recipes, notes, half_svm)
+    with _version_folder(Path(directory), version) as (partial, target):
+        _write(endpoints, class_names, partial)
+        extra = (partial / WARMUP_FILE).parent
+        extra.mkdir()
+        (extra / "card.md").write_text(card, encoding="utf-8")
+        for stream, recipe in zip(served, recipes, strict=True) if recipes else ():
+            (extra / f"{stream.prefix}recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+        write_warmup(partial / WARMUP_FILE, endpoints.examples().items())
+    return target
+
+
+def _columns(classifier, class_names):
+    if classifier.class_names == class_names:
+        return None
+    return [classifier.class_names.index(name) for name in class_names]
+
+
+def _write(endpoints, class_names, path):
+    # Not Keras's ExportArchive, which saves no assets but those of lookup tables.
+    root = tf.Module()
+    root.weights = [variable for stream in endpoints.streams for variable in stream.variables]
+    signatures = {
+        name: tf.function(function, input_signature=specs, autograph=False)
+        for name, (function, specs) in endpoints.signatures().items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        labels = Path(folder, LABELS_FILE)
+        # A line break inside of a name would shift all names after it.
+        labels.write_text("".join(" ".join(name.splitlines()) + "\n" for name in class_names), encoding="utf-8")
+        root.labels = tf.saved_model.Asset(str(labels))
+        tf.saved_model.save(root, str(path), signatures=signatures)
+
+
+@contextlib.contextmanager
+def _version_folder(directory, version):
+    """A path to write to, and that of the version, to which it is renamed when the block ends well."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         target = directory / str(_next_version(directory) if version is None else version)
@@ -56,73 +168,12 @@ def export_saved_model(classifier, directory, views=None, kind="image", version=
     except OSError as error:
         raise RunError(f"The export folder {directory} cannot be written: {reason(error)}.") from error
     try:
-        _archive(classifier, views, kind, top_k).write_out(str(partial / "model"), verbose=False)
+        yield partial / "model", target
         os.replace(partial / "model", target)
     except OSError as error:
         raise RunError(f"The export to {target} failed: {reason(error)}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return target
-
-
-def _archive(classifier, views, kind, top_k):
-    names = tf.constant(classifier.class_names)
-    count = min(top_k, len(classifier.class_names))
-    inputs, views_of = _SIGNATURES[kind]
-
-    def classify(*arguments):
-        pixels, mask = views_of(views, *arguments)
-        scores = tf.cast(classifier(pixels, mask=mask, training=False), tf.float32)
-        best = tf.math.top_k(scores, count)
-        return {"scores": scores, "labels": tf.gather(names, best.indices), "label_scores": best.values}
-
-    def encode(*arguments):
-        pixels, mask = views_of(views, *arguments)
-        return {"fisher_vector": tf.cast(classifier.encoder(pixels, mask=mask, training=False), tf.float32)}
-
-    archive = keras.export.ExportArchive()
-    archive.track(classifier)
-    archive.add_endpoint("serving_default", classify, input_signature=inputs)
-    archive.add_endpoint("encode", encode, input_signature=inputs)
-    return archive
-
-
-def _image_views(views, image):
-    """`(N, *size, 3)`, or `(N, crops, *size, 3)` where there are several crops, whose raw vectors are averaged."""
-    pixels = views.crop(_decoded(image, views))
-    crops = views.per_item("image")
-    return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *views.size, 3)), None
-
-
-def _video_views(views, frames, num_frames):
-    """`(N, T * crops, *size, 3)` and the mask of what is not padding."""
-    frame_count = tf.shape(frames)[1]
-    mask = tf.sequence_mask(num_frames, frame_count)
-    # Padding may be anything, an empty string too: the first frame stands in its place and is masked.
-    contents = tf.where(mask, frames, frames[:, :1])
-    pixels = views.crop(_decoded(tf.reshape(contents, (-1,)), views))
-    crops = views.per_item("image")
-    pixels = tf.reshape(pixels, (-1, frame_count * crops, *views.size, 3))
-    return pixels, tf.repeat(mask, crops, axis=1)
-
-
-def _decoded(contents, views):
-    # map_fn keeps dimension 0 the number of requests' examples, which TensorFlow Serving's batching needs.
-    size = views.resize_to
-    return tf.map_fn(
-        lambda one: tf.ensure_shape(resize_image(decode_image(one), size, views.resize), (*size, 3)),
-        contents,
-        fn_output_signature=tf.TensorSpec((*size, 3), tf.float32),
-    )
-
-
-_SIGNATURES = {
-    "image": ([tf.TensorSpec((None,), tf.string, name="image")], _image_views),
-    "video": (
-        [tf.TensorSpec((None, None), tf.string, name="frames"), tf.TensorSpec((None,), tf.int32, name="num_frames")],
-        _video_views,
-    ),
-}
 
 
 def _next_version(directory):

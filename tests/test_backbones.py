@@ -311,3 +311,42 @@ def test_tap_that_is_no_map(monkeypatch, tap):
 def test_option_or_size_that_cannot_work(name, size, options):
     with pytest.raises(RecipeError, match=f"{name} cannot be built for .* images of 3 channels with options"):
         build_backbone(name, None, size, options=options)
+
+
+def test_two_taps_follow_one_another_in_the_channels():
+    both = build_backbone("DigitsConvNet", "conv2+conv3", (8, 8), options={"filters": 4})
+    trunk = both.get_layer(TRUNK)
+    images = _images()
+    parts = keras.Model(trunk.inputs, [trunk.get_layer("conv2").output, trunk.get_layer("conv3").output])
+    expected = np.concatenate(parts(both.get_layer("preprocessing")(images)), axis=-1)
+    np.testing.assert_allclose(both(images), expected, rtol=0, atol=1e-6)
+
+
+def test_two_taps_must_have_maps_of_one_shape():
+    with pytest.raises(RecipeError, match=r"must have maps of one shape; they have \(8, 8, 2\) and \(8, 8, 4\)"):
+        build_backbone("DigitsConvNet", "conv1+conv3", (8, 8), options={"filters": 4})
+
+
+@pytest.mark.parametrize(
+    ("name", "tap", "size", "message"),
+    [
+        ("MobileNetV2", "fc7/dense", (256, 256), "of VGG only"),
+        ("ResNet50", "pool5/dense", (256, 256), "of VGG only"),
+        ("VGG16", "fc7/dense", (192, 256), "at least 224 pixels"),
+    ],
+)
+def test_dense_regions_that_cannot_be(name, tap, size, message):
+    with pytest.raises(RecipeError, match=message):
+        build_backbone(name, tap, size)
+
+
+@pytest.mark.slow
+def test_fully_connected_activations_of_dense_regions():
+    keras.utils.set_random_seed(0)
+    dense = build_backbone("VGG16", "fc6/dense", (224, 256))
+    keras.utils.set_random_seed(0)
+    whole = build_backbone("VGG16", "fc6", (224, 224))
+    images = _images((224, 224), 1)
+    assert dense.output.shape == (None, 1, 2, 4096)
+    regions = dense.get_layer(TRUNK)(dense.get_layer("preprocessing")(images))
+    np.testing.assert_allclose(regions, whole(images), rtol=0, atol=1e-4 * np.abs(whole(images)).max())

@@ -62,7 +62,7 @@ def test_readme(tmp_path, monkeypatch, capsys):
     commands = [
         line for block in _blocks(README, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")
     ]
-    assert len(commands) == 19
+    assert len(commands) == 20
     for command in commands:
         extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))

@@ -1,0 +1,185 @@
+"""The functions of a served model: from encoded images to scores, vectors, and parts of scores."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.explanations import ScoreSplit, can_explain
+from keras_fvvae.positions import on_picture
+from keras_fvvae.served_images import FrameInput, ImageInput
+
+
+class ServedStream:
+    """One classifier of a served model: frames, or optical flow, or images.
+
+    Args:
+        classifier: a built `keras_fvvae.models.Classifier`.
+        views: `keras_fvvae.data.Views` of its training.
+        kind: `"image"` or `"video"`.
+        weight: of its scores in the sum over streams.
+        columns: positions of its classes in the common order; `None` where that is its own.
+        half_svm: whether the SVM's weights are kept in float16; they are computed with in float32.
+        flagged: whether what cannot be decoded is flagged.
+    """
+
+    def __init__(self, classifier, views, kind, weight=1.0, columns=None, half_svm=False, flagged=False):
+        self.encoder = classifier.encoder
+        self.inputs = (ImageInput if kind == "image" else FrameInput)(views, flagged)
+        kernel, bias = (np.asarray(one) * np.float32(weight) for one in classifier.svm.get_weights())
+        if columns is not None:
+            kernel, bias = kernel[:, columns], bias[columns]
+        self.kernel = tf.Variable(kernel.astype("float16") if half_svm else kernel, trainable=False, name="svm_kernel")
+        self.bias = tf.Variable(bias, trainable=False, name="svm_bias")
+        self.prefix = "flow_" if views.is_flow else ""
+        encoder = self.encoder
+        shape = encoder.descriptor_shape((None, *encoder.backbone.input.shape[1:]))
+        self.raw_shape = tuple(encoder.head.compute_output_shape(shape)[1:])
+
+    @property
+    def variables(self):
+        """All of its TensorFlow variables."""
+        return [*(variable.value for variable in self.encoder.variables), self.kernel, self.bias]
+
+    @property
+    def raw_specs(self):
+        """Inputs of `classify_raw`."""
+        return [
+            tf.TensorSpec((None, *self.raw_shape), tf.float32, name=f"{self.prefix}raw_sum"),
+            tf.TensorSpec((None,), tf.float32, name=f"{self.prefix}count"),
+        ]
+
+    def scores(self, vectors):
+        return tf.matmul(tf.cast(vectors, tf.float32), tf.cast(self.kernel, tf.float32)) + self.bias
+
+    def raw_sum(self, pixels, mask):
+        """Sum of the raw vectors of an example's views, and their number."""
+        mean = tf.cast(self.encoder.encode_raw(pixels, mask=mask, training=False), tf.float32)
+        ones = tf.ones(tf.shape(pixels)[: 2 if len(pixels.shape) == 5 else 1])
+        counted = ones if mask is None else tf.cast(mask, tf.float32)
+        count = tf.reduce_sum(tf.reshape(counted, (tf.shape(pixels)[0], -1)), axis=1)
+        return mean * tf.reshape(count, (-1, *[1] * len(self.raw_shape))), count
+
+    def normalized(self, raw_sum, count):
+        """Vectors of sums of raw vectors of so many views."""
+        mean = raw_sum / tf.reshape(tf.maximum(count, 1), (-1, *[1] * len(self.raw_shape)))
+        return tf.cast(self.encoder.normalize(mean), tf.float32)
+
+    def contributions(self, split, best):
+        """Parts of the scores of classes `best`, `(N, H, W)` or, of videos, `(N, T, H, W)`; and what is no part."""
+        parts, constant = split.split(tf.cast(tf.transpose(tf.gather(self.kernel, best, axis=1)), tf.float32))
+        return self._on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
+
+    def _on_picture(self, maps):
+        views, cells = self.inputs.views, maps.shape[-2:]
+        crops = views.per_item("image")
+        placed = on_picture(tf.reshape(maps, (-1, crops, *cells)), views)
+        if isinstance(self.inputs, ImageInput):
+            return placed
+        return tf.reshape(placed, (tf.shape(maps)[0], -1, *placed.shape[1:]))
+
+
+class Endpoints:
+    """The signatures of one stream, or of several whose scores are added.
+
+    Args:
+        streams: list of `ServedStream`; at most one of each modality.
+        class_names: in the order of the scores.
+        top_k: labels returned.
+        flagged: whether an output `valid` flags what cannot be decoded.
+    """
+
+    def __init__(self, streams, class_names, top_k, flagged=False):
+        self.streams = streams
+        self.names = tf.constant(class_names)
+        self.count = min(top_k, len(class_names))
+        self.flagged = flagged
+
+    def signatures(self):
+        """Dictionary from name to a pair of function and input specifications."""
+        encoded = [spec for stream in self.streams for spec in stream.inputs.specs]
+        raw = [spec for stream in self.streams for spec in stream.raw_specs]
+        result = {
+            "serving_default": (self.classify, encoded),
+            "encode": (self.encode, encoded),
+            "encode_raw": (self.encode_raw, encoded),
+            "classify_raw": (self.classify_raw, raw),
+        }
+        if all(can_explain(stream.encoder.head) for stream in self.streams):
+            result["explain"] = (self.explain, encoded)
+        return result
+
+    def examples(self):
+        """Dictionary from signature to the inputs of one example, for warming up."""
+        encoded = {name: value for stream in self.streams for name, value in stream.inputs.example().items()}
+        raw = {spec.name: tf.ones((1, *spec.shape[1:])) for stream in self.streams for spec in stream.raw_specs}
+        return {name: raw if name == "classify_raw" else encoded for name in self.signatures()}
+
+    def classify(self, *arguments):
+        rows, valid = self._decode(arguments)
+        vectors = [stream.encoder(pixels, mask=mask, training=False) for stream, pixels, mask in rows]
+        return self._answer(vectors, valid)
+
+    def encode(self, *arguments):
+        rows, valid = self._decode(arguments)
+        return self._flagged(
+            {
+                f"{stream.prefix}fisher_vector": tf.cast(stream.encoder(pixels, mask=mask, training=False), tf.float32)
+                for stream, pixels, mask in rows
+            },
+            valid,
+        )
+
+    def encode_raw(self, *arguments):
+        rows, valid = self._decode(arguments)
+        outputs = {}
+        for stream, pixels, mask in rows:
+            sums = stream.raw_sum(pixels, mask)
+            outputs |= {spec.name: value for spec, value in zip(stream.raw_specs, sums, strict=True)}
+        return self._flagged(outputs, valid)
+
+    def classify_raw(self, *arguments):
+        pairs = zip(arguments[::2], arguments[1::2], strict=True)
+        vectors = [stream.normalized(*pair) for stream, pair in zip(self.streams, pairs, strict=True)]
+        return self._answer(vectors, None)
+
+    def explain(self, *arguments):
+        rows, valid = self._decode(arguments)
+        splits = [ScoreSplit(stream.encoder, pixels, mask) for stream, pixels, mask in rows]
+        scores = self._scores([split.vectors for split in splits])
+        best = tf.argmax(scores, axis=1, output_type=tf.int32)
+        parts, constants = {}, 0.0
+        for stream, split in zip(self.streams, splits, strict=True):
+            parts[f"{stream.prefix}contributions"], constant = stream.contributions(split, best)
+            constants += constant
+        rest = {"bias": constants, "score": tf.reduce_max(scores, axis=1), "label": tf.gather(self.names, best)}
+        return self._flagged({**parts, **rest}, valid)
+
+    def _decode(self, arguments):
+        """Triples of stream, pixels and mask; and the flags."""
+        rows, flags, start = [], [], 0
+        for stream in self.streams:
+            end = start + len(stream.inputs.specs)
+            pixels, mask, valid = stream.inputs.pixels(*arguments[start:end])
+            rows.append((stream, pixels, mask))
+            flags.append(valid)
+            start = end
+        return rows, tf.reduce_all(tf.stack(flags), axis=0) if self.flagged else None
+
+    def _scores(self, vectors):
+        return tf.add_n([stream.scores(one) for stream, one in zip(self.streams, vectors, strict=True)])
+
+    def _answer(self, vectors, valid):
+        scores = self._scores(vectors)
+        best = tf.math.top_k(scores, self.count)
+        outputs = {"scores": scores, "labels": tf.gather(self.names, best.indices), "label_scores": best.values}
+        return self._flagged(outputs, valid)
+
+    def _flagged(self, outputs, valid):
+        """NaN and empty labels in rows that are not valid."""
+        if valid is None:
+            return outputs
+
+        def flagged(value):
+            nothing = tf.constant("") if value.dtype == tf.string else tf.constant(np.nan, value.dtype)
+            return tf.where(tf.reshape(valid, (-1, *[1] * (len(value.shape) - 1))), value, nothing)
+
+        return {**{name: flagged(value) for name, value in outputs.items()}, "valid": valid}

@@ -1,0 +1,51 @@
+"""The card of a served model: what goes in and out, and what it was trained from."""
+
+from keras_fvvae.cards import recipe_card
+
+_ABOUT = {
+    "serving_default": "scores (decision values, not probabilities) and the best labels",
+    "encode": "representations",
+    "encode_raw": "the additive part: sums of raw vectors and their number; add both up over the pieces of a video",
+    "classify_raw": "what `encode_raw` gives, to scores and labels",
+    "explain": "parts of the best label's score on a map of the picture; they and `bias` add up to `score`",
+}
+_FLAGGED = (
+    "What cannot be decoded is flagged by `valid`: its row is NaN. A video is flagged if any of its frames cannot be "
+    "decoded."
+)
+_FAILS = "Bytes that cannot be decoded are an error for the whole call."
+_HALF = "The weights of the SVM are kept in float16."
+
+
+def served_card(endpoints, recipes=(), notes=(), half_svm=False):
+    """Markdown for `assets.extra/card.md`.
+
+    Args:
+        endpoints: `keras_fvvae.endpoints.Endpoints`.
+        recipes: `Recipe` of each stream, or none.
+        notes: further paragraphs, such as measured accuracies.
+        half_svm: whether the SVM's weights are in float16.
+    """
+    rows = ["| signature | takes | gives |", "| --- | --- | --- |"]
+    for name, (_, specs) in endpoints.signatures().items():
+        inputs = ", ".join(f"`{spec.name}: {spec.dtype.name}{_shape(spec.shape)}`" for spec in specs)
+        rows.append(f"| `{name}` | {inputs} | {_ABOUT[name]} |")
+    streams = [
+        f"* {'Optical flow' if stream.prefix else 'RGB'}: {stream.bias.shape[0]} classes, a representation of "
+        f"{stream.encoder.dimension:,} numbers."
+        for stream in endpoints.streams
+    ]
+    parts = [
+        "# Served model",
+        "\n".join(rows),
+        "\n".join(streams),
+        _FLAGGED if endpoints.flagged else _FAILS,
+        *([_HALF] if half_svm else []),
+        *notes,
+        *(recipe_card(recipe, "They are part of this SavedModel.").rstrip() for recipe in recipes),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shape(shape):
+    return f"[{', '.join('N' if i == 0 else 'T' if side is None else str(side) for i, side in enumerate(shape))}]"

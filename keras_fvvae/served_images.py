@@ -1,0 +1,121 @@
+"""Encoded images and frames as a served model takes them: decoded, resized and cropped in the graph."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_fvvae.data.decoding import decode_image, resize_image
+from keras_fvvae.data.flow import ZERO
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageInput:
+    """One image an example.
+
+    Args:
+        views: `keras_fvvae.data.Views` of the training.
+        flagged: whether what cannot be decoded is flagged; else it fails the call.
+    """
+
+    views: object
+    flagged: bool = False
+
+    @property
+    def specs(self):
+        return [tf.TensorSpec((None,), tf.string, name="image")]
+
+    def pixels(self, image):
+        """Views, mask and flags of encoded images.
+
+        Returns:
+            Tuple: `(N, *size, 3)`, or `(N, crops, *size, 3)` where there are several crops, whose raw vectors are
+            averaged; `None`; and bool `(N,)`, `None` if not `flagged`.
+        """
+        decoded, valid = _decoded(image, self.views, self.flagged)
+        pixels = self.views.crop(decoded)
+        crops = self.views.per_item("image")
+        return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *self.views.size, 3)), None, valid
+
+    def example(self):
+        """Inputs of one example, for warming up."""
+        return {"image": tf.constant([gray_image(self.views)])}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameInput:
+    """The frames of one video an example; or its flow frames: images of x, y and magnitude.
+
+    Args:
+        views: `keras_fvvae.data.Views` of the training; of optical flow, flow frames are taken.
+        flagged: whether what cannot be decoded is flagged; else it fails the call.
+    """
+
+    views: object
+    flagged: bool = False
+
+    @property
+    def names(self):
+        return ("flow_frames", "num_flow_frames") if self.views.is_flow else ("frames", "num_frames")
+
+    @property
+    def specs(self):
+        frames, count = self.names
+        return [tf.TensorSpec((None, None), tf.string, name=frames), tf.TensorSpec((None,), tf.int32, name=count)]
+
+    def pixels(self, frames, count):
+        """Views, mask and flags of videos; what follows after the first `count` frames may be anything.
+
+        Returns:
+            Tuple: `(N, T * crops, *size, 3)`; bool `(N, T * crops)`; and bool `(N,)`, `None` if not `flagged`: whether
+            all frames of a video could be decoded, and there are 1 to T.
+        """
+        length = tf.shape(frames)[1]
+        in_range = (count >= 1) & (count <= length)
+        if not self.flagged:
+            message = f"{self.names[1]} must be from 1 to the second dimension of {self.names[0]}."
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(in_range), [message, count])]):
+                count = tf.identity(count)
+        mask = tf.sequence_mask(count, length)
+        # Padding may be anything, an empty string too: the first frame stands in its place and is masked.
+        contents = tf.where(mask, frames, frames[:, :1])
+        decoded, valid = _decoded(tf.reshape(contents, (-1,)), self.views, self.flagged)
+        if self.flagged:
+            valid = tf.reduce_all(tf.reshape(valid, (-1, length)), axis=1) & in_range
+        crops = self.views.per_item("image")
+        pixels = tf.reshape(self.views.crop(decoded), (-1, length * crops, *self.views.size, 3))
+        return pixels, tf.repeat(mask, crops, axis=1), valid
+
+    def example(self):
+        """Inputs of one example, for warming up."""
+        frames, count = self.names
+        return {frames: tf.constant([[gray_image(self.views)] * 2]), count: tf.constant([2])}
+
+
+def gray_image(views):
+    """A gray image of the size that images are resized to, as JPEG bytes."""
+    return tf.io.encode_jpeg(tf.fill((*views.resize_to, 3), tf.constant(ZERO, tf.uint8))).numpy()
+
+
+def _decoded(contents, views, flagged):
+    """Resized images `(n, *resize_to, 3)`, and bool `(n,)` or `None`."""
+    shape = (*views.resize_to, 3)
+
+    def prepared(one):
+        image = decode_image(one)
+        if views.is_flow:
+            # As flow frames are read in training: around no motion, so that padding adds none, then 8 bits.
+            resized = resize_image(tf.cast(image, tf.float32) - ZERO, views.resize_to, views.resize)
+            return tf.ensure_shape(tf.round(resized + ZERO), shape)
+        return tf.ensure_shape(resize_image(image, views.resize_to, views.resize), shape)
+
+    def attempted(one):
+        # Nothing in a graph catches an error but a data set: what cannot be decoded is left out of this one.
+        images = tf.data.Dataset.from_tensors(one).map(lambda content: (prepared(content), True)).ignore_errors()
+        fallback = tf.data.Dataset.from_tensors((tf.zeros(shape), False))
+        return images.concatenate(fallback).take(1).get_single_element()
+
+    # map_fn keeps dimension 0 the number of requests' examples, which TensorFlow Serving's batching needs.
+    spec = tf.TensorSpec(shape, tf.float32)
+    if flagged:
+        return tf.map_fn(attempted, contents, fn_output_signature=(spec, tf.TensorSpec((), tf.bool)))
+    return tf.map_fn(prepared, contents, fn_output_signature=spec), None

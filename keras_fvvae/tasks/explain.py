@@ -1,0 +1,162 @@
+"""Pictures of where a run's scores come from: heat maps on images, curves over videos."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.views import read_resized
+from keras_fvvae.errors import DataError, RunError, unknown_name
+from keras_fvvae.explanations import ScoreSplit, can_explain
+from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.positions import on_picture
+from keras_fvvae.tasks import explanation_figures
+from keras_fvvae.tasks.encode import mean_raw_vectors
+from keras_fvvae.tasks.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.zoo import load_classifier
+
+# Views explained at a time: each holds a matrix of the size of its raw vector.
+MAX_VIEWS = 16
+
+
+@dataclasses.dataclass(eq=False)
+class FileExplanation:
+    """One class's score of an image or a video, and its parts.
+
+    Attributes:
+        label: the class.
+        score: its decision value.
+        bias: what no position contributes: the SVM's bias and, of a compressed representation, its constant part.
+        maps: `(frames, H, W)`: contributions on a map of every resized frame, of an image one. They and the bias add up
+            to the score.
+        pictures: uint8 `(frames, height, width, 3)`: the resized frames.
+    """
+
+    label: str
+    score: float
+    bias: float
+    maps: np.ndarray
+    pictures: np.ndarray
+
+    @property
+    def curve(self):
+        """Contributions of the frames."""
+        return self.maps.sum(axis=(1, 2))
+
+
+def explain(run, files, out, class_name=None):
+    """Draws where the scores of files come from, see `keras_fvvae.explanations.descriptor_contributions`.
+
+    For every file `out/NAME.png` and `.svg`, a heat map over the image or the curve over a video's frames with its key
+    frames, and `.json` with the numbers.
+
+    Args:
+        run: path of a finished run.
+        files: paths of images, or of videos (files or folders of frames) for a run that was trained on videos.
+        out: folder for the pictures.
+        class_name: whose score is explained. Default: that of each file's best class.
+
+    Yields:
+        For every file in order a dictionary: `file` and either `label`, `score`, `bias`, `picture` or `error`, the
+        reason why the file could not be used.
+
+    Raises:
+        RunError: if the run or the folder cannot be used, or has a representation whose score is not split.
+        DataError: for an unknown class.
+    """
+    folder = RunFolder.open(run)
+    classifier = load_classifier(folder.path / "model.keras")
+    if not can_explain(classifier.encoder.head):
+        raise RunError(f"The score of the representation {folder.recipe.representation!r} cannot be split.")
+    names = classifier.class_names
+    if class_name is not None and class_name not in names:
+        raise DataError(unknown_name("class", class_name, names))
+    index = None if class_name is None else names.index(class_name)
+    views, kind, out = recipe_views(folder.recipe, folder.kind), folder.kind, Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"The folder {out} cannot be written: {reason(error)}.") from error
+    taken = set()
+    for file in map(str, files):
+        collection = Collection([file], [file], [UNLABELLED], ["test"], names, kind=kind)
+        try:
+            (frames,) = read_resized(collection, 0, [views])
+        except OSError as error:
+            yield {"file": file, "error": reason(error)}
+            continue
+        except (DataError, ValueError) as error:
+            yield {"file": file, "error": str(error)}
+            continue
+        explanation = explain_frames(classifier, frames, views, index)
+        path = out / f"{_unused_name(Path(file), taken)}.png"
+        try:
+            _write(explanation, file, kind, views, path)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {reason(error)}.") from error
+        summary = {name: getattr(explanation, name) for name in ("label", "score", "bias")}
+        yield {"file": file, **summary, "picture": str(path)}
+
+
+def explain_frames(classifier, frames, views, class_index=None):
+    """The parts of a score of one image or video.
+
+    Args:
+        classifier: a `Classifier`.
+        frames: resized frames `(n, *resize_to, channels)`, of an image one, values 0 to 255.
+        views: `Views` of the training.
+        class_index: integer. Default: the class of the largest score.
+
+    Returns:
+        A `FileExplanation`. Memory does not grow with the number of frames but for the pictures and maps.
+    """
+    encoder = classifier.encoder
+    pixels = views.crop(frames).numpy()
+    raw = mean_raw_vectors(encoder, pixels, np.array([len(pixels)]))
+    scores = ops.convert_to_numpy(classifier.svm(encoder.normalize(raw)))[0]
+    index = int(scores.argmax()) if class_index is None else class_index
+    kernel, bias = classifier.svm.get_weights()
+    maps, size = [], min(MAX_VIEWS, backbone_batch_size(views.size))
+    for start in range(0, len(pixels), size):
+        part = pixels[start : start + size]
+        split = ScoreSplit(encoder, ops.convert_to_tensor(part), raw=np.repeat(raw, len(part), axis=0))
+        parts, constant = split.split(np.repeat(kernel[None, :, index], len(part), axis=0))
+        maps.append(ops.convert_to_numpy(split.maps(parts)) / len(pixels))
+    maps = np.concatenate(maps)
+    maps = on_picture(ops.convert_to_tensor(maps.reshape(len(frames), -1, *maps.shape[1:])), views)
+    return FileExplanation(
+        classifier.class_names[index],
+        float(scores[index]),
+        float(bias[index] + constant[0]),
+        ops.convert_to_numpy(maps),
+        np.clip(np.round(frames[..., :3]), 0, 255).astype("uint8"),
+    )
+
+
+def _write(explanation, file, kind, views, path):
+    draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
+    for extension, content in explanation_figures.rendered(draw(explanation, Path(file).name)).items():
+        write_atomically(path.with_suffix(extension), content)
+    numbers = {
+        "file": file,
+        "label": explanation.label,
+        "score": explanation.score,
+        "bias": explanation.bias,
+        "picture_size": list(views.resize_to),
+        "frames": explanation.curve.tolist(),
+        "maps": explanation.maps.tolist(),
+    }
+    write_atomically(path.with_suffix(".json"), json.dumps(numbers).encode())
+
+
+def _unused_name(path, taken):
+    """The file's name without extension, with a number where another file has it too."""
+    name, number = path.stem, 2
+    while name in taken:
+        name, number = f"{path.stem}_{number}", number + 1
+    taken.add(name)
+    return name

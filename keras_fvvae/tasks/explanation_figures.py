@@ -1,0 +1,122 @@
+"""Figures of where a score comes from."""
+
+import io
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+
+from keras_fvvae.tasks.figures import STYLE
+
+# Orange adds to the score, purple takes from it: told apart with any colour vision, and from the gray picture below.
+COLORS = "PuOr_r"
+POSITIVE, NEGATIVE = "#b35806", "#542788"
+# The scale ends at this percentile of the magnitudes, so that a single cell does not pale all others.
+SCALE_PERCENTILE = 99
+# The smallest side of a drawn picture in pixels: smaller ones are enlarged.
+DRAWN_SIDE = 224
+# Weight of the heat where it is strongest, so that the picture stays visible.
+STRONGEST = 0.85
+KEY_FRAMES = 5
+FORMATS = ("png", "svg")
+
+
+def heat_map(explanation, name):
+    """An image beside itself in gray under its contributions.
+
+    Args:
+        explanation: `keras_fvvae.tasks.explain.FileExplanation`.
+        name: of the file, for the title.
+    """
+    limit = _limit(explanation.maps)
+    picture = explanation.pictures[0]
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.5))
+        axes[0].imshow(picture, interpolation="nearest")
+        drawn = _draw(axes[1], picture, explanation.maps[0], limit)
+        for axis in axes:
+            axis.axis("off")
+        figure.colorbar(drawn, ax=axes[1], shrink=0.85, extend="both", label="contribution to the score")
+        figure.suptitle(_title(explanation, name), fontsize=9)
+    return figure
+
+
+def video_curve(explanation, name):
+    """The contributions of a video's frames over time, and the key frames: the largest and the smallest.
+
+    Args:
+        explanation: `keras_fvvae.tasks.explain.FileExplanation`.
+        name: of the file, for the title.
+    """
+    curve, limit = explanation.curve, _limit(explanation.maps)
+    keys = key_frames(curve)
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(8.4, 4.4))
+        grid = figure.add_gridspec(2, len(keys), height_ratios=(1, 1.1))
+        axis = figure.add_subplot(grid[0, :])
+        positions = np.arange(1, len(curve) + 1)
+        framed = np.where(np.isin(np.arange(len(curve)), keys), 1.5, 0)
+        colors = np.where(curve >= 0, POSITIVE, NEGATIVE)
+        axis.bar(positions, curve, width=0.8, color=colors, edgecolor="black", linewidth=framed)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.set_xlabel("sampled frame (framed: those below)")
+        axis.set_ylabel("contribution")
+        axis.set_xlim(0.3, len(curve) + 0.7)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        shown = []
+        for column, key in enumerate(keys):
+            axis = figure.add_subplot(grid[1, column])
+            drawn = _draw(axis, explanation.pictures[key], explanation.maps[key], limit)
+            axis.axis("off")
+            axis.set_title(f"frame {key + 1}: {curve[key]:+.3f}", fontsize=8)
+            shown.append(axis)
+        figure.colorbar(drawn, ax=shown, shrink=0.8, extend="both", label="contribution")
+        figure.suptitle(_title(explanation, name), fontsize=9)
+    return figure
+
+
+def key_frames(curve):
+    """Positions, in order of time, of the frames that contribute most, and of the one that contributes least.
+
+    Example:
+        >>> key_frames(np.array([3.0, -1.0, 5.0, 4.0, 1.0, 2.0])).tolist()
+        [0, 1, 2, 3, 5]
+    """
+    order = np.argsort(-np.asarray(curve), kind="stable")
+    return np.sort(order if len(order) <= KEY_FRAMES else [*order[: KEY_FRAMES - 1], order[-1]])
+
+
+def rendered(figure):
+    """Dictionary from `".png"` and `".svg"` to a figure's bytes; closes it."""
+    result = {}
+    for kind in FORMATS:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind)
+        result[f".{kind}"] = buffer.getvalue()
+    plt.close(figure)
+    return result
+
+
+def _title(explanation, name):
+    parts, bias = explanation.maps.sum(), explanation.bias
+    return f"{name}: {explanation.label}, score {explanation.score:+.3f} = {parts:+.3f} (shown) {bias:+.3f} (bias)"
+
+
+def _limit(maps):
+    limit = np.percentile(np.abs(maps), SCALE_PERCENTILE)
+    return limit if limit > 0 else max(np.abs(maps).max(), np.finfo("float32").tiny)
+
+
+def _draw(axis, picture, values, limit):
+    """Draws contributions over the gray picture, opaque in proportion to their size."""
+    scale = max(1, -(-DRAWN_SIDE // min(picture.shape[:2])))
+    height, width = (side * scale for side in picture.shape[:2])
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    smooth = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_LINEAR
+    gray = cv2.resize(gray, (width, height), interpolation=smooth)
+    values = cv2.resize(np.asarray(values, "float32"), (width, height), interpolation=smooth)
+    axis.imshow(gray, cmap="gray", vmin=0, vmax=255)
+    opacity = STRONGEST * np.minimum(np.abs(values) / limit, 1)
+    axis.imshow(values, cmap=COLORS, vmin=-limit, vmax=limit, alpha=opacity)
+    # An image without opacity for the scale beside it.
+    return plt.cm.ScalarMappable(plt.Normalize(-limit, limit), COLORS)

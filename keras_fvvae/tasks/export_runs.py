@@ -1,0 +1,165 @@
+"""Finished runs as a SavedModel, with what its options cost in accuracy, measured on the runs' test items."""
+
+import numpy as np
+
+from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.encoders import build_classifier
+from keras_fvvae.errors import RunError
+from keras_fvvae.export import TOP_K, export_fused, export_saved_model
+from keras_fvvae.layers import GramPCA
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.tasks.inputs import recipe_views
+from keras_fvvae.tasks.representation_training import representation_title
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.zoo import load_classifier
+
+# Test vectors that are classified at a time.
+BLOCK_ROWS = 256
+
+
+def export_runs(
+    run_paths,
+    out,
+    version=None,
+    top_k=TOP_K,
+    weights=None,
+    half_svm=False,
+    valid_output=False,
+    pca_components=None,
+):
+    """Writes a finished run as a SavedModel, or two, on frames and on optical flow, as one in which they are fused.
+
+    The card in `assets.extra` holds the recipes, the accuracies measured by the runs, and by how much the options
+    changed scores and accuracies on their test items.
+
+    Args:
+        run_paths: one or two runs.
+        out: parent of the version folders.
+        version, top_k, half_svm, valid_output: as for `keras_fvvae.export.export_saved_model`.
+        weights: of two runs' scores, see `keras_fvvae.export.export_fused`.
+        pca_components: compresses every run's representation to so many principal components of its training vectors,
+            brought to unit length; its SVM is fitted anew on these.
+
+    Returns:
+        Path of the version folder.
+
+    Raises:
+        RunError: if a run is not finished or they do not go together; see `keras_fvvae.export`.
+        ValueError: for more principal components than the training vectors have, and for wrong weights.
+    """
+    if len(run_paths) > 2:
+        raise RunError(f"One run is exported, or one on frames and one on optical flow. Received: {len(run_paths)}")
+    runs = [RunFolder.open(path) for path in run_paths]
+    if len(runs) == 1 and weights is not None:
+        raise RunError("Weights are for two runs, whose scores are fused.")
+    if len(runs) == 2 and any(run.kind != "video" for run in runs):
+        raise RunError("Two runs are fused as frames and optical flow of videos; these are of images.")
+    classifiers, notes = [], []
+    for run in runs:
+        classifier = load_classifier(run.path / "model.keras")
+        vectors = _RunVectors(run)
+        notes.append(_measured(run, vectors))
+        if pca_components is not None:
+            classifier, note = _compressed(classifier, vectors, pca_components, run.recipe.svm_c)
+            notes.append(note)
+        if half_svm:
+            notes.append(_half_note(classifier, vectors, pca_components is not None))
+        classifiers.append(classifier)
+    views = [recipe_views(run.recipe, run.kind) for run in runs]
+    options = {"version": version, "top_k": top_k, "notes": notes, "half_svm": half_svm, "valid_output": valid_output}
+    if len(runs) == 1:
+        return export_saved_model(classifiers[0], out, views[0], runs[0].kind, recipe=runs[0].recipe, **options)
+    return export_fused(classifiers, out, views, weights, recipes=[run.recipe for run in runs], **options)
+
+
+class _RunVectors:
+    """The normalised vectors of a run: training items first, labelled ones before others, then the test items."""
+
+    def __init__(self, run):
+        self.path = run.path / "vectors.npy"
+        self.labels = np.asarray(run.read_json("vectors.json")["labels"])
+        title = representation_title(run.recipe)
+        results = run.read_json("metrics.json")
+        found = (value for name, value in results.items() if name.startswith(title) and isinstance(value, dict))
+        self.result = next(found, None)
+        self.first_test_row = len(self.labels) - (self.result["examples"] if self.result else 0)
+
+    @property
+    def test_labels(self):
+        return self.labels[self.first_test_row :]
+
+    def read(self):
+        """Memory map `(items, dimension)`.
+
+        Raises:
+            RunError: if the file is missing or has other items.
+        """
+        try:
+            vectors = np.load(self.path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path} cannot be read, and the option needs its vectors: {error}.") from error
+        if len(vectors) != len(self.labels):
+            raise RunError(f"{self.path} holds {len(vectors)} vectors for {len(self.labels)} items.")
+        return vectors.reshape(len(vectors), -1)
+
+    def test_scores(self, kernel, bias, compression=None):
+        """Scores of the test items; blocks of rows are read at a time."""
+        vectors = self.read()[self.first_test_row :]
+        blocks = (np.array(vectors[start : start + BLOCK_ROWS]) for start in range(0, len(vectors), BLOCK_ROWS))
+        if compression is not None:
+            blocks = (np.asarray(compression(block)) for block in blocks)
+        return np.concatenate([block @ kernel + bias for block in blocks])
+
+
+def _measured(run, vectors):
+    if vectors.result is None:
+        return f"The run {run.path.name} has no test items: its accuracy is not known."
+    result = vectors.result
+    return (
+        f"Accuracy of the run {run.path.name}: {result['accuracy']:.1%} +- {result['standard_error']:.1%} "
+        f"({run.read_json('metrics.json')['protocol']})."
+    )
+
+
+def _compressed(classifier, vectors, components, C):
+    """The classifier on principal components, and what that changes."""
+    old = classifier.encoder
+    if old.compression is not None:
+        raise RunError("The run's representation is compressed by PCA already.")
+    data = vectors.read()
+    compression = GramPCA(components, normalize=True, name="compression")
+    compression.adapt(data[: vectors.first_test_row])
+    labelled = np.count_nonzero(vectors.labels[: vectors.first_test_row] != UNLABELLED)
+    blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
+    compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
+    encoder = FisherEncoder(old.descriptors, old.head, old.normalization, old.backbone, compression)
+    encoder.build((None, *old.backbone.input.shape[1:]))
+    result = build_classifier(encoder, classifier.class_names)
+    result.set_svm(OneVsRestSVM(C).fit(compact, vectors.labels[:labelled]))
+    note = f"The representation is compressed from {old.dimension:,} to {components:,} numbers by PCA"
+    if vectors.result is None:
+        return result, f"{note}; what that changes is not known without test items."
+    before = vectors.test_scores(*classifier.svm.get_weights())
+    after = vectors.test_scores(*result.svm.get_weights(), compression)
+    return result, f"{note}: {_change(before, after, vectors.test_labels)}."
+
+
+def _half_note(classifier, vectors, compressed):
+    text = "The SVM's weights are kept in float16"
+    if vectors.result is None:
+        return f"{text}; what that changes is not known without test items."
+    kernel, bias = classifier.svm.get_weights()
+    compression = classifier.encoder.compression if compressed else None
+    before, after = (
+        vectors.test_scores(one, bias, compression) for one in (kernel, kernel.astype("float16").astype("float32"))
+    )
+    largest = np.abs(after - before).max()
+    return f"{text}: scores change by at most {largest:.1e}, {_change(before, after, vectors.test_labels)}."
+
+
+def _change(before, after, labels):
+    was, is_ = (np.mean(scores.argmax(axis=1) == labels) for scores in (before, after))
+    return (
+        f"accuracy on {len(labels)} test items {was:.2%} before and {is_:.2%} after ({100 * (is_ - was):+.2f} points)"
+    )

@@ -1,0 +1,95 @@
+"""Pictures of where scores come from, of a run on images."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_fvvae import zoo
+from keras_fvvae.data import Views, load_folder
+from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.tasks import explanation_figures
+from keras_fvvae.tasks import train as task_train
+from keras_fvvae.tasks.explain import explain, explain_frames
+from keras_fvvae.tasks.predict import predict
+from tests.tasks.conftest import write_digits
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(files, tmp_path_factory):
+    recipe = Recipe(
+        name="tiny", backbone="DigitsConvNet", backbone_options={"filters": 8}, input_size=[8, 8], spp_levels=[3, 1],
+        latent_dim=3, batch_size=8, steps=6,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("run")
+    task_train.train(
+        recipe, load_folder(files), folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0
+    )
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def classifier(run):
+    return zoo.load_classifier(run / "model.keras")
+
+
+def test_pictures_and_numbers(run, files, tmp_path):
+    images = sorted(files.glob("7/*.png"))[:2]
+    results = list(explain(run, images, tmp_path / "out"))
+    for image, result, predicted in zip(images, results, predict(run, images), strict=True):
+        assert (result["file"], result["label"]) == (str(image), predicted["labels"][0])
+        assert result["score"] == pytest.approx(predicted["scores"][0], abs=1e-5)
+        numbers = json.loads((tmp_path / "out" / f"{image.stem}.json").read_text())
+        assert np.shape(numbers["maps"]) == (1, 8, 8)
+        assert np.sum(numbers["maps"]) + numbers["bias"] == pytest.approx(result["score"], abs=1e-5)
+        picture = cv2.imread(result["picture"])
+        assert (picture.astype(int).max(axis=2) - picture.min(axis=2) > 50).mean() > 0.005  # the heat has a colour
+        assert (tmp_path / "out" / f"{image.stem}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_another_class_and_files_that_cannot_be_read(run, files, tmp_path):
+    image = min(files.glob("7/*.png"))
+    (tmp_path / "broken.png").write_bytes(image.read_bytes()[:50])
+    results = list(explain(run, [image, tmp_path / "broken.png", "/nowhere.png", image], tmp_path / "out", "1"))
+    assert results[0]["label"] == "1"
+    assert results[1]["error"] == "truncated or damaged"
+    assert results[2]["error"] == "No such file or directory"
+    assert results[3]["picture"] == str(tmp_path / "out" / f"{image.stem}_2.png")
+    with pytest.raises(DataError, match="Unknown class 'seven'"):
+        list(explain(run, [image], tmp_path / "out", "seven"))
+    with pytest.raises(RunError, match="cannot be written"):
+        list(explain(run, [image], image / "out"))
+
+
+def test_frames_in_pieces(classifier, monkeypatch):
+    """A video's parts do not depend on how many frames are explained at a time, and ten crops are averaged."""
+    frames = np.random.default_rng(0).integers(0, 256, (5, 10, 12, 3)).astype("uint8")
+    views = Views((8, 8), resize_to=(10, 12), crops="ten")
+    whole = explain_frames(classifier, frames, views)
+    monkeypatch.setattr("keras_fvvae.tasks.explain.MAX_VIEWS", 7)
+    pieces = explain_frames(classifier, frames, views)
+    assert whole.maps.shape == (5, 10, 12)
+    np.testing.assert_allclose(whole.maps, pieces.maps, atol=1e-3 * np.abs(whole.maps).max())
+    assert whole.curve.sum() + whole.bias == pytest.approx(whole.score, abs=1e-5)
+    crops = views.crop(frames).numpy()
+    assert whole.score == pytest.approx(classifier(crops[np.newaxis]).numpy().max(), abs=1e-5)
+
+
+def test_a_video_is_drawn(classifier):
+    frames = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3)).astype("uint8")
+    explanation = explain_frames(classifier, frames, Views((8, 8)))
+    figure = explanation_figures.video_curve(explanation, "video.avi")
+    bars = [patch.get_height() for patch in figure.axes[0].patches]
+    np.testing.assert_allclose(bars, explanation.curve)
+    keys = explanation_figures.key_frames(explanation.curve)
+    assert int(explanation.curve.argmax()) in keys
+    assert int(explanation.curve.argmin()) in keys
+    assert [axis.get_title().split(":")[0] for axis in figure.axes[1:6]] == [f"frame {key + 1}" for key in keys]
+    assert sorted(explanation_figures.rendered(figure)) == [".png", ".svg"]
