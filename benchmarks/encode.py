@@ -20,12 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.building import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, view_batches
 from keras_fvvae.encoders import build_encoder
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size, recipe_views
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
 
 
 def main():

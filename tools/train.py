@@ -80,6 +80,8 @@ def command(
     load_tensorflow_quietly()
     from keras_fvvae.distributed.strategies import open_workers
 
+    if strategy == "multiworker":
+        click.echo("Waiting for all workers of TF_CONFIG.", err=True)
     workers = open_workers(strategy)
     if workers:
         click.echo(workers.describe(recipe.batch_size), err=True)

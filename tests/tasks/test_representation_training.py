@@ -20,6 +20,8 @@ STAGES = [
     {"train": "classifier", "steps": 3, "learning_rate": 0.01, "epsilon": 1e-4, "decay_steps": 2, "clip_norm": 5.0},
     {"train": "all", "steps": 3, "learning_rate": 1e-4, "weight_decay": 4e-5},
 ]
+# The activations of a training are cached in float16; those of a prediction are not.
+HALF_PRECISION = 1e-2
 CASES = {
     "VLAD": {"representation": "vlad", "representation_options": {"num_centroids": 3}},
     "NetVLAD": {"representation": "net_vlad", "representation_options": {"num_centroids": 3}, "stages": STAGES},
@@ -48,13 +50,13 @@ def test_train_predict_export(title, folder, recipe, tmp_path):
     names = run.read_json("vectors.json")["names"]
     files = [str(folder / name) for name in names[-len(result["scores"]) :]]
     for scores, found in zip(result["scores"], predict(run.path, files, top_k=3), strict=True):
-        np.testing.assert_allclose(sorted(found["scores"]), sorted(scores), atol=1e-3)
+        np.testing.assert_allclose(sorted(found["scores"]), sorted(scores), atol=HALF_PRECISION)
 
     classifier = load_classifier(run.path / "model.keras")
     exported = export_saved_model(classifier, tmp_path / "served", recipe_views(recipe))
     served = tf.saved_model.load(str(exported)).signatures["serving_default"]
     contents = [tf.constant(tf.io.read_file(file)) for file in files]
-    np.testing.assert_allclose(served(image=tf.stack(contents))["scores"], result["scores"], atol=1e-3)
+    np.testing.assert_allclose(served(image=tf.stack(contents))["scores"], result["scores"], atol=HALF_PRECISION)
     assert write_report([run.path], tmp_path / "report.html", collection).is_file()
 
 

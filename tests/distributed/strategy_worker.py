@@ -1,0 +1,153 @@
+"""One process of a training over several; started by `test_strategies.py`, as a strategy begins before all else.
+
+    python strategy_worker.py {none,mirrored,multiworker} FOLDER [KEY=VALUE ...]
+
+Prints JSON: what it saw and computed. In `plain`, dropout is off and the noise of the sampling negligible, so that
+numbers of devices can be compared; in `noisy` nothing is. `stop=N` kills this process with SIGKILL before step N of
+`noisy`; `devices=N` are logical CPUs; `only=noisy` leaves out the rest; `seed` and `keep` (items) make one differ.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.building import build_fvvae, build_softmax
+from keras_fvvae.clustering import KMeansStatistics
+from keras_fvvae.data import load_digits
+from keras_fvvae.distributed.strategies import Workers, open_workers
+from keras_fvvae.encoders import build_encoder
+from keras_fvvae.errors import KerasFVVAEError
+from keras_fvvae.gaussian_mixture import MixtureStatistics
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.tasks import fit as task_fit
+from keras_fvvae.tasks.run_folder import RunFolder
+
+STEPS, BATCH = 6, 6
+SHAPE = (4, 4, 3)
+
+
+def tiny_recipe(**changes):
+    settings = {
+        "name": "tiny", "descriptors": "dense", "latent_dim": 2, "dropout": 0.0, "batch_size": BATCH, "steps": STEPS,
+        "lambda3": 20.0, "optimizer": "sgd", "learning_rate": 0.01, "seed": 3,
+    }  # fmt: skip
+    return Recipe(**{**settings, **changes})
+
+
+class ArrayInputs:
+    """Activation maps in memory; the labels of some are missing."""
+
+    def __init__(self, count):
+        digits = load_digits()
+        self.collection = digits.subset(np.arange(count))
+        rng = np.random.default_rng(0)
+        self.maps = rng.normal(size=(count, *SHAPE)).astype("float32")
+        self.labels = np.where(rng.random(count) < 0.4, -1, self.collection.labels % 3)
+        self.stop = None
+
+    def training_batches(self, stream, batch_size, start=0):
+        step = start // batch_size
+        while True:
+            if step == self.stop:
+                os.kill(os.getpid(), signal.SIGKILL)
+            indices = [int(next(stream)) for _ in range(batch_size)]
+            yield tf.constant(self.maps[indices]), tf.constant(self.labels[indices])
+            step += 1
+
+
+def fvvae(recipe, noisy):
+    model = build_fvvae(recipe, None, 3, SHAPE)
+    rng = np.random.default_rng(5)  # a seed with which units fire
+    model.set_weights([rng.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])
+    if not noisy:
+        model.fvvae.z_log_variance.assign(np.full(recipe.latent_dim, -40.0))
+    return model
+
+
+def softmax(recipe):
+    """With what must be the whole batch's: clipping by the norm, and weight decay for some of the variables."""
+    stage = {"train": "all", "steps": STEPS, "learning_rate": 0.1, "optimizer": "sgd"}
+    recipe = recipe.replace(
+        representation="net_vlad",
+        representation_options={"num_centroids": 2},
+        stages=[{**stage, "clip_norm": 0.05, "weight_decay": 0.1}],
+    )
+    encoder = build_encoder(recipe, None, None, SHAPE)
+    encoder.head.adapt([np.random.default_rng(1).normal(size=(5, 10, SHAPE[-1])).astype("float32")])
+    return build_softmax(recipe, encoder, 3, SHAPE)
+
+
+def train(name, model, inputs, recipe, folder, workers):
+    run = RunFolder(folder / name)
+    if workers is None or workers.is_chief:
+        run.path.mkdir(exist_ok=True)
+    indices = np.arange(len(inputs.collection))
+    history = task_fit.fit(model, inputs, indices, recipe, run, verbose=0, workers=workers)
+    return {"history": history, "weights": [weight.tolist() for weight in model.get_weights()]}
+
+
+def statistics(workers):
+    """Merged over the workers; of vectors of integers, whose sums are exact whatever their order."""
+    vectors = np.random.default_rng(2).integers(-9, 10, (7, 4, 3)).astype("float64")
+    own = np.array_split(vectors, [5])[workers.index] if workers.count == 2 else vectors
+    rows, centroids = own.reshape(-1, 3), np.array([[-4.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
+    merged = workers.merge(FisherStatistics(kronecker=True).update(own))
+    of_one = workers.merge(FisherStatistics().update(vectors) if workers.is_chief else FisherStatistics())
+    clusters = workers.merge(KMeansStatistics(centroids).update(rows))
+    mixture = workers.merge(MixtureStatistics(2, np.zeros(3)).update(rows, np.full((len(rows), 2), 0.5)))
+    return {
+        "count": merged.count,
+        "mean_square": merged.mean_square.tolist(),
+        "factors": [factor.tolist() for factor in merged.kronecker_factors()],
+        "of_one": of_one.mean_square.tolist(),
+        "centroids": [clusters.counts.tolist(), clusters.next_centroids().tolist(), clusters.farthest_rows.tolist()],
+        "mixture": [mixture.count, mixture.mass.tolist(), mixture.sums.tolist(), mixture.squares.tolist()],
+    }
+
+
+def seeds(workers):
+    """What the replicas of this process seed their first generator with at step 7."""
+    recipe = tiny_recipe()
+    model = (workers or task_fit.OneProcess()).replicate(fvvae(recipe, True), BATCH)
+    task_fit._seed_step(model, recipe.seed, 7)
+    (state, *_) = [v for v in model.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+    parts = workers.strategy.experimental_local_results(state.value) if workers else [state]
+    return [part.numpy().tolist() for part in parts]
+
+
+def main(strategy, folder, options):
+    if "devices" in options:
+        logical = [tf.config.LogicalDeviceConfiguration()] * int(options["devices"])
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+    task_fit.CHECKPOINT_SECONDS = 0
+    if "devices" in options:  # `open_workers` takes GPUs, or one CPU
+        workers = Workers(tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(int(options["devices"]))]))
+    else:
+        workers = open_workers(strategy)
+    recipe = tiny_recipe(seed=int(options.get("seed", 3)))
+    inputs = ArrayInputs(int(options.get("keep", 20)))
+    results = {"described": workers.describe(BATCH) if workers else None}
+    if "only" not in options:
+        results["plain"] = train("plain", fvvae(recipe, False), inputs, recipe, folder, workers)
+        labelled = ArrayInputs(20)
+        labelled.labels = labelled.collection.labels % 3
+        results["softmax"] = train("softmax", softmax(recipe), labelled, recipe, folder, workers)
+        results["statistics"] = statistics(workers) if workers else None
+        results["seeds"] = seeds(workers)
+    recipe = recipe.replace(dropout=0.5, sampled_descriptors=9)
+    inputs.stop = int(options["stop"]) if "stop" in options else None
+    results["noisy"] = train("noisy", fvvae(recipe, True), inputs, recipe, folder, workers)
+    print(json.dumps(results), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), dict(option.split("=") for option in sys.argv[3:]))
+    except KerasFVVAEError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,109 @@
+"""`keras-fvvae encode`: what is printed, and that kills at any moment change nothing."""
+
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from keras_fvvae.tools.encode import command
+
+from keras_fvvae.distributed import extraction as module
+from keras_fvvae.distributed.encoding import open_encoding
+from keras_fvvae.distributed.extraction import Extraction
+from keras_fvvae.distributed.output import Output
+from keras_fvvae.errors import DataError, RunError
+
+SHARDS = 10
+# Every vector is a shard of the store at once, so that a kill leaves a part of them.
+PROGRAM = "import keras_fvvae.features as f; f.SHARD_BYTES = 1; from keras_fvvae.tools.encode import command; command()"
+
+
+def _call(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_encode_and_verify(run, videos, tmp_path):
+    out = tmp_path / "out"
+    result = _call(run, videos, "--out", out, "--verify", "--shards", 3)
+    assert result.exit_code == 1
+    assert "0 of 10 items are stored" in result.stdout
+    assert "10 are missing" in result.stdout
+    assert result.stdout.count("missing)") == 3
+    result = _call(run, videos, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "9 of 10 items are stored" in result.stdout
+    assert "1 failed, 0 are missing" in result.stdout
+    assert "broken.avi: not a video" in result.stderr
+    assert "Encoding" in result.stderr
+    result = _call(run, videos, "--out", tmp_path / "merged", "--merge", out, "--verify")
+    assert result.exit_code == 0
+    assert "9 of 10 items are stored" in result.stdout
+
+
+def test_mistakes(run, videos, tmp_path, monkeypatch):
+    out = ("--out", tmp_path / "out")
+    assert "--shards counts what is missing" in _call(run, videos, *out, "--shards", 3).output
+    assert "belongs to --runner" in _call(run, videos, *out, "--beam-option", "--a=b").output
+    for arguments, kind, message in (
+        ((run, videos, *out, "--shard", "0/3"), ValueError, "with i from 1 to n"),
+        ((run, tmp_path / "absent", *out), DataError, "does not exist"),
+        ((tmp_path, videos, *out), RunError, "is not a run"),
+    ):
+        result = _call(*arguments)
+        assert isinstance(result.exception, kind), result.exception
+        assert message in str(result.exception)
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    result = _call(run, videos, *out, "--runner", "DirectRunner")
+    assert isinstance(result.exception, RunError)
+    assert str(result.exception) == "A `--runner` needs Apache Beam: pip install keras-fvvae[beam]"
+    assert not (tmp_path / "out").exists()
+
+
+def test_lists(run, images, tmp_path):
+    rows = ["file,label", "part0/000.png,", "part1/001.png,", "part1/absent.png,"]
+    (images / "list.csv").write_text("\n".join(rows) + "\n")
+    extraction = Extraction(run, images / "list.csv", tmp_path / "out")
+    (images / "list.csv").unlink()
+    summary = extraction.summary()
+    assert summary.missing == ["part0/000.png", "part1/001.png"]
+    assert summary.failed == {"part1/absent.png": "it is listed, and not on disk"}
+
+
+@pytest.mark.slow
+def test_shards_killed_at_random(run, images, tmp_path):
+    """Ten shards, each killed with SIGKILL at a random moment of its work; then all of them once more."""
+
+    def start(out, *arguments):
+        words = [sys.executable, "-c", PROGRAM, run, images, "--out", out, *arguments]
+        return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait() == 0
+    out, draw, killed = tmp_path / "killed", random.Random(0), 0
+    seconds = None
+    for number in range(1, SHARDS + 1):
+        began = time.monotonic()
+        process = start(out, "--shard", f"{number}/{SHARDS}")
+        if seconds is None:  # how long a shard takes, for the kills to fall anywhere in it
+            process.wait()
+            seconds = time.monotonic() - began
+            continue
+        try:
+            process.wait(draw.uniform(0.3, 1.1) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    assert killed >= 3
+    output = Output(out, open_encoding(run, "image"))
+    left = len(output.open_store())
+    assert start(out).wait() == 0
+    store, expected = output.open_store(), Output(tmp_path / "whole", output.encoding).open_store()
+    assert list(store) == list(expected)
+    assert left < len(store) == 40
+    for key in store:
+        np.testing.assert_allclose(store[key], expected[key], atol=1e-6)
+    assert (out / "failed.csv").read_text() == (tmp_path / "whole" / "failed.csv").read_text()

@@ -1,0 +1,271 @@
+"""Several processes on loopback train as one does, and go on after one of them was killed."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fvvae.distributed.strategies import Cluster, Workers, open_workers, read_cluster
+from keras_fvvae.errors import RunError
+from keras_fvvae.tasks.run_folder import RunFolder
+from tests.distributed import strategy_worker
+from tests.tasks.conftest import write_digits
+
+SCRIPT = Path(__file__).with_name("strategy_worker.py")
+TIMEOUT = 120
+CLUSTER = {"worker": ["one:2222", "two:2222"]}
+
+
+def _environment(**changes):
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **quiet, "PYTHONPATH": str(SCRIPT.parents[2]), **changes}
+
+
+def _ports(count):
+    """Ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _run(commands, folder):
+    """Runs processes at the same time, which TF_CONFIG names when they are several; none outlives the call.
+
+    Returns:
+        Exit code, standard output and standard error of each.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in _ports(len(commands))]
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for index, command in enumerate(commands):
+            config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            extra = {"TF_CONFIG": json.dumps(config)} if len(commands) > 1 else {}
+            streams = [stack.enter_context(open(folder / f"{index}.{name}", "w+")) for name in ("out", "err")]
+            process = subprocess.Popen(command, stdout=streams[0], stderr=streams[1], env=_environment(**extra))
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            processes.append((process, streams))
+        results = []
+        for process, streams in processes:
+            code = process.wait(TIMEOUT)
+            for stream in streams:
+                stream.seek(0)
+            results.append((code, *(stream.read() for stream in streams)))
+    return results
+
+
+def _train(strategy, folder, *options, count=1, of_last=()):
+    commands = []
+    for index in range(count):
+        (folder / str(index)).mkdir(parents=True, exist_ok=True)
+        own = of_last if index == count - 1 else ()
+        commands.append([sys.executable, str(SCRIPT), strategy, str(folder / str(index)), *options, *own])
+    return _run(commands, folder / "streams")
+
+
+def _results(runs):
+    for code, _, errors in runs:
+        assert code == 0, errors[-3000:]
+    return [json.loads(output.splitlines()[-1]) for _, output, _ in runs]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return _results(_train("none", tmp_path_factory.mktemp("one")))[0]
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    """Of one process with two logical CPUs."""
+    return _results(_train("mirrored", tmp_path_factory.mktemp("mirrored"), "devices=2"))[0]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Of two processes."""
+    return _results(_train("multiworker", tmp_path_factory.mktemp("pair"), count=2))
+
+
+def _assert_same(result, expected):
+    assert result["history"] == expected["history"]
+    assert result["weights"] == expected["weights"]
+
+
+def _assert_close(result, expected):
+    assert result["history"].keys() == expected["history"].keys()
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(result["history"][name], values, rtol=1e-4, err_msg=name)
+    for weight, other in zip(result["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["plain", "softmax"])
+def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case):
+    """Without noise; FV-VAE however labelled images fall on the replicas, a softmax with clipping and weight decay."""
+    losses = one[case]["history"]["loss"]
+    assert len(set(losses)) == len(losses) == strategy_worker.STEPS
+    _assert_close(mirrored[case], one[case])
+
+
+@pytest.mark.parametrize("case", ["plain", "softmax", "noisy"])
+def test_two_processes_train_as_two_devices(mirrored, pair, case):
+    """The same losses and weights in both processes, and bit by bit those of two devices in one."""
+    for result in pair:
+        _assert_same(result[case], mirrored[case])
+
+
+def test_replicas_draw_each_for_itself(one, mirrored):
+    """With the same masks and noise on both replicas this would be a coarser draw; it may not be that of one device."""
+    assert mirrored["noisy"]["history"]["loss"] != one["noisy"]["history"]["loss"]
+    assert len(mirrored["seeds"]) == 2
+    assert mirrored["seeds"][0] == one["seeds"][0]
+    assert mirrored["seeds"][0] != mirrored["seeds"][1]
+
+
+def test_statistics_merge_exactly(pair, mirrored):
+    for result in pair:
+        merged, whole = result["statistics"], mirrored["statistics"]
+        assert merged["count"] == whole["count"] == 7
+        for name in ("mean_square", "factors", "centroids", "mixture"):
+            for values, expected in zip(merged[name], whole[name], strict=True):
+                np.testing.assert_array_equal(values, expected, err_msg=name)
+        assert merged["of_one"] == whole["mean_square"]
+
+
+def test_what_the_user_is_told(pair, mirrored):
+    assert mirrored["described"] == "One process; each step, 3 of 6 items on each of 2 devices."
+    assert pair[0]["described"].startswith("Worker 0 of 2, the chief, which writes the run; each step, 3 of 6 items")
+    assert pair[1]["described"].startswith("Worker 1 of 2, which computes for the chief; each step, 3 of 6 items")
+
+
+def test_after_a_worker_was_killed_the_same_call_continues(pair, tmp_path):
+    """SIGKILL before the fourth of six steps; with dropout, sampling of z and of descriptors."""
+    (code, _, errors), (killed, _, _) = _train("multiworker", tmp_path, "only=noisy", count=2, of_last=["stop=3"])
+    assert killed == -signal.SIGKILL
+    assert code == 1
+    sentence = errors.splitlines()[-1]
+    assert sentence.startswith("Error: Another of the 2 workers was lost: it ended, was killed, or cannot be reached.")
+    checkpoints = sorted(path.name for path in tmp_path.glob("*/noisy/checkpoints/*.h5"))
+    assert checkpoints == ["step-00000002.weights.h5", "step-00000003.weights.h5"]  # the chief's alone
+    continued = _results(_train("multiworker", tmp_path, "only=noisy", count=2))
+    _assert_same(continued[0]["noisy"], pair[0]["noisy"])
+    assert continued[1]["noisy"]["weights"] == pair[0]["noisy"]["weights"]
+
+
+@pytest.mark.slow
+def test_workers_with_other_settings_and_items_are_refused(tmp_path):
+    runs = _train("multiworker", tmp_path, "only=noisy", count=2, of_last=["seed=4", "keep=19"])
+    for code, _, errors in runs:
+        assert code == 1
+        assert "Error: Worker 1 has settings and training items other than the chief's" in errors
+
+
+@pytest.mark.slow
+def test_command_on_two_processes(tmp_path):
+    """`keras-fvvae train`, from files to a finished run, whose activations each worker computed a part of."""
+    data = write_digits(tmp_path / "data")
+    recipe = strategy_worker.tiny_recipe(
+        backbone="DigitsConvNet", backbone_options={"filters": 8}, input_size=[8, 8], batch_size=8
+    )
+    (tmp_path / "tiny.yaml").write_text(recipe.to_yaml())
+    script = "from keras_fvvae.tools.main import main; main()"
+    command = [sys.executable, "-c", script, "train", tmp_path / "tiny.yaml", "--data", data, "--out", tmp_path / "run"]
+    command += ["--backbone-weights", "none", "--cache", tmp_path / "cache", "--strategy", "multiworker"]
+    chief, other = _run([list(map(str, command))] * 2, tmp_path / "streams")
+    assert chief[0] == other[0] == 0, chief[2][-2000:] + other[2][-2000:]
+    assert "Report:" in chief[1]
+    assert other[1] == f"Done; the chief has written {tmp_path / 'run'}.\n"
+    metrics = RunFolder.open(tmp_path / "run").read_json("metrics.json")
+    assert metrics["FV-VAE"]["examples"] == 6
+    assert "Trained on 2 devices of 2 processes." in metrics["notes"]
+    items = [json.loads(path.read_text())["items"] for path in (tmp_path / "cache").glob("*/shard-*.json")]
+    assert sorted(map(len, items)) == [12, 12]
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "TF_CONFIG cannot be used: Expecting property name"),
+        ("[]", "TF_CONFIG cannot be used: list indices must be integers"),
+        ({"cluster": CLUSTER}, "TF_CONFIG cannot be used: 'task' is missing"),
+        ({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}, "the task worker 2 is not in the cluster"),
+        ({"cluster": CLUSTER, "task": {"type": "chief", "index": 0}}, "the task chief 0 is not in the cluster"),
+        ({"cluster": {"worker": ["one"]}, "task": {"type": "worker", "index": 0}}, "is not of the form host:port"),
+        (
+            {"cluster": {**CLUSTER, "ps": ["three:1"]}, "task": {"type": "worker", "index": 0}},
+            "a chief and workers only",
+        ),
+    ],
+)
+def test_tf_config_that_cannot_be_used(config, message):
+    text = config if isinstance(config, str) else json.dumps(config)
+    with pytest.raises(RunError) as error:
+        read_cluster({"TF_CONFIG": text})
+    assert message in str(error.value)
+    assert 'It must read like {"cluster": {"worker": ["host1:2222"' in str(error.value)
+
+
+def test_the_chief_is_the_first_of_the_cluster():
+    cluster = {"chief": ["zero:1"], **CLUSTER}
+    tasks = [("chief", 0), ("worker", 0), ("worker", 1)]
+    for index, (kind, number) in enumerate(tasks):
+        config = {"cluster": cluster, "task": {"type": kind, "index": number}}
+        assert read_cluster({"TF_CONFIG": json.dumps(config)}) == Cluster(count=3, index=index)
+    assert read_cluster({}) is None
+
+
+def test_multiworker_without_tf_config(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(
+        RunError, match="multiworker needs the environment variable TF_CONFIG on every machine, such as"
+    ):
+        open_workers("multiworker")
+
+
+@pytest.mark.parametrize("strategy", ["none", "mirrored"])
+def test_tf_config_of_several_processes_that_would_not_join(monkeypatch, strategy):
+    config = {"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(RunError, match=f"names 2 processes, which the strategy {strategy} would not join: choose"):
+        open_workers(strategy)
+
+
+def test_unknown_strategy():
+    with pytest.raises(ValueError, match="`strategy` must be 'none', 'mirrored' or 'multiworker'. Received: .*'tpu'"):
+        open_workers("tpu")
+
+
+@pytest.mark.parametrize(("size", "near"), [(64, "63 or 66"), (2, "3")])
+def test_batch_that_devices_cannot_share(size, near):
+    workers = Workers(SimpleNamespace(num_replicas_in_sync=3))
+    with pytest.raises(RunError, match=f"A batch of {size} cannot be shared evenly by 3 devices: .* to {near}[.]$"):
+        workers.require_divisible(size)
+    workers.require_divisible(66)
+
+
+def test_one_mirrored_device_trains_as_without_a_strategy(tmp_path):
+    """Bit by bit, with all that is drawn at random."""
+    workers = Workers(tf.distribute.MirroredStrategy(["/cpu:0"]))
+    assert workers.describe(6) == "One device: the same as without a strategy."
+    recipe = strategy_worker.tiny_recipe(dropout=0.5, sampled_descriptors=9)
+    inputs = strategy_worker.ArrayInputs(20)
+    results = []
+    for name, by in (("none", None), ("mirrored", workers)):
+        model = strategy_worker.fvvae(recipe, noisy=True)
+        results.append(strategy_worker.train(name, model, inputs, recipe, tmp_path, by))
+    _assert_same(*results)
