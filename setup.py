@@ -36,6 +36,7 @@ setup(
     extras_require={
         "tfds": TFDS,
         "serving": SERVING,
+        "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",

@@ -20,6 +20,7 @@ _SUBMODULES = (
     "challenge",
     "clustering",
     "data",
+    "distributed",
     "downloads",
     "encoders",
     "errors",

@@ -10,8 +10,8 @@ from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.files import reason
 
 COMMANDS = (
-    "demo", "train", "compare", "reproduce", "sweep", "predict", "explain", "evaluate", "fuse", "idt", "export",
-    "serve", "data", "flow", "zoo",
+    "demo", "train", "compare", "reproduce", "sweep", "predict", "encode", "explain", "evaluate", "fuse", "idt",
+    "export", "serve", "data", "flow", "zoo",
 )  # fmt: skip
 
 

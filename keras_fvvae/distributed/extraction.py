@@ -1,0 +1,109 @@
+"""Encoding a whole collection, or a static shard of it, with one machine or a Beam runner."""
+
+import importlib.util
+from pathlib import Path
+
+from keras_fvvae.data.folder import load_folder
+from keras_fvvae.data.listing import load_list
+from keras_fvvae.distributed.encoding import open_encoding
+from keras_fvvae.distributed.items import Shard, list_items, shard_of
+from keras_fvvae.distributed.output import Output
+from keras_fvvae.distributed.processes import encode_in_processes
+from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.progress import progress_bar
+from keras_fvvae.tasks.datasets import open_dataset
+
+
+class Extraction:
+    """The vectors of a collection's items, encoded by a trained run or pack and stored in a folder.
+
+    Any number of these may write to one folder at the same time, in any division of the work; what is stored is
+    skipped, so that a call that was stopped anywhere is repeated to go on. The vectors do not depend on the division.
+
+    Args:
+        run: see `open_encoding`.
+        data: folder (everything below it is taken, labels are not needed) or list of images or videos.
+        out: the output folder, see `Output`.
+        raw: whether to store vectors before normalisation.
+        dtype: `"float32"` (default) or `"float16"`.
+        shard: a `Shard`; `None` (default): all items.
+        kind: `"image"`, `"video"`, or `"auto"`: as the files are.
+        dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
+
+    Raises:
+        RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
+        ValueError: for an unknown `dtype` or `dataset`.
+    """
+
+    def __init__(self, run, data, out, raw=False, dtype="float32", shard=None, kind="auto", dataset=None):
+        collection = _open_data(data, kind, dataset)
+        shard = shard or Shard()
+        self.encoding = open_encoding(run, collection.kind, raw, dtype)
+        self.output = Output(out, self.encoding)
+        self.items = list_items(collection, shard)
+        self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
+        self.notes = collection.notes
+
+    def run(self, processes=1, retry_failed=False, runner=None, beam_options=(), verbose=1):
+        """Encodes what is not stored yet.
+
+        Args:
+            processes: processes on this machine.
+            retry_failed: whether to try again what failed before.
+            runner: name of a Beam runner (`"DirectRunner"`, `"FlinkRunner"`, ...); `None`: no Beam.
+            beam_options: further options of the pipeline, such as `"--flink_master=host:8081"`.
+            verbose: 1 for a progress bar.
+
+        Returns:
+            A `Summary`.
+
+        Raises:
+            RunError: if processes or the pipeline fail, or Beam is not installed.
+            DataError: if the disk is full.
+        """
+        if runner is not None:
+            require_beam()
+        store, failures = self.output.open_store(), self.output.failures()
+        todo = [i for i in self.items if i.key not in store and (retry_failed or i.key not in failures)]
+        del store, failures  # keys of everything, which nobody needs while it runs
+        done = len(self.items) - len(todo)
+        if todo:
+            with progress_bar("Encoding", len(self.items), done, enabled=bool(verbose)) as update:
+                if runner is None:
+                    self._run_here(todo, processes, lambda count: update(done + count))
+                else:
+                    from keras_fvvae.distributed.beam import encode_on_runner
+
+                    encode_on_runner(
+                        self.output, todo, runner, processes, beam_options, lambda count: update(done + count)
+                    )
+        return self.summary()
+
+    def _run_here(self, items, processes, update):
+        writer = self.output.writer()
+        try:
+            for count, result in enumerate(encode_in_processes(self.encoding, items, processes), start=1):
+                writer.keep(result)
+                update(count)
+        finally:
+            writer.flush()
+
+    def summary(self, shards=1, check=False):
+        """How far it is: a `Summary`; see `Output.summary`."""
+        return self.output.summary(self.items, shards, check, self.absent)
+
+
+def _open_data(data, kind, dataset):
+    if dataset is not None:
+        return open_dataset(data, dataset, {})
+    if Path(data).is_dir():
+        return load_folder(data, kind=kind, unlabelled=True)
+    if not Path(data).exists():
+        raise DataError(f"The data folder or list {data} does not exist.")
+    return load_list(data, kind=kind)
+
+
+def require_beam():
+    """Raises `RunError` where Apache Beam is not installed."""
+    if importlib.util.find_spec("apache_beam") is None:
+        raise RunError("A `--runner` needs Apache Beam: pip install keras-fvvae[beam]")
