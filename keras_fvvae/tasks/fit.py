@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+import keras
 import numpy as np
 
 from keras_fvvae.errors import RunError
@@ -15,12 +16,60 @@ from keras_fvvae.progress import progress_bar
 CHECKPOINT_SECONDS = 10
 
 
-def fit(model, inputs, train_indices, recipe, run, verbose=1, checkpoints="checkpoints", title="Training"):
+class OneProcess:
+    """A training by this process alone, on its default device; of several, a `keras_fvvae.distributed` `Workers`."""
+
+    is_chief, index, count, replicas = True, 0, 1, 1
+
+    def require_divisible(self, batch_size):
+        """Any batch goes on one device."""
+
+    def require_same(self, texts):
+        """There is nobody to differ from."""
+
+    def share(self, array):
+        return array
+
+    def barrier(self):
+        """There is nobody to wait for."""
+
+    def replicate(self, model, batch_size):
+        return _OneModel(model)
+
+
+class _OneModel:
+    """What `keras_fvvae.distributed.strategies.ReplicatedModel` is for several devices."""
+
+    def __init__(self, model):
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+
+    def synchronize(self):
+        """There is no other copy."""
+
+    def assign_per_replica(self, variable, value_of):
+        variable.assign(value_of(0))
+
+    def step(self, inputs, labels):
+        self.model.reset_metrics()
+        return self.model.train_on_batch(inputs, labels, return_dict=True)
+
+    def write_back(self):
+        """The model itself is trained."""
+
+
+def fit(
+    model, inputs, train_indices, recipe, run, verbose=1, checkpoints="checkpoints", title="Training", workers=None
+):
     """Trains a compiled model for the recipe's steps, continuing from the run's newest checkpoint.
 
     Every step is a function of the recipe's seed and its own number: which images it sees (`position_stream`) and
     what dropout, sampling and descriptor sampling draw (`_seed_step`). So a training that was interrupted, or killed,
     and continued ends with the same weights as one that was not.
+
+    Several workers draw the same stream, and each takes its rows of every batch: the chief's checkpoints and weights
+    go to all of them, and a lost worker ends the others, to be continued by the same call on all. The number of devices
+    changes what is drawn at random inside the model (each replica draws for itself), and nothing else.
 
     Args:
         model: a compiled `FVVAE`, or any model that reports a loss.
@@ -31,18 +80,25 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1, checkpoints="check
         verbose: 1 for a progress bar.
         checkpoints: name of their folder in the run.
         title: of the progress bar.
+        workers: `Workers` of `keras_fvvae.distributed.strategies`. Default: this process alone.
 
     Returns:
-        Dictionary from the name of each reported loss to the list of its values, one per step.
+        Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than
+        the chief, of the steps since they were started.
 
     Raises:
-        RunError: if the loss becomes NaN or infinite; the checkpoints before stay.
+        RunError: if the loss becomes NaN or infinite, a worker is lost, or workers have other data; the checkpoints
+            before stay.
         KeyboardInterrupt: passed on after a checkpoint is written.
     """
-    model.optimizer.build(model.trainable_variables)
-    checkpoints = _Checkpoints(model, run, checkpoints)
+    workers = workers or OneProcess()
+    items = [[inputs.collection.names[i], int(inputs.collection.labels[i])] for i in train_indices]
+    workers.require_same({"settings": recipe.to_yaml(), "training items": json.dumps(items)})
+    trained = workers.replicate(model, recipe.batch_size)
+    checkpoints = _Checkpoints(model, trained, run, checkpoints, enabled=workers.is_chief)
     history = checkpoints.restore()
-    step = int(model.optimizer.iterations)
+    trained.synchronize()
+    step = _steps_of(trained.model)
     start = step * recipe.batch_size
     stream = position_stream(train_indices, recipe.seed, start)
     batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
@@ -53,13 +109,11 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1, checkpoints="check
         ):
             while step < recipe.steps:
                 images, labels = next(batches)
-                _seed_step(model, recipe.seed, step)
-                model.reset_metrics()
-                logs = model.train_on_batch(images, labels, return_dict=True)
-                step = int(model.optimizer.iterations)
+                _seed_step(trained, recipe.seed, step)
+                logs = trained.step(images, labels)
+                step = _steps_of(trained.model)
                 logs = {name: float(value) for name, value in logs.items()}
                 if not np.isfinite(logs["loss"]):
-                    checkpoints.enabled = False
                     raise RunError(
                         f"The loss became {logs['loss']} at step {step}: {_terms(logs)}. Lower `learning_rate` (now "
                         f"{recipe.learning_rate}), or check the backbone's weights and the images."
@@ -69,8 +123,12 @@ def fit(model, inputs, train_indices, recipe, run, verbose=1, checkpoints="check
                     history.setdefault(name, []).append(value)
                 checkpoints.save_if_due(history)
                 raise_if_interrupted()
+    except RunError:
+        checkpoints.enabled = False  # a step that failed may have changed a part of the weights
+        raise
     finally:
         checkpoints.save(history)
+    trained.write_back()
     return history
 
 
@@ -121,11 +179,20 @@ def _interrupt_between_steps():
             signal.signal(number, handler)
 
 
-def _seed_step(model, seed, step):
-    generators = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+def _seed_step(trained, seed, step):
+    """Seeds what is drawn in a step; every replica draws for itself, or its items would share their noise."""
+    generators = [v for v in trained.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
     for number, state in enumerate(generators):
-        words = np.random.SeedSequence([seed, number, step]).generate_state(2)
-        state.assign(words.astype("uint32"))
+
+        def words(replica, number=number):
+            entropy = [seed, number, step, *([replica] if replica else [])]
+            return np.random.SeedSequence(entropy).generate_state(2).astype("uint32")
+
+        trained.assign_per_replica(state, words)
+
+
+def _steps_of(model):
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
 def _terms(logs):
@@ -135,13 +202,14 @@ def _terms(logs):
 class _Checkpoints:
     """Weights, optimizer state and history after a whole number of steps; the newest two are kept."""
 
-    def __init__(self, model, run, name):
+    def __init__(self, model, trained, run, name, enabled):
         self.model = model
+        self.trained = trained
         self.run = run
         self.name = name
         self.folder = run.path / name
         self.last = time.monotonic()
-        self.enabled = True
+        self.enabled = enabled
 
     def restore(self):
         """Loads the newest intact checkpoint into the model; returns its history, empty without one."""
@@ -161,9 +229,12 @@ class _Checkpoints:
             self.save(history)
 
     def save(self, history):
-        step = int(self.model.optimizer.iterations)
+        if not self.enabled:
+            return
+        self.trained.write_back()
+        step = _steps_of(self.model)
         name = f"step-{step:08d}"
-        if not self.enabled or step == 0 or (self.folder / f"{name}.weights.h5").exists():
+        if step == 0 or (self.folder / f"{name}.weights.h5").exists():
             return
         self.folder.mkdir(exist_ok=True)
         self.run.write_json(f"{self.name}/{name}.json", history)

@@ -62,7 +62,7 @@ class RepresentationTraining:
             raise WeightsError(f"{representation_title(self.recipe)} cannot start from another run; only FV-VAE can.")
         initial.copy_fvvae(self.fvvae.fvvae)
 
-    def run(self, inputs, indices, run, verbose=1):
+    def run(self, inputs, indices, run, verbose=1, workers=None):
         """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
 
         Args:
@@ -70,15 +70,16 @@ class RepresentationTraining:
             indices: positions of the training items.
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
+            workers: `Workers` of `keras_fvvae.distributed.strategies`; a codebook is fitted by each for itself.
         """
         if self.fvvae is not None:
-            history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose)
+            history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose, workers=workers)
             below = self.fvvae.backbone
             self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
             adapt_head(self.encoder, inputs, indices, verbose)
             return history
         adapt_head(self.encoder, inputs, indices, verbose)
-        return self._softmax_stages(inputs, indices, run, verbose) if self.by_softmax else {}
+        return self._softmax_stages(inputs, indices, run, verbose, workers) if self.by_softmax else {}
 
     def whole_encoder(self):
         """The encoder from pixels on, with the layers of `encoder`."""
@@ -91,7 +92,7 @@ class RepresentationTraining:
         whole.build((None, *self.backbone.input.shape[1:]))
         return whole
 
-    def _softmax_stages(self, inputs, indices, run, verbose):
+    def _softmax_stages(self, inputs, indices, run, verbose, workers):
         recipe, history = self.recipe, {}
         model = build_softmax(recipe, self.encoder, self.num_classes, self.shape)
         for number, stage in enumerate(recipe.softmax_stages, start=1):
@@ -99,7 +100,8 @@ class RepresentationTraining:
                 compile_stage(model, recipe, stage)
             schedule = recipe.replace(steps=stage.steps, learning_rate=stage.learning_rate, stages=[])
             name = "checkpoints" if number == 1 else f"checkpoints-{number}"
-            losses = fit(model, inputs, indices, schedule, run, verbose, name, f"Softmax, stage {number}")
+            title = f"Softmax, stage {number}"
+            losses = fit(model, inputs, indices, schedule, run, verbose, name, title, workers)
             for key, values in losses.items():
                 history.setdefault(key, []).extend(values)
         return history

@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import io
+import tempfile
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_fvvae import __version__
 from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.encoders import build_classifier
@@ -19,6 +21,7 @@ from keras_fvvae.packs import cache_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_vectors
 from keras_fvvae.tasks.fine_tune import fine_tune
+from keras_fvvae.tasks.fit import OneProcess
 from keras_fvvae.tasks.initial import InitialRun
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.representation_training import RepresentationTraining, representation_title
@@ -38,6 +41,7 @@ def train(
     max_unreadable=DEFAULT_MAX_UNREADABLE,
     init=None,
     verbose=1,
+    workers=None,
 ):
     """Trains a recipe on a collection of labelled images or videos.
 
@@ -60,29 +64,45 @@ def train(
         init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for
             example one without labels on other data. `backbone_weights` is not used then.
         verbose: 1 for progress bars.
+        workers: `Workers` of `keras_fvvae.distributed.strategies`, where several devices or machines train together:
+            each makes this call. They share out the activations (with a common `cache`) and every training step; the
+            chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
 
     Returns:
-        The finished `RunFolder`.
+        The finished `RunFolder`; on workers other than the chief `None`.
 
     Raises:
         RunError: if the folder cannot be used, or the training diverges.
         DataError: if too many items cannot be read, or too few classes remain.
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
+    workers = workers or OneProcess()
+    workers.require_divisible(recipe.batch_size)
+    if workers.replicas > 1 and recipe.fine_tune_steps:
+        raise RunError("The fine-tuning of a backbone runs on one device: train this recipe with the strategy none.")
     start = None if init is None else InitialRun(init)
-    run = RunFolder.create(out, recipe, collection, _weights_source(backbone_weights, backbone, start), overwrite)
-    if run.is_finished():
-        return RunFolder.open(out)
-    try:
-        _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose)
-    except OSError as error:
-        raise RunError(
-            f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to continue."
-        ) from error
-    return run
+    source = _weights_source(backbone_weights, backbone, start)
+    with contextlib.ExitStack() as stack:
+        if workers.is_chief:
+            run = RunFolder.create(out, recipe, collection, source, overwrite)
+        else:
+            run = RunFolder(stack.enter_context(tempfile.TemporaryDirectory()))
+            verbose = 0
+        workers.require_same({"version": __version__, "settings": recipe.to_yaml(), "backbone weights": source})
+        if workers.share(np.array([run.is_finished()], "int64")).item():
+            return RunFolder.open(out) if workers.is_chief else None
+        try:
+            _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers)
+        except OSError as error:
+            raise RunError(
+                f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to "
+                f"continue."
+            ) from error
+        workers.barrier()
+    return run if workers.is_chief else None
 
 
-def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose):
+def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers):
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
     # Built before anything is computed: settings that do not go together must not cost an hour first.
@@ -102,7 +122,13 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
         run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose))
 
     if frozen:
-        everything = ActivationInputs(collection, recipe, backbone, Path(cache or cache_folder() / "activations"))
+        cache = Path(cache or cache_folder() / "activations")
+        if workers.count > 1:
+            # Each worker's part; of another machine's, in a common cache, the rest is found, otherwise computed below.
+            share = collection.subset(np.arange(workers.index, len(collection), workers.count))
+            ActivationInputs(share, recipe, backbone, cache).prepare(verbose)
+            workers.barrier()
+        everything = ActivationInputs(collection, recipe, backbone, cache)
     else:
         everything = PixelInputs(collection, recipe)
     skipped = everything.prepare(verbose)
@@ -111,12 +137,16 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     if damage := {index: what for index, what in everything.damage().items() if index not in skipped}:
         _write_reasons(run, "damaged.csv", collection, damage)
         usable.notes.append(f"{len(damage)} damaged {usable.kind}s are used as far as they decode; see damaged.csv.")
+    if workers.replicas > 1:
+        usable.notes.append(f"Trained on {workers.replicas} devices of {workers.count} processes.")
     inputs = everything.on(usable)
     train_indices = usable.indices("train")
 
     seconds = {}
     with _timed(seconds, "fit"):
-        history = training.run(inputs, train_indices, run, verbose)
+        history = training.run(inputs, train_indices, run, verbose, workers)
+    if not workers.is_chief:
+        return
     run.write_json("history.json", history)
 
     encoder = training.encoder
