@@ -14,6 +14,9 @@ _ESSENTIAL = (
     "learning_rate", "batch_size", "steps", "information", "svm_c",
 )  # fmt: skip
 _OF_VIDEOS = ("modality", "frames")
+_OF_FV_VAE = (
+    "hidden_units", "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "steps", "information",
+)  # fmt: skip
 WIDTH = 120
 FV_VAE = 'Qiu, Yao, Mei, "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.'
 # The table of entries in the README lies between these.
@@ -108,8 +111,12 @@ def _usage(recipe):
         "```\n\n"
         "```sh\n"
         f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}\n"
-        f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}_minus --set lambda3=0  # FV-VAE minus\n"
-        "```"
+        + (
+            f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}_minus --set lambda3=0  # FV-VAE minus\n"
+            if _of_fv_vae(recipe)
+            else ""
+        )
+        + "```"
     )
 
 
@@ -121,9 +128,15 @@ def _settings(recipe):
         value = getattr(recipe, field.name)
         if field.name in _TOLD or (images and field.name in _OF_VIDEOS):
             continue
+        if field.name in _OF_FV_VAE and not _of_fv_vae(recipe):
+            continue
         if field.name in _ESSENTIAL or value != getattr(default, field.name):
             rows.append(f"| `{field.name}` | {_shown(value)} | {field.metadata['about']} |")
     return "\n".join(rows)
+
+
+def _of_fv_vae(recipe):
+    return recipe.representation.startswith("fv_vae")
 
 
 def _items(texts):
@@ -137,14 +150,20 @@ def _shown(value):
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return "x".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value))
+        size = len(value) == 2 and all(isinstance(item, int) for item in value)
+        return ("x" if size else ", ").join(
+            item if isinstance(item, str) else f"({_shown(item)})" if isinstance(item, dict) else str(item)
+            for item in value
+        )
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _paper(paper):
     if not paper:
         return "The paper has no such row."
-    figures = ", ".join(f"{key} {value}" for key, value in paper.get("figures", {}).items())
+    if not paper.get("figures"):
+        return textwrap.fill(f"Where it comes from: {paper['where']}.", WIDTH)
+    figures = ", ".join(f"{key} {value}" for key, value in paper["figures"].items())
     return textwrap.fill(f"The paper's own figures, in percent ({paper['where']}): {figures}.", WIDTH)
 
 
@@ -160,7 +179,7 @@ def _measured(measured):
 
 def _weights(weights):
     if not weights:
-        return "None are published: `zoo.load` starts the FV-VAE layers fresh, and says so."
+        return "None are published: `zoo.load` starts what is learnt fresh, and says so."
     where = "ship with the package" if "file" in weights else f"are downloaded from {weights['url']}"
     return textwrap.fill(
         f"Trained weights {where}; their SHA-256, checked at every load, is `{weights['sha256']}`.", WIDTH

@@ -156,7 +156,7 @@ class Recipe:
     normalization: str = _key("map", _choice("map", "descriptor", "none"), "scheme of DescriptorNormalization")
     normalization_scale: float | None = _key(None, _POSITIVE, "norm of a whole map; none: sqrt(H * W * C)")
     sampled_descriptors: int | None = _key(None, _POSITIVE_INTEGER, "descriptors of an image in a step; none: all")
-    representation: str = _key("fv_vae", _choice(*REPRESENTATIONS), "what encodes the descriptors; see docs/theory.md")
+    representation: str = _key("fv_vae", _choice(*REPRESENTATIONS), "encoding of descriptors; docs/representations.md")
     representation_options: dict = _key({}, _MAPPING, "further arguments of its layer, such as num_centroids: 64")
     latent_dim: int = _key(255, _POSITIVE_INTEGER, "latent variables of the FV-VAE")
     hidden_units: list | None = _key(None, _POSITIVE_INTEGERS, "hidden layers of the encoder; none: one of C units")
@@ -232,6 +232,14 @@ class Recipe:
     def loss_weights(self):
         """`(lambda1, lambda2, lambda3)` of Eq. 8."""
         return self.lambda1, self.lambda2, self.lambda3
+
+
+def as_number(value):
+    """A number for text that is one: YAML takes `1e-3` for text; any other value as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def list_recipes():

@@ -9,7 +9,7 @@ import keras
 
 from keras_fvvae import packs, recipes
 from keras_fvvae.backbones import set_trainable
-from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax, compile_fvvae
+from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax, compile_fvvae, compile_stage
 from keras_fvvae.cards import card as card  # belongs to this module's interface
 from keras_fvvae.downloads import download, is_url
 from keras_fvvae.encoders import build_encoder, load_model
@@ -72,7 +72,8 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         A compiled `keras_fvvae.models.FVVAE`: inputs are RGB images 0 to 255 of the recipe's `input_size`, labels
         integers, -1 for unlabelled. With another `representation` that FV-VAE is compared with (such as `"vlad"`), a
         compiled `keras_fvvae.models.SoftmaxClassifier` of the same inputs (ActionVLAD: of videos, `(batch, frames, H,
-        W, 3)`); where it has a codebook, call its `encoder.adapt(images)` first.
+        W, 3)`); where it has a codebook, call its `encoder.adapt(images)` first. It is compiled for the last of the
+        recipe's `stages`; `keras_fvvae.building.compile_stage` compiles it for another.
 
     Raises:
         RecipeError: for an unknown entry, key or value.
@@ -96,7 +97,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         if trained is None:
             found = f" (the published ones have {differences})" if differences else ""
             warnings.warn(
-                f"There are no trained weights for {recipe.name!r} as asked for{found}: its FV-VAE layers start fresh. "
+                f"There are no trained weights for {recipe.name!r} as asked for{found}: what it learns starts fresh. "
                 f"Train them with model.fit, or with `keras-fvvae train {recipe.name}`.",
                 stacklevel=2,
             )
@@ -114,7 +115,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
     _require_classes(recipe, num_classes)
     if REPRESENTATIONS[recipe.representation].training == FVVAE_TRAINING:
         return build_fvvae(recipe, backbone, num_classes)
-    return build_softmax(recipe, build_encoder(recipe, backbone), num_classes)
+    return _softmax(recipe, build_encoder(recipe, backbone), num_classes)
 
 
 def load_classifier(path):
@@ -162,6 +163,13 @@ def _entry_recipe(name):
         if recipe is None:
             raise
         return recipe
+
+
+def _softmax(recipe, encoder, num_classes):
+    """Compiled for the last stage of the recipe's training, in which all is trained that is trainable."""
+    model = build_softmax(recipe, encoder, num_classes)
+    compile_stage(model, recipe, recipe.softmax_stages[-1])
+    return model
 
 
 def _find(entry, wanted):
@@ -285,7 +293,7 @@ def _continued(trained, recipe, wanted, backbone_weights):
                 encoder.descriptors, encoder.head, encoder.normalization, backbone, encoder.compression
             )
             encoder.build((None, *backbone.input.shape[1:]))
-        return build_softmax(recipe, encoder, num_classes)
+        return _softmax(recipe, encoder, num_classes)
     if num_classes is None and "lambda3" in overrides:
         num_classes = len(trained.model.class_names) if isinstance(trained.model, Classifier) else None
         _require_classes(recipe, num_classes)

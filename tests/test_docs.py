@@ -20,7 +20,7 @@ SHORTENED = {
     "compare": "--set steps=2 --set backbone_options={filters:4}",
     "reproduce": "--set steps=1 --set backbone_options={filters:4}",
     "sweep": "--set steps=1 --set backbone_options={filters:4}",
-    "representation=vlad": "--set backbone_options={filters:4} --set representation_options={num_centroids:3}",
+    "representation=vlad": "--set fine_tune_steps=2 --set backbone_options={filters:4} --set representation_options={num_centroids:3}",  # noqa: E501
     "moving-digits": "--train 2 --test 1",
     "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",

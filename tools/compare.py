@@ -62,3 +62,4 @@ def command(recipe, data, dataset, common_classes, only, list_names, out, backbo
     page = write_results(outcomes, out, title, call, pictures={"Accuracy": accuracy_bars(outcomes)})
     print_table(table_rows(outcomes))
     click.echo(f"Results: {page} (also results.csv and results.md)")
+    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)

@@ -5,6 +5,8 @@ import os
 import click
 import yaml
 
+from keras_fvvae.recipes import as_number
+
 
 def load_tensorflow_quietly():
     """Imports TensorFlow without its start-up messages, which it prints from C++ to the file descriptor."""
@@ -28,18 +30,10 @@ def parse_settings(context, parameter, values):
         if not separator:
             raise click.BadParameter(f"{item!r} is not of the form key=value")
         try:
-            settings[key.strip()] = _number(yaml.safe_load(value))
+            settings[key.strip()] = as_number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise click.BadParameter(f"the value of {key} is not valid YAML: {value}") from error
     return settings
-
-
-def _number(value):
-    """YAML takes 1e-3 for text; here it is a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def print_results(metrics):

@@ -17,7 +17,7 @@ EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "fi
 )
 @click.option("--out", type=click.Path(), help="Folder of the runs and results. Default: runs/EXPERIMENT.")
 @click.option("--common-classes", is_flag=True, help="Keep only classes with both training and test items.")
-@click.option("--idt", help="Scores of keras-fvvae idt for table4, such as 'runs/idt{split}/scores.csv'.")
+@click.option("--idt", help="Scores of keras-fvvae idt for table4 (and table5), such as 'runs/idt{split}/scores.csv'.")
 @click.option("--splits", default="1,2,3", show_default=True, help="Splits of UCF101 that table4 averages over.")
 @click.option(
     "--backbone-weights", "backbone_weights", multiple=True, callback=parse_weights, metavar="[BACKBONE=]WEIGHTS",
@@ -45,14 +45,20 @@ def command(experiment, data, base, out, common_classes, splits, idt, backbone_w
 
     if base is not None and experiment.startswith("table") and experiment != "table2":
         raise click.UsageError(f"--recipe is for table2 and the figures; {experiment} has recipes of its own.")
+    if idt is not None and experiment not in ("table4", "table5"):
+        raise click.UsageError(f"--idt is for table4 and table5; {experiment} has no such row.")
     out = Path(out or Path("runs") / experiment)
     runner = Experiment(
         runs or out / "runs", data, backbone_weights, common_classes, cache, not without_fine_tuning,
         say=lambda text: click.echo(text, err=True),
     )  # fmt: skip
-    numbers = [int(number) for number in splits.split(",")]
+    try:
+        numbers = [int(number) for number in splits.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--splits must be numbers such as 1,2,3. Received: {splits!r}") from error
     title, outcomes, pictures = reproduce(experiment, runner, base, numbers, idt, settings)
     call = "keras-fvvae " + " ".join(sys.argv[1:])
     page = write_results(outcomes, out, title, call, pictures=pictures)
     print_table(table_rows(outcomes))
     click.echo(f"Results: {page} (also results.csv and results.md)")
+    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)

@@ -56,3 +56,4 @@ def command(recipe, grid, data, dataset, common_classes, folds, out, backbone_we
     page = write_results(outcomes, out, f"Sweep of {recipe.name}", call, notes, pictures)
     print_table(table_rows(outcomes))
     click.echo(f"Results: {page} (also results.csv and results.md)")
+    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)

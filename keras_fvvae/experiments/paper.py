@@ -17,7 +17,7 @@ def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None)
         experiment: an `Experiment`.
         base: recipe instead of the paper's, see `TABLES`.
         splits: of UCF101, over which table 4 is averaged.
-        idt: file of IDT's scores for table 4; `{split}` in it stands for the split's number.
+        idt: file of IDT's scores for tables 4 and 5; `{split}` in it stands for the split's number.
         settings: dictionary of recipe keys that all rows take.
 
     Returns:
@@ -35,11 +35,12 @@ def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None)
         parts = []
         for split in splits:
             experiment.say(f"Split {split}")
-            rows = rows_of(base, split=split, idt=idt and str(idt).format(split=split), **settings)
+            rows = rows_of(base, split=split, idt=idt and str(idt).replace("{split}", str(split)), **settings)
             parts.append(experiment.run(rows))
         outcomes = average_outcomes(parts, [f"split {split}" for split in splits])
     else:
-        outcomes = experiment.run(rows_of(base, **settings))
+        scores = {"idt": idt} if name == "table5" else {}
+        outcomes = experiment.run(rows_of(base, **scores, **settings))
     pictures = {"Accuracy": accuracy_bars(outcomes)} if any(o.metrics for o in outcomes) else {}
     return title + suffix, outcomes, pictures
 

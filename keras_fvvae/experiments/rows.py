@@ -13,7 +13,7 @@ from keras_fvvae.tasks.datasets import recipe_collection
 from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.representation_training import representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
-from keras_fvvae.tasks.train import train
+from keras_fvvae.tasks.train import train, weights_source
 
 # What makes two rows share a fine-tuned backbone, which is then trained once.
 _FINE_TUNING = (
@@ -142,8 +142,13 @@ class Experiment:
             if row.scores:
                 return self._scored(row, done)
             return self._fused(row, done) if row.fuse else self._trained(row)
-        except (KerasFVVAEError, ValueError) as error:
-            return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason=str(error))
+        except (KerasFVVAEError, ValueError, MemoryError) as error:
+            reason = str(error) or "out of memory"
+        except Exception as error:
+            if not type(error).__module__.startswith("tensorflow"):
+                raise  # a defect of this library
+            reason = f"TensorFlow: {str(error).splitlines()[0]}"
+        return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason=reason)
 
     def _trained(self, row):
         if row.recipe.fine_tune_steps and not self.fine_tuning:
@@ -152,12 +157,12 @@ class Experiment:
         recipe = recipe.replace(name=run_name(recipe))
         collection = self.collection(recipe)
         key = json.dumps([getattr(recipe, name) for name in _FINE_TUNING])
-        backbone = None
+        backbone, weights = None, self._weights(recipe.backbone)
         if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
             backbone = load_encoder(self._tuned[key] / "model.keras").backbone
         run = train(
-            recipe, collection, self.out / recipe.name, self._weights(recipe.backbone), backbone, self.cache,
-            verbose=self.verbose,
+            recipe, collection, self.out / recipe.name, weights, backbone, self.cache, verbose=self.verbose,
+            source=weights_source(weights),
         )  # fmt: skip
         self._tuned.setdefault(key, run.path)
         return outcome_of(row, run)

@@ -10,6 +10,7 @@ from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.experiments.rows import Row
+from keras_fvvae.recipes import as_number
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3
@@ -40,7 +41,7 @@ def parse_grid(assignments):
             values = None
         if not separator or not values or key.strip() in grid:
             raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")
-        grid[key.strip()] = [_number(value) for value in values]
+        grid[key.strip()] = [as_number(value) for value in values]
     return grid
 
 
@@ -119,14 +120,6 @@ def sweep_picture(grid, outcomes):
             values.append(value)
     positive = all(value > 0 for value in grid[axis])
     return accuracy_curves(curves, axis, logarithmic=positive and max(grid[axis]) >= 10 * min(grid[axis]))
-
-
-def _number(value):
-    """YAML takes 1e3 for text; here it is a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _is_number(value):

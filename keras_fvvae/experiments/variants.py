@@ -36,6 +36,8 @@ CONSECUTIVE_TAPS = {
     "VGG19": "block5_conv3+conv5_4",
     "DigitsConvNet": "conv2+conv3",
 }
+# Data sets without videos.
+OF_IMAGES = ("digits", "cub")
 # A network that starts from random weights is fine-tuned at a higher rate than one from ImageNet.
 SCRATCH_LEARNING_RATE = 0.05
 
@@ -69,8 +71,23 @@ def variant_rows(recipe, names=None):
             row = _with_two_taps(row)
         elif name == "ga":
             row = _with_global_tap(row)
+        elif name in ("net_vlad", "action_vlad"):
+            row = _with_stages(row, name)
         rows.append(row)
     return rows
+
+
+def _with_stages(row, name):
+    """ActionVLAD's two stages, its rates, each of the recipe's steps; and its bags of all of a video's frames."""
+    recipe = row.recipe
+    if name == "action_vlad" and recipe.dataset in OF_IMAGES:
+        return Row(row.name, reason="it aggregates over frames; of images it is NetVLAD")
+    steps = recipe.steps
+    common = {"optimizer": "adam", "epsilon": 1e-4, "clip_norm": 5.0, "steps": steps}
+    first = {"train": "classifier", "learning_rate": 0.01, "decay_steps": max(1, steps // 2), **common}
+    stages = [first, {"train": "all", "learning_rate": 1e-4, "weight_decay": 4e-5, **common}]
+    views = recipe.frames if name == "action_vlad" and recipe.frame_step is None else 1
+    return Row(row.name, recipe.replace(stages=stages, views_per_step=views))
 
 
 def _with_two_taps(row):

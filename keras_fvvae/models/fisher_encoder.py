@@ -98,8 +98,12 @@ class FisherEncoder(NestedModel):
 
     def normalize(self, raw):
         """Representations `(batch, dimension)` of raw vectors from `encode_raw`."""
-        vectors = ops.reshape(self.normalization(raw), (-1, self.head.output_dimension))
+        vectors = self.normalize_uncompressed(raw)
         return vectors if self.compression is None else self.compression(vectors)
+
+    def normalize_uncompressed(self, raw):
+        """The same before the compression: `(batch, head.output_dimension)`."""
+        return ops.reshape(self.normalization(raw), (-1, self.head.output_dimension))
 
     def adapt(self, data, verbose=0):
         """Fits what is fitted on data: a head's codebook, then the Fisher information.

@@ -83,7 +83,7 @@ class SoftmaxClassifier(NestedModel):
     def build(self, input_shape):
         if not self.encoder.built:
             self.encoder.build(input_shape)
-        self.classes.build((None, self.encoder.dimension))
+        self.classes.build((None, self.encoder.head.output_dimension))
         self.built = True
 
     def compile(self, optimizer=None, **kwargs):
@@ -107,7 +107,9 @@ class SoftmaxClassifier(NestedModel):
             self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, mask=None, training=False):
-        vectors = self.encoder(inputs, mask=mask, training=training)
+        # Before the compression, which is fitted to the trained vectors.
+        raw = self.encoder.encode_raw(inputs, mask=mask, training=training)
+        vectors = self.encoder.normalize_uncompressed(raw)
         return self.classes(self.dropout(vectors, training=training))
 
     def compute_mask(self, inputs, mask=None):

@@ -56,10 +56,11 @@ def fine_tune(backbone, collection, recipe, run, verbose=1):
         steps=recipe.fine_tune_steps,
         batch_size=recipe.fine_tune_batch_size,
         learning_rate=recipe.fine_tune_learning_rate,
+        views_per_step=1,
     )
     labelled = collection.indices("train")
     labelled = labelled[collection.labels[labelled] != UNLABELLED]
-    inputs = PixelInputs(collection, recipe)
+    inputs = PixelInputs(collection, schedule)
     history = fit(model, inputs, np.asarray(labelled), schedule, run, verbose, "fine_tuning", "Fine-tuning")
     set_trainable(backbone, recipe.trainable_from)
     return history

@@ -33,7 +33,12 @@ class InitialRun:
         Raises:
             WeightsError: if it is of another architecture.
         """
-        self._copy(_without_classes(self.encoder.head.fvvae), _without_classes(fvvae), "FV-VAE")
+        source = getattr(self.encoder.head, "fvvae", None)
+        if source is None:
+            raise WeightsError(
+                f"The run {self.path} holds another representation than FV-VAE: nothing can start from it."
+            )
+        self._copy(_without_classes(source), _without_classes(fvvae), "FV-VAE")
 
     def _copy(self, sources, targets, what):
         shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]

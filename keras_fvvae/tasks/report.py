@@ -31,8 +31,9 @@ NEIGHBOURS = 6
 # Settings that a reader needs to judge a result; the whole recipe lies in the run.
 SHOWN_SETTINGS = (
     "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
-    "sampled_descriptors", "representation", "representation_options", "hidden_units", "latent_dim", "lambda1",
-    "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size", "steps", "information", "svm_c", "seed",
+    "sampled_descriptors", "representation", "representation_options", "hidden_units", "latent_dim", "decoder_units",
+    "decoder_layers", "attention", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size",
+    "steps", "views_per_step", "stages", "pca_components", "information", "svm_c", "seed",
 )  # fmt: skip
 
 
@@ -64,8 +65,12 @@ def _write(run_paths, out, collection, streams, fusion):
     if streams is not None:
         for part, stream in zip(metrics, streams, strict=True):
             part |= {f"{name}, {stream}": part.pop(name) for name in list(part) if _is_result(part[name])}
-    results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
     named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
+    for index, (run, part) in enumerate(zip(runs, metrics, strict=True)):
+        if named.count(named[index]) > 1 and named[index] in part:  # several runs of one representation
+            part[f"{named[index]}, {run.path.name}"] = part.pop(named[index])
+    named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
+    results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
     histories = {name: run.read_json("history.json") for name, run in zip(named, runs, strict=True)}
     pictures = {}
     if any(histories.values()):

@@ -79,7 +79,12 @@ class RepresentationTraining:
             adapt_head(self.encoder, inputs, indices, verbose)
             return history
         adapt_head(self.encoder, inputs, indices, verbose)
-        return self._softmax_stages(inputs, indices, run, verbose, workers) if self.by_softmax else {}
+        if not self.by_softmax:
+            return {}
+        history = self._softmax_stages(inputs, indices, run, verbose, workers)
+        if self.encoder.backbone is not None and not self.encoder.head.trainable_weights:
+            adapt_head(self.encoder, inputs, indices, verbose)  # to what the backbone gives now
+        return history
 
     def whole_encoder(self):
         """The encoder from pixels on, with the layers of `encoder`."""

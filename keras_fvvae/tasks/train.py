@@ -14,7 +14,8 @@ from keras_fvvae import __version__
 from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.encoders import build_classifier
-from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.errors import DataError, RecipeError, RunError
+from keras_fvvae.evaluation import evaluate_scores
 from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.packs import cache_folder
@@ -41,6 +42,7 @@ def train(
     max_unreadable=DEFAULT_MAX_UNREADABLE,
     init=None,
     verbose=1,
+    source=None,
     workers=None,
 ):
     """Trains a recipe on a collection of labelled images or videos.
@@ -64,6 +66,7 @@ def train(
         init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for
             example one without labels on other data. `backbone_weights` is not used then.
         verbose: 1 for progress bars.
+        source: text that tells a given backbone's weights from others, see `weights_source`.
         workers: `Workers` of `keras_fvvae.distributed.strategies`, where several devices or machines train together:
             each makes this call. They share out the activations (with a common `cache`) and every training step; the
             chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
@@ -81,7 +84,7 @@ def train(
     if workers.replicas > 1 and recipe.fine_tune_steps:
         raise RunError("The fine-tuning of a backbone runs on one device: train this recipe with the strategy none.")
     start = None if init is None else InitialRun(init)
-    source = _weights_source(backbone_weights, backbone, start)
+    source = weights_source(backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
         if workers.is_chief:
             run = RunFolder.create(out, recipe, collection, source, overwrite)
@@ -117,6 +120,12 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     if start:
         training.start_from(start)
 
+    trained = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)
+    if recipe.pca_components is not None and recipe.pca_components >= max(trained, 1):
+        raise RecipeError(
+            f"`pca_components` {recipe.pca_components} must be below the number of labelled training "
+            f"{collection.kind}s, {trained}."
+        )
     if tuned:
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
         run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose))
@@ -188,7 +197,7 @@ def _timed(seconds, what):
     seconds[what] = seconds.get(what, 0.0) + time.perf_counter() - start
 
 
-def _weights_source(backbone_weights, backbone, start):
+def weights_source(backbone_weights, backbone=None, start=None):
     """Text that changes with the weights that a training starts from."""
     if backbone is not None:
         return "given"
@@ -246,6 +255,16 @@ def _evaluate(svm, vectors, collection):
     blocks = (vectors[rows] @ kernel + bias for rows in np.array_split(test, -(-len(test) // BLOCK_ROWS)))
     scores = np.concatenate(list(blocks))
     metrics = classification_metrics(scores, collection.labels[test], collection.class_names)
+    labels = collection.labels[test]
+    if collection.label_sets is not None:  # a hit is any of an item's labels, as ActivityNet counts it
+        labels = [collection.label_sets[i] or (collection.labels[i],) for i in test]
+    evaluated = evaluate_scores(scores, labels, collection.class_names, resamples=0)
+    metrics["mean_average_precision"] = evaluated["mean_average_precision"]["value"]
+    if collection.label_sets is not None:
+        metrics["accuracy"] = accuracy = evaluated["accuracy"]["value"]
+        metrics["standard_error"] = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
+        if "top3_accuracy" in metrics:
+            metrics["top3_accuracy"] = evaluated["top3_accuracy"]["value"]
     return {"dimension": vectors.shape[1], **metrics, "scores": np.round(scores, 5).tolist()}
 
 

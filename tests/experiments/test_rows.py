@@ -97,6 +97,17 @@ def test_a_fine_tuned_backbone_is_made_once(tmp_path, recipe, monkeypatch):
     assert len(calls) == 1
 
 
+def test_rows_with_a_fine_tuned_backbone_are_shared_in_any_order(tmp_path, recipe, monkeypatch):
+    tuned = recipe.replace(fine_tune_steps=2, fine_tune_batch_size=4)
+    rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
+    settings = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
+    first = Experiment(tmp_path / "runs", **settings).run(rows)
+    monkeypatch.setattr("keras_fvvae.tasks.train._stages", lambda *arguments: pytest.fail("trained again"))
+    again = Experiment(tmp_path / "runs", **settings).run(rows[::-1])
+    assert [outcome.reason for outcome in again] == ["", ""]
+    assert [outcome.metrics for outcome in again[::-1]] == [outcome.metrics for outcome in first]
+
+
 def test_averages_over_splits():
     def outcome(accuracy, reason=""):
         metrics = {} if reason else {"accuracy": accuracy, "standard_error": 0.1, "dimension": 7}

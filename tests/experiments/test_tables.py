@@ -4,7 +4,7 @@ import pytest
 
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.experiments.paper_figures import FIGURES, figure_4a, figure_4c
-from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table_6
+from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table_5, table_6
 from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.experiments.rows import Outcome
 from keras_fvvae.experiments.tables import table_rows, write_results
@@ -29,12 +29,12 @@ def test_table_of_outcomes():
 
 
 def test_several_columns_of_a_paper():
-    metrics = {**METRICS, "top3_accuracy": 0.97}
+    metrics = {**METRICS, "top3_accuracy": 0.97, "mean_average_precision": 0.935}
     rows = table_rows([Outcome("FV-VAE", {"top-1": 72.51, "top-3": 85.68, "mAP": 77.25}, metrics)])
     assert rows[0][2:8] == [
         "accuracy (%)", "top-3 (%)", "mAP (%)", "paper: top-1 (%)", "paper: top-3 (%)", "paper: mAP (%)"
     ]  # fmt: skip
-    assert rows[1][2:5] == ["91.4 +- 1.2", "97.0", ""]
+    assert rows[1][2:5] == ["91.4 +- 1.2", "97.0", "93.5"]
 
 
 def test_written_files(tmp_path):
@@ -84,6 +84,20 @@ def test_variants_that_a_backbone_cannot_have():
     assert reasons[1] == "MobileNetV2 has no fully-connected layer before its classes"
     with pytest.raises(RecipeError, match="did you mean 'vlad'"):
         variant_rows(recipe, ["vlat"])
+
+
+def test_action_vlad_is_of_videos_and_learns_in_two_stages():
+    (row,) = variant_rows(load_recipe("ucf101_pool5"), ["action_vlad"])
+    assert row.recipe.views_per_step == 25
+    assert [stage.train for stage in row.recipe.softmax_stages] == ["classifier", "all"]
+    (row,) = variant_rows(load_recipe("cub200_conv5_4"), ["action_vlad"])
+    assert row.reason == "it aggregates over frames; of images it is NetVLAD"
+
+
+def test_scores_of_trajectories_go_into_tables_4_and_5():
+    for rows in (table_4(idt="idt.csv"), table_5(idt="idt.csv")):
+        (row,) = [row for row in rows if row.name == "IDT"]
+        assert (row.scores, row.reason) == ("idt.csv", "")
 
 
 def test_table_2_has_the_paper_s_rows():

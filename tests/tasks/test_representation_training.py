@@ -121,6 +121,42 @@ def test_interrupted_in_the_second_stage_it_ends_the_same(videos, bags, tmp_path
         np.testing.assert_array_equal(one, other)
 
 
+def test_fine_tuning_sees_single_frames_before_bags(videos, bags, tmp_path):
+    """As in ucf101_actionvlad_rgb."""
+    recipe = bags.replace(fine_tune_steps=1, fine_tune_batch_size=4, stages=STAGES[:1])
+    run = train(recipe, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    assert len(run.read_json("fine_tuning.json")["loss"]) == 1
+    assert len(run.read_json("history.json")["loss"]) == 3
+
+
+def test_pca_follows_a_softmax_training(folder, recipe, tmp_path):
+    """It is fitted to trained vectors: nothing would be learnt through one that is not fitted yet."""
+    recipe = recipe.replace(**CASES["NetVLAD"], pca_components=4)
+    run = train(recipe, load_folder(folder), tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    losses = run.read_json("history.json")["loss"]
+    assert len(set(np.round(losses, 4))) > 1
+    assert run.read_json("metrics.json")["NetVLAD"]["dimension"] == 4
+
+
+def test_codebook_is_fitted_to_the_trained_backbone(folder, recipe, tmp_path):
+    recipe = recipe.replace(**CASES["VLAD"], trainable_from="all", steps=3, stages=[{"steps": 3, "learning_rate": 0.1}])
+    collection = load_folder(folder)
+    run = train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    encoder = load_encoder(run.path / "model.keras")
+    centroids = encoder.head.get_weights()[0]
+    images = np.stack([collection_image(collection, i) for i in collection.indices("train")]).astype("float32")
+    descriptors = np.array(encoder.compute_descriptors(images)).reshape(-1, centroids.shape[1])
+    again = type(encoder.head)(3, seed=recipe.seed)
+    again.adapt(descriptors[None])
+    np.testing.assert_allclose(
+        np.sort(again.get_weights()[0], axis=0), np.sort(centroids, axis=0), rtol=0.05, atol=0.05
+    )
+
+
+def collection_image(collection, index):
+    return tf.io.decode_image(collection.read(index), 3).numpy()
+
+
 def test_end_to_end_training_on_bags_of_frames(videos, bags, tmp_path):
     recipe = bags.replace(trainable_from="conv3", stages=[{"steps": 1}])
     run = train(recipe, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
@@ -133,6 +169,7 @@ def test_end_to_end_training_on_bags_of_frames(videos, bags, tmp_path):
         ({"representation": "vlad", "representation_options": {"num_centroids": 10**6}}, ValueError, "needs at least"),
         ({"representation": "global_activations"}, RecipeError, "`representation` 'global_activations' on maps"),
         ({"representation": "net_vlad", "stages": [{"optimizer": "sgd", "epsilon": 0.1}]}, RecipeError, "`epsilon`"),
+        ({"pca_components": 18}, RecipeError, "must be below the number of labelled training images, 18"),
         ({"stages": [{"step": 3}]}, RecipeError, "did you mean 'steps'"),
         ({"stages": [{"train": "head"}]}, RecipeError, "The stage key `train` must be one of"),
     ],
@@ -140,6 +177,17 @@ def test_end_to_end_training_on_bags_of_frames(videos, bags, tmp_path):
 def test_errors(changes, error, message, folder, recipe, tmp_path):
     with pytest.raises(error, match=message):
         train(recipe.replace(**changes), load_folder(folder), tmp_path / "run", None, cache=tmp_path, verbose=0)
+
+
+def test_report_of_two_runs_of_one_representation(folder, recipe, tmp_path):
+    collection = load_folder(folder)
+    runs = [
+        train(recipe.replace(latent_dim=size), collection, tmp_path / f"latent{size}", None, cache=tmp_path, verbose=0)
+        for size in (2, 3)
+    ]
+    page = write_report([run.path for run in runs], tmp_path / "report.html", collection).read_text()
+    assert "FV-VAE, latent2" in page
+    assert "FV-VAE, latent3" in page
 
 
 def test_unlabelled_data_and_another_run_are_for_fv_vae(folder, recipe, tmp_path):
@@ -150,6 +198,12 @@ def test_unlabelled_data_and_another_run_are_for_fv_vae(folder, recipe, tmp_path
     first = train(
         recipe.replace(lambda3=0.0), unlabelled, tmp_path / "first", None, cache=tmp_path / "cache", verbose=0
     )
+    vlad = train(
+        recipe.replace(**CASES["VLAD"]), load_folder(folder), tmp_path / "vlad", None, cache=tmp_path / "cache",
+        verbose=0,
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match="holds another representation than FV-VAE"):
+        train(recipe, load_folder(folder), tmp_path / "run", None, cache=tmp_path / "c", init=vlad.path, verbose=0)
     with pytest.raises(WeightsError, match="VLAD cannot start from another run"):
         train(
             recipe.replace(representation="vlad"), load_folder(folder), tmp_path / "run", None,
