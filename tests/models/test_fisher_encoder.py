@@ -126,12 +126,16 @@ def test_predict_raw_on_batch():
         np.testing.assert_allclose(raw, encoder.encode_raw(_maps(*shape)), rtol=1e-4, atol=1e-6)
 
 
-def test_backbone_runs_at_inference():
+def test_frozen_backbone_runs_at_inference():
     """Dropout and the statistics of the batch have no part in a representation, even inside of `fit`."""
     inputs = keras.Input((4, 5, 3))
     x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(inputs))
     encoder = _encoder(backbone=keras.Model(inputs, x))
-    np.testing.assert_array_equal(encoder(_maps(4), training=True), encoder(_maps(4)))
+    expected = np.array(encoder(_maps(4)))
+    encoder.backbone.trainable = False
+    np.testing.assert_array_equal(encoder(_maps(4), training=True), expected)
+    encoder.backbone.trainable = True  # it learns under a softmax
+    assert np.abs(np.array(encoder(_maps(4), training=True)) - expected).max() > 0.01
 
 
 def test_shares_what_it_is_made_of_with_the_trained_model():

@@ -118,7 +118,7 @@ def test_recipes_train(videos, train, changes):
         # Cached activations are float16.
         assert np.allclose([found[name] for name in names], row, atol=1e-4 if "trainable_from" in changes else 2e-2)
     report = write_report([run.path], run.path / "report.html", videos).read_text()
-    assert report.count("data:image/png;base64,") == 4
+    assert report.count("data:image/png;base64,") == 6
 
 
 def test_predict_names_what_cannot_be_read(videos, train, tmp_path):

@@ -30,7 +30,7 @@ def test_train_predict_export(tmp_path, run_command):
     assert "FV-VAE" in output
     assert "18 training and 6 test images of 3 classes" in " ".join(output.split())
     report = (out / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 4
+    assert report.count("data:image/png;base64,") == 6
     assert sorted(path.stem for path in (out / "figures").iterdir()) == [
         "confusion_matrix", "embedding", "examples", "loss_curves",
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_videos(tmp_path, run_command, videos):
         output.split()
     )
     assert f"3 videos could not be used; see {tmp_path / 'rgb' / 'skipped.csv'}." in errors
-    assert (tmp_path / "rgb" / "report.html").read_text().count("data:image/png;base64,") == 4
+    assert (tmp_path / "rgb" / "report.html").read_text().count("data:image/png;base64,") == 6
     code, output, _ = run_command(*_video_arguments(flow, tmp_path / "flow_run", "modality=flow"))
     assert code == 0
     assert "18 training and 8 test videos of 8 classes; optical flow (dis, +-20 pixels)" in " ".join(output.split())
@@ -234,10 +234,10 @@ def test_missing_weights(run_command, tmp_path):
 
 
 def test_interrupt(run_command, tmp_path, monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_fvvae.tasks.train.fit", interrupted)
+    monkeypatch.setattr("keras_fvvae.tasks.representation_training.fit", interrupted)
     code, _, errors = run_command(*_train_arguments(write_digits(tmp_path / "data"), tmp_path / "run"))
     assert code == 130
     assert "the same command continues" in errors
