@@ -15,12 +15,13 @@ from keras_fvvae.data import load_digits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NARROW = "--set 'backbone_options={filters: 4}'"
 # Added to a README's command so that it ends in seconds: smaller images, few steps; the first that it contains.
 SHORTENED = {
-    "compare": "--set steps=2 --set backbone_options={filters:4}",
-    "reproduce": "--set steps=1 --set backbone_options={filters:4}",
-    "sweep": "--set steps=1 --set backbone_options={filters:4}",
-    "representation=vlad": "--set fine_tune_steps=2 --set backbone_options={filters:4} --set representation_options={num_centroids:3}",  # noqa: E501
+    "compare": f"--set steps=2 {NARROW}",
+    "reproduce": f"--set steps=1 {NARROW}",
+    "sweep": f"--set steps=1 {NARROW}",
+    "representation=vlad": f"--set fine_tune_steps=2 {NARROW} --set 'representation_options={{num_centroids: 3}}'",
     "moving-digits": "--train 2 --test 1",
     "video_folder": "--input-size 192 --set resize_to=[192,192] --set frames=1 --set steps=2 --cache cache",
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",

@@ -141,16 +141,16 @@ class FVVAE(NestedModel):
         total = 0.0
         for weight, (name, (values, counts)) in zip(self.loss_weights, terms.items(), strict=False):
             self.loss_trackers[name].update_state(values, sample_weight=counts)
-            total += weight * _mean_over_global_batch(values, counts)
+            total += weight * mean_over_global_batch(values, counts)
         for extra in self.losses:  # the backbone's own, for example weight decay
-            total += ops.sum(extra) / _replicas()
+            total += ops.sum(extra) / replicas()
         return total
 
     def get_config(self):
         return {**super().get_config(), "loss_weights": list(self.loss_weights)}
 
 
-def _mean_over_global_batch(values, weights):
+def mean_over_global_batch(values, weights):
     """Weighted mean whose replicas' parts add up to the mean over the global batch; 0 where all weights are 0."""
     total = ops.sum(weights)
     context = _replica_context()
@@ -178,6 +178,6 @@ def xla_pays():
     return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
-def _replicas():
+def replicas():
     context = _replica_context()
     return 1 if context is None else context.num_replicas_in_sync

@@ -3,24 +3,11 @@
 import keras
 from keras import ops
 
-from keras_fvvae.models.fvvae import UNLABELLED, xla_pays
+from keras_fvvae.models.fvvae import UNLABELLED, mean_over_global_batch, replicas, xla_pays
 from keras_fvvae.models.nested import NestedModel
 
 # ActionVLAD's release starts the dense layer with it.
 KERNEL_DEVIATION = 0.01
-
-
-@keras.saving.register_keras_serializable(package="keras_fvvae")
-class LabelledAccuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Accuracy on the examples that have a label, any but -1."""
-
-    def __init__(self, name="accuracy", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        labelled = ops.cast(ops.not_equal(ops.reshape(y_true, (-1,)), UNLABELLED), "float32")
-        weights = labelled if sample_weight is None else labelled * ops.reshape(sample_weight, (-1,))
-        return super().update_state(y_true, y_pred, weights)
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -78,6 +65,7 @@ class SoftmaxClassifier(NestedModel):
         self.seed = seed
         start = keras.initializers.RandomNormal(stddev=KERNEL_DEVIATION, seed=seed)
         self.classes = keras.layers.Dense(num_classes, kernel_initializer=start, dtype="float32", name="classes")
+        self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -91,12 +79,11 @@ class SoftmaxClassifier(NestedModel):
 
         Args:
             optimizer: default: Adam at 1e-3.
-            **kwargs: passed on. `loss` and `metrics` are by default the cross-entropy and the accuracy on labelled
-                examples; `jit_compile` is off by default on TensorFlow without a GPU.
+            **kwargs: passed on; `loss` is not accepted, the objective is the model's own. `jit_compile` is off by
+                default on TensorFlow without a GPU.
         """
-        cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=UNLABELLED)
-        kwargs.setdefault("loss", cross_entropy)
-        kwargs.setdefault("metrics", [LabelledAccuracy()])
+        if kwargs.pop("loss", None) is not None:
+            raise ValueError("`SoftmaxClassifier` has its own objective, the softmax cross-entropy: leave out `loss`.")
         kwargs.setdefault("jit_compile", xla_pays())
         super().compile(optimizer=optimizer or keras.optimizers.Adam(1e-3), **kwargs)
 
@@ -105,6 +92,22 @@ class SoftmaxClassifier(NestedModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Cross-entropy, a mean over the labelled examples of the global batch; updates the accuracy on them."""
+        labels = ops.cast(ops.reshape(ops.convert_to_tensor(y), (-1,)), "int32")
+        weights = ops.cast(ops.not_equal(labels, UNLABELLED), y_pred.dtype)
+        correct = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), labels)
+        # Any class does for an example without one: its weight is zero.
+        targets = ops.where(labels == UNLABELLED, ops.zeros_like(labels), labels)
+        if sample_weight is not None:
+            weights = weights * ops.reshape(ops.cast(sample_weight, weights.dtype), (-1,))
+        self.accuracy_tracker.update_state(ops.cast(correct, weights.dtype), sample_weight=weights)
+        cross_entropy = ops.sparse_categorical_crossentropy(targets, y_pred, from_logits=True)
+        total = mean_over_global_batch(cross_entropy, weights)
+        for extra in self.losses:  # the backbone's own, for example weight decay
+            total += ops.sum(extra) / replicas()
+        return total
 
     def call(self, inputs, mask=None, training=False):
         # Before the compression, which is fitted to the trained vectors.

@@ -190,7 +190,7 @@ def test_command_on_two_processes(tmp_path):
     metrics = RunFolder.open(tmp_path / "run").read_json("metrics.json")
     assert metrics["FV-VAE"]["examples"] == 6
     assert "Trained on 2 devices of 2 processes." in metrics["notes"]
-    items = [json.loads(path.read_text())["items"] for path in (tmp_path / "cache").glob("*/shard-*.json")]
+    items = [json.loads(path.read_text())["keys"] for path in (tmp_path / "cache").glob("*/shard-*.json")]
     assert sorted(map(len, items)) == [12, 12]
 
 
