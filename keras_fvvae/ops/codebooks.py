@@ -28,9 +28,7 @@ def hard_assignments(descriptors, centroids, mask=None):
         Tensor `(batch, T, K)` of zeros and ones.
     """
     descriptors, centroids = _centred(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
-    # |x - c|^2 / 2 without |x|^2 / 2, which is the same for all centroids.
-    distances = ops.sum(ops.square(centroids), axis=-1) / 2 - ops.matmul(descriptors, ops.transpose(centroids))
-    assignments = ops.one_hot(ops.argmin(distances, axis=-1), centroids.shape[0], dtype=descriptors.dtype)
+    assignments = ops.one_hot(_nearest(descriptors, centroids), centroids.shape[0], dtype=descriptors.dtype)
     return _cleared(assignments, mask)
 
 
@@ -49,12 +47,27 @@ def vlad(descriptors, centroids, mask=None, average=False):
     Returns:
         Tensor `(batch, K, C)`; float32 even from half-precision inputs.
     """
-    assignments = hard_assignments(descriptors, centroids, mask)
     # Both relative to one centre: with a large common offset the two sums would cancel to rounding noise.
     descriptors, centroids = _centred(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
-    counts = ops.expand_dims(ops.sum(assignments, axis=1), -1)  # (batch, K, 1)
-    residuals = ops.matmul(ops.swapaxes(assignments, 1, 2), descriptors) - counts * centroids
+    count, channels = centroids.shape
+    batch = ops.shape(descriptors)[0]
+    # Every image has segments of its own, one for each centroid: sums by index, at half the time of a product with
+    # one-hot assignments.
+    nearest = ops.cast(_nearest(descriptors, centroids), "int32")
+    segments = ops.reshape(nearest + count * ops.expand_dims(ops.arange(batch, dtype="int32"), -1), (-1,))
+    present = ops.ones_like(descriptors[..., 0])
+    present = ops.reshape(present if mask is None else present * ops.cast(mask, present.dtype), (-1,))
+    sums = ops.segment_sum(ops.reshape(descriptors, (-1, channels)), segments, batch * count)  # masked ones are zero
+    counts = ops.reshape(ops.segment_sum(present, segments, batch * count), (-1, count, 1))
+    residuals = ops.reshape(sums, (-1, count, channels)) - counts * centroids
     return residuals / ops.maximum(counts, 1.0) if average else residuals
+
+
+def _nearest(descriptors, centroids):
+    """Indices `(batch, T)` of the nearest centroids of centred descriptors; the first of equally near ones."""
+    # |x - c|^2 / 2 without |x|^2 / 2, which is the same for all centroids.
+    distances = ops.sum(ops.square(centroids), axis=-1) / 2 - ops.matmul(descriptors, ops.transpose(centroids))
+    return ops.argmin(distances, axis=-1)
 
 
 def mixture_log_densities(descriptors, priors, means, variances, mask=None):
