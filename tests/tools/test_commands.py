@@ -31,9 +31,10 @@ def test_train_predict_export(tmp_path, run_command):
     assert "18 training and 6 test images of 3 classes" in " ".join(output.split())
     report = (out / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 6
-    assert sorted(path.stem for path in (out / "figures").iterdir()) == [
-        "confusion_matrix", "embedding", "examples", "loss_curves",
+    assert sorted(path.stem for path in (out / "figures").glob("*.png")) == [
+        "class_accuracy", "confusion_matrix", "embedding", "examples", "loss_curves", "retrieval",
     ]  # fmt: skip
+    assert len(list((out / "figures").glob("*.svg"))) == 6
 
     image = next((data / "7").iterdir())
     code, output, errors = run_command("predict", out, image, tmp_path / "absent.png", "--top-k", 2)
