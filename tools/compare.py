@@ -1,10 +1,9 @@
 """`keras-fvvae compare`"""
 
-import sys
 from pathlib import Path
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, parse_weights, print_table
+from keras_fvvae.tools.console import finish_experiment, load_tensorflow_quietly, parse_settings, parse_weights
 
 from keras_fvvae.recipes import DATASETS
 
@@ -41,7 +40,6 @@ def command(recipe, data, dataset, common_classes, only, list_names, out, backbo
     load_tensorflow_quietly()
     from keras_fvvae.experiments.pictures import accuracy_bars
     from keras_fvvae.experiments.rows import Experiment
-    from keras_fvvae.experiments.tables import table_rows, write_results
     from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 
     if list_names:
@@ -58,8 +56,4 @@ def command(recipe, data, dataset, common_classes, only, list_names, out, backbo
     )  # fmt: skip
     outcomes = experiment.run(rows)
     title = f"Representations on {recipe.name}"
-    call = "keras-fvvae " + " ".join(sys.argv[1:])
-    page = write_results(outcomes, out, title, call, pictures={"Accuracy": accuracy_bars(outcomes)})
-    print_table(table_rows(outcomes))
-    click.echo(f"Results: {page} (also results.csv and results.md)")
-    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)
+    finish_experiment(outcomes, out, title, pictures={"Accuracy": accuracy_bars(outcomes)})

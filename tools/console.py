@@ -1,6 +1,7 @@
 """What the commands share: a quiet TensorFlow, and options that are used more than once."""
 
 import os
+import sys
 
 import click
 import yaml
@@ -79,6 +80,16 @@ def parse_weights(context, parameter, values):
         return chosen.get(None, "imagenet")
     default = chosen.pop(None, "imagenet")
     return {**dict.fromkeys(BACKBONES, default), **chosen}
+
+
+def finish_experiment(outcomes, out, title, notes=(), pictures=None):
+    """Writes and prints the results of an experiment, and ends the command: with 1 if no row could be run."""
+    from keras_fvvae.experiments.tables import table_rows, write_results
+
+    page = write_results(outcomes, out, title, "keras-fvvae " + " ".join(sys.argv[1:]), notes, pictures)
+    print_table(table_rows(outcomes))
+    click.echo(f"Results: {page} (also results.csv and results.md)")
+    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)
 
 
 def print_table(rows):

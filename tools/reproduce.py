@@ -1,10 +1,9 @@
 """`keras-fvvae reproduce`"""
 
-import sys
 from pathlib import Path
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, parse_weights, print_table
+from keras_fvvae.tools.console import finish_experiment, load_tensorflow_quietly, parse_settings, parse_weights
 
 EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "figure4b", "figure4c")
 
@@ -41,7 +40,6 @@ def command(experiment, data, base, out, common_classes, splits, idt, backbone_w
     load_tensorflow_quietly()
     from keras_fvvae.experiments.paper import reproduce
     from keras_fvvae.experiments.rows import Experiment
-    from keras_fvvae.experiments.tables import table_rows, write_results
 
     if base is not None and experiment.startswith("table") and experiment != "table2":
         raise click.UsageError(f"--recipe is for table2 and the figures; {experiment} has recipes of its own.")
@@ -57,8 +55,4 @@ def command(experiment, data, base, out, common_classes, splits, idt, backbone_w
     except ValueError as error:
         raise click.UsageError(f"--splits must be numbers such as 1,2,3. Received: {splits!r}") from error
     title, outcomes, pictures = reproduce(experiment, runner, base, numbers, idt, settings)
-    call = "keras-fvvae " + " ".join(sys.argv[1:])
-    page = write_results(outcomes, out, title, call, pictures=pictures)
-    print_table(table_rows(outcomes))
-    click.echo(f"Results: {page} (also results.csv and results.md)")
-    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)
+    finish_experiment(outcomes, out, title, pictures=pictures)

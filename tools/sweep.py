@@ -1,10 +1,9 @@
 """`keras-fvvae sweep`"""
 
-import sys
 from pathlib import Path
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly, parse_settings, parse_weights, print_table
+from keras_fvvae.tools.console import finish_experiment, load_tensorflow_quietly, parse_settings, parse_weights
 
 from keras_fvvae.recipes import DATASETS
 
@@ -37,7 +36,6 @@ def command(recipe, grid, data, dataset, common_classes, folds, out, backbone_we
     load_tensorflow_quietly()
     from keras_fvvae.experiments.rows import Experiment
     from keras_fvvae.experiments.sweep import parse_grid, sweep_picture, sweep_rows, validation_collection
-    from keras_fvvae.experiments.tables import table_rows, write_results
     from keras_fvvae.recipes import load_recipe
 
     recipe = load_recipe(recipe, **({"dataset": dataset} if dataset else {}), **settings)
@@ -50,10 +48,6 @@ def command(recipe, grid, data, dataset, common_classes, folds, out, backbone_we
         say=lambda text: click.echo(text, err=True),
     )  # fmt: skip
     outcomes = experiment.run(rows)
-    call = "keras-fvvae " + " ".join(sys.argv[1:])
     notes = experiment.collection(rows[0].recipe).notes
     pictures = {"Accuracy": sweep_picture(values, outcomes)} if any(o.metrics for o in outcomes) else {}
-    page = write_results(outcomes, out, f"Sweep of {recipe.name}", call, notes, pictures)
-    print_table(table_rows(outcomes))
-    click.echo(f"Results: {page} (also results.csv and results.md)")
-    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)
+    finish_experiment(outcomes, out, f"Sweep of {recipe.name}", notes, pictures)

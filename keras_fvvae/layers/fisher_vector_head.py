@@ -96,7 +96,7 @@ class FisherVectorHead(keras.layers.Layer):
         return pairs
 
     def call(self, inputs, mask=None):
-        products = [ops.matmul(ops.swapaxes(d, 1, 2), extended) for d, extended in self.factors(inputs, mask)]
+        products = [fisher.sum_of_terms(*pair) for pair in self.factors(inputs, mask)]
         if self.decoder_layers == "last":
             return products[0]
         return ops.concatenate([ops.reshape(p, (-1, p.shape[1] * p.shape[2])) for p in products], axis=1)

@@ -15,9 +15,10 @@ class TensorSketch(BilinearPooling):
         phi_k = sum over i, j with (h1(i) + h2(j)) mod d = k of s1(i) s2(j) B_ij,    B = sum_t x_t y_t'
         E <phi, phi'> = <B, B'>
 
-    by FFT, so that `B` is never formed: `phi = irfft(sum_t rfft(sketch1(x_t)) * rfft(sketch2(y_t)))`. The standard
-    error of an inner product falls with `dimension^(-1/2)`. Its four vectors of length C take far less room than the
-    projections of `RandomMaclaurin`. Fastest where `dimension` is a power of two.
+    by FFT, `phi = irfft(sum_t rfft(sketch1(x_t)) * rfft(sketch2(y_t)))`, for few descriptors; for many, or a number not
+    known beforehand, `B` itself is sketched, which is faster then and gives the same numbers. The standard error of an
+    inner product falls with `dimension^(-1/2)`. Its four vectors of length C take far less room than the projections of
+    `RandomMaclaurin`. Fastest where `dimension` is a power of two.
 
     Args:
         dimension: positive integer, `d`, the length of a representation.

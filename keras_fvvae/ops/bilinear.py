@@ -135,12 +135,7 @@ def normalize_bilinear(vectors):
     Returns:
         Tensor `(batch, n)`; zero entries, and so zero vectors, stay zero and pass no gradient.
     """
-    magnitude = ops.abs(vectors)
-    is_zero = magnitude == 0
-    # The slope of the root at zero is infinite, and 0 * inf is NaN: TensorFlow catches this case, JAX and PyTorch do
-    # not. A constant under the root would move the zeros.
-    root = ops.sqrt(ops.where(is_zero, ops.ones_like(magnitude), magnitude))
-    return normalization.l2_normalize(ops.sign(vectors) * root, axis=-1)
+    return normalization.l2_normalize(normalization.signed_sqrt(vectors), axis=-1)
 
 
 def _wide_and_clear(x, y, mask):

@@ -24,7 +24,11 @@ def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
     Returns:
         Tensor `(batch, C, D + 1)`, the bias in the last column; float32 even from half-precision inputs.
     """
-    gradient, extended = fisher_factors(descriptors, reconstruction, latent, log_variance, mask)
+    return sum_of_terms(*fisher_factors(descriptors, reconstruction, latent, log_variance, mask))
+
+
+def sum_of_terms(gradient, extended):
+    """`G = sum_t d_t [z_t; 1]'`, `(batch, C, D + 1)`, from the factors of its terms: one batched matrix product."""
     return ops.matmul(ops.swapaxes(gradient, 1, 2), extended)
 
 
