@@ -22,7 +22,11 @@ _FINE_TUNING = (
     "random_mirror", "seed",
 )  # fmt: skip
 
-
+# What comes after the training of an FV-VAE on a frozen backbone: rows that differ in nothing else share it.
+_AFTER_TRAINING = {
+    "representation": "fv_vae", "representation_options": {}, "information": "diagonal", "damping": 0.1,
+    "decoder_layers": "last", "pca_components": None, "svm_c": 100.0,
+}  # fmt: skip
 # What a recipe says about itself, not about the training.
 _UNTITLED = {"name": "", "description": "", "paper": {}, "weights": {}, "measured": [], "citation": ""}
 
@@ -82,7 +86,7 @@ class Outcome:
 
 
 class Experiment:
-    """Runs rows on one data set, sharing activations and fine-tuned backbones between them.
+    """Runs rows on one data set, sharing activations, fine-tuned backbones and trained FV-VAEs between them.
 
     A row that fails does not stop the others. Repeated, or continued after an interruption, it takes finished runs as
     they are. A run's folder is named after its settings, so that experiments with rows in common share them.
@@ -114,6 +118,7 @@ class Experiment:
         self.part = part
         self._collections = {}
         self._tuned = {}
+        self._fvvaes = {}
 
     def run(self, rows):
         """Runs rows in order; returns a list of `Outcome`s."""
@@ -160,11 +165,14 @@ class Experiment:
         backbone, weights = None, self._weights(recipe.backbone)
         if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
             backbone = load_encoder(self._tuned[key] / "model.keras").backbone
+        trained_key = _fvvae_key(recipe)
         run = train(
             recipe, collection, self.out / recipe.name, weights, backbone, self.cache, verbose=self.verbose,
-            source=weights_source(weights),
+            source=weights_source(weights), trained=self._fvvaes.get(trained_key),
         )  # fmt: skip
         self._tuned.setdefault(key, run.path)
+        if trained_key is not None:
+            self._fvvaes.setdefault(trained_key, run.path)
         return outcome_of(row, run)
 
     def _weights(self, backbone):
@@ -223,6 +231,13 @@ def run_name(recipe):
     title = re.sub(r"[^a-z0-9+.-]+", "_", representation_title(recipe).lower()).strip("_")
     settings = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
     return f"{title}-{hashlib.sha256(settings.encode()).hexdigest()[:10]}"
+
+
+def _fvvae_key(recipe):
+    """What determines an FV-VAE trained on a frozen backbone; `None` for any other training."""
+    if recipe.trainable_from is not None or not recipe.representation.startswith("fv_vae"):
+        return None
+    return recipe.replace(name="", **_AFTER_TRAINING).to_yaml()
 
 
 def _settings(recipe):

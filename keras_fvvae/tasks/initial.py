@@ -40,6 +40,24 @@ class InitialRun:
             )
         self._copy(_without_classes(source), _without_classes(fvvae), "FV-VAE")
 
+    def copy_whole_fvvae(self, fvvae):
+        """Gives an `FVVAELayer` all weights of the run's, the class scores too.
+
+        Raises:
+            WeightsError: if it is of another architecture.
+        """
+        self._copy(self.encoder.head.fvvae.weights, fvvae.weights, "FV-VAE")
+
+    @property
+    def history(self):
+        """Of its losses."""
+        return RunFolder(self.path).read_json("history.json")
+
+    @property
+    def seconds_of_fit(self):
+        """Of its training, Fisher statistics included."""
+        return RunFolder(self.path).read_json("seconds.json")["fit"]
+
     def _copy(self, sources, targets, what):
         shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]
         if shapes[0] != shapes[1]:

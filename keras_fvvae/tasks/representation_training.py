@@ -39,6 +39,7 @@ class RepresentationTraining:
         self.shape = tuple(backbone.output.shape[1:])
         self.encoder = None
         self.fvvae = None
+        self.donor = None
         kind = REPRESENTATIONS[recipe.representation].training
         below = None if frozen else backbone
         if kind == FVVAE_TRAINING:
@@ -62,6 +63,15 @@ class RepresentationTraining:
             raise WeightsError(f"{representation_title(self.recipe)} cannot start from another run; only FV-VAE can.")
         initial.copy_fvvae(self.fvvae.fvvae)
 
+    def take_over(self, donor):
+        """Takes the trained FV-VAE of an `InitialRun`; `run` then trains nothing.
+
+        Raises:
+            WeightsError: if it is of another architecture.
+        """
+        donor.copy_whole_fvvae(self.fvvae.fvvae)
+        self.donor = donor
+
     def run(self, inputs, indices, run, verbose=1, workers=None):
         """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
 
@@ -73,7 +83,10 @@ class RepresentationTraining:
             workers: `Workers` of `keras_fvvae.distributed.strategies`; a codebook is fitted by each for itself.
         """
         if self.fvvae is not None:
-            history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose, workers=workers)
+            if self.donor:
+                history = self.donor.history
+            else:
+                history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose, workers=workers)
             below = self.fvvae.backbone
             self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
             adapt_head(self.encoder, inputs, indices, verbose)

@@ -44,6 +44,7 @@ def train(
     verbose=1,
     source=None,
     workers=None,
+    trained=None,
 ):
     """Trains a recipe on a collection of labelled images or videos.
 
@@ -70,6 +71,8 @@ def train(
         workers: `Workers` of `keras_fvvae.distributed.strategies`, where several devices or machines train together:
             each makes this call. They share out the activations (with a common `cache`) and every training step; the
             chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
+        trained: path of a finished run whose FV-VAE, trained by the same recipe on the same frozen backbone and data,
+            is taken as it is: only what comes afterwards is computed. Its seconds are added to this one's.
 
     Returns:
         The finished `RunFolder`; on workers other than the chief `None`.
@@ -95,7 +98,10 @@ def train(
         if workers.share(np.array([run.is_finished()], "int64")).item():
             return RunFolder.open(out) if workers.is_chief else None
         try:
-            _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers)
+            _stages(
+                run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers,
+                trained,
+            )  # fmt: skip
         except OSError as error:
             raise RunError(
                 f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to "
@@ -105,7 +111,9 @@ def train(
     return run if workers.is_chief else None
 
 
-def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers):
+def _stages(
+    run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers, trained
+):  # fmt: skip
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
     # Built before anything is computed: settings that do not go together must not cost an hour first.
@@ -119,12 +127,15 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     training = RepresentationTraining(recipe, backbone, frozen, len(collection.class_names) or None)
     if start:
         training.start_from(start)
+    donor = None if trained is None else InitialRun(trained)
+    if donor:
+        training.take_over(donor)
 
-    trained = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)
-    if recipe.pca_components is not None and recipe.pca_components >= max(trained, 1):
+    labelled = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)
+    if recipe.pca_components is not None and recipe.pca_components >= max(labelled, 1):
         raise RecipeError(
             f"`pca_components` {recipe.pca_components} must be below the number of labelled training "
-            f"{collection.kind}s, {trained}."
+            f"{collection.kind}s, {labelled}."
         )
     if tuned:
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
@@ -151,7 +162,7 @@ def _stages(run, recipe, collection, backbone_weights, backbone, cache, max_unre
     inputs = everything.on(usable)
     train_indices = usable.indices("train")
 
-    seconds = {}
+    seconds = {"fit": donor.seconds_of_fit} if donor else {}
     with _timed(seconds, "fit"):
         history = training.run(inputs, train_indices, run, verbose, workers)
     if not workers.is_chief:

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from keras_fvvae.experiments.paper import average_outcomes
@@ -70,6 +71,25 @@ def test_finished_runs_are_shared_between_experiments(experiment, outcomes, reci
     (again,) = experiment.run([Row("other name", recipe.replace(name="x", representation="ave", description="y"))])
     assert again.metrics == outcomes["mean"].metrics
     assert again.run == outcomes["mean"].run
+
+
+def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, recipe, monkeypatch):
+    experiment = Experiment(tmp_path / "runs", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
+    after = {"information": "kronecker", "pca_components": 5}
+    experiment.run([Row("first", recipe)])
+    with monkeypatch.context() as patched:
+        patched.setattr("keras_fvvae.tasks.representation_training.fit", lambda *a, **k: pytest.fail("trained again"))
+        (shared,) = experiment.run([Row("shared", recipe.replace(**after))])
+    alone = Experiment(tmp_path / "alone", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
+    (separate,) = alone.run([Row("separate", recipe.replace(**after))])
+    assert not shared.reason
+    assert shared.metrics["scores"] == pytest.approx(np.array(separate.metrics["scores"]), abs=2e-4)
+    assert (shared.run / "history.json").read_text() == (separate.run / "history.json").read_text()
+    # Another training is not taken for the same.
+    with monkeypatch.context() as patched:
+        patched.setattr("keras_fvvae.tasks.representation_training.fit", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.run([Row("longer", recipe.replace(steps=3))])
 
 
 def test_names_of_runs_differ_with_their_settings(recipe):
