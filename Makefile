@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slow lint format benchmark weights cards clean
+.PHONY: demo test test-slow test-backends lint format benchmark weights cards clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (under 3 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
@@ -14,6 +14,11 @@ test: $(INSTALLED)  ## Run the test suite
 
 test-slow: $(INSTALLED)  ## Run the tests that take over a minute each
 	$(BIN)/python -m pytest -m slow
+
+test-backends: $(INSTALLED)  ## Run the layers' tests on Keras's JAX and PyTorch backends
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet jax torch==2.13.0
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/layers tests/ops
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -q tests/layers tests/ops
 
 lint: $(INSTALLED)  ## Check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

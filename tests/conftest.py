@@ -5,9 +5,15 @@ from pathlib import Path
 
 # Before the first import of TensorFlow, which reads it once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Before the first import of JAX: closed forms are compared in float64.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 import keras
 import pytest
+
+from tests import backends
+
+backends.prepare()
 
 SHARED = Path(os.environ.get("KERAS_FVVAE_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -21,8 +27,23 @@ def shared():
 
 
 @pytest.fixture(autouse=True)
+def _precision(monkeypatch):
+    if not backends.on_tensorflow():
+        backends.compare_in_single_precision(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
 def _same_start():
     """Every test starts from the same seeds and leaves no dtype policy behind."""
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+def pytest_collection_modifyitems(items):
+    """On another backend, tests that use TensorFlow itself are skipped."""
+    if backends.on_tensorflow():
+        return
+    for item in items:
+        if hasattr(item, "function") and backends.uses_tensorflow(item.function):
+            item.add_marker(pytest.mark.skip(reason=f"uses TensorFlow itself, not {keras.backend.backend()}"))

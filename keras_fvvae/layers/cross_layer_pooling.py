@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.layers.descriptor_inputs import require_built, wide_dtype
-from keras_fvvae.layers.fisher_normalization import _runs_eagerly
 from keras_fvvae.ops import cross_layer
+from keras_fvvae.ops.tensors import holds_values
 from keras_fvvae.principal_components import Covariance
 from keras_fvvae.progress import track
 
@@ -146,7 +146,7 @@ class CrossLayerPooling(keras.layers.Layer):
         self.regions_seen.assign(covariance.count)
 
     def call(self, inputs, mask=None):
-        if _runs_eagerly() and not self.is_adapted:
+        if holds_values(inputs[0]) and not self.is_adapted:
             raise ValueError("This `CrossLayerPooling` has no principal components yet: call `adapt` on maps first.")
         self._check_shapes([one.shape for one in inputs])
         maps, guidance = (ops.cast(one, wide_dtype(self)) for one in inputs)

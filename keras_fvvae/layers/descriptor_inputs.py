@@ -1,11 +1,11 @@
 """What layers that encode descriptors share: checks of their inputs, and the dtype of their sums."""
 
-import keras
+from keras_fvvae.ops.tensors import at_least_float32_dtype
 
 
 def wide_dtype(layer):
     """The dtype in which a layer sums over descriptors: its compute dtype, but at least float32."""
-    return keras.backend.result_type(layer.compute_dtype, "float32")
+    return at_least_float32_dtype(layer.compute_dtype)
 
 
 def check_descriptors(layer, shape):

@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
-from keras_fvvae.layers.fisher_normalization import DEAD_MEAN_SQUARE, _runs_eagerly
+from keras_fvvae.layers.fisher_normalization import DEAD_MEAN_SQUARE
 from keras_fvvae.layers.fisher_vector_head import FisherVectorHead
 from keras_fvvae.layers.random_maclaurin import add_constant, check_projection, random_bits, random_signs
 from keras_fvvae.ops import bilinear
+from keras_fvvae.ops.tensors import holds_values
 from keras_fvvae.progress import track
 from keras_fvvae.statistics import FisherStatistics
 
@@ -153,7 +154,7 @@ class FisherMaclaurin(keras.layers.Layer):
         self.examples_seen.assign(statistics.count)
 
     def call(self, inputs, mask=None):
-        if _runs_eagerly() and not self.is_adapted:
+        if holds_values(inputs) and not self.is_adapted:
             raise ValueError("This `FisherMaclaurin` has no statistics yet: call `adapt` on descriptors first.")
         rows, columns = self.head.factors(inputs, mask)[0]
         if self.information == "separable":

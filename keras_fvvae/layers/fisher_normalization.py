@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import normalization
-from keras_fvvae.ops.tensors import at_least_float32, example_axes
+from keras_fvvae.ops.tensors import at_least_float32, example_axes, holds_values
 from keras_fvvae.progress import track
 from keras_fvvae.statistics import FisherStatistics
 
@@ -128,7 +129,7 @@ class FisherNormalization(keras.layers.Layer):
         self.examples_seen.assign(statistics.count)
 
     def call(self, inputs):
-        if _runs_eagerly() and not self.is_adapted:
+        if holds_values(inputs) and not self.is_adapted:
             raise ValueError("This `FisherNormalization` has no statistics yet: call `adapt` on raw vectors first.")
         vectors = at_least_float32(inputs)
         if self.information == "diagonal":
@@ -139,20 +140,11 @@ class FisherNormalization(keras.layers.Layer):
         return normalization.l2_normalize(normalization.signed_sqrt(vectors), example_axes(vectors))
 
     def compute_output_spec(self, inputs):
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        dtype = wide_dtype(self)
         return keras.KerasTensor(inputs.shape, dtype)
 
     def get_config(self):
         return {**super().get_config(), "information": self.information, "damping": self.damping}
-
-
-def _runs_eagerly():
-    """Whether values are at hand; a graph may be built before the statistics are."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return tf.executing_eagerly()
 
 
 def _inverse_sqrt(mean_square):

@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import ops
 
-from keras_fvvae.layers.descriptor_inputs import require_built
+from keras_fvvae.layers.descriptor_inputs import require_built, wide_dtype
 from keras_fvvae.layers.fvvae_layer import FVVAELayer
 from keras_fvvae.ops import fisher
 from keras_fvvae.ops.tensors import clear_masked
@@ -117,7 +117,7 @@ class FisherVectorHead(keras.layers.Layer):
         return (input_shape[0], units, inputs + 1)
 
     def compute_output_spec(self, inputs, mask=None):
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        dtype = wide_dtype(self)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 
     def get_config(self):

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import gaussian
 
 # A channel that is zero in every descriptor, and reconstructed as zero, would lower its variance for ever, until its
@@ -241,7 +242,7 @@ class FVVAELayer(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, mask=None, training=False):
         batch, count, channels = inputs.shape
-        loss_dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        loss_dtype = wide_dtype(self)
         spec = {
             "z_mean": keras.KerasTensor((batch, count, self.latent_dim), self.compute_dtype),
             "z": keras.KerasTensor((batch, count, self.latent_dim), self.compute_dtype),

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
-from keras_fvvae.layers.fisher_normalization import _runs_eagerly
 from keras_fvvae.ops import normalization
+from keras_fvvae.ops.tensors import holds_values
 from keras_fvvae.principal_components import gram_components
 
 
@@ -111,7 +111,7 @@ class GramPCA(keras.layers.Layer):
             self._adapt(_spooled(data, file), verbose)
 
     def call(self, inputs):
-        if _runs_eagerly() and not self.is_adapted:
+        if holds_values(inputs) and not self.is_adapted:
             raise ValueError("This `GramPCA` has no principal components yet: call `adapt` on vectors first.")
         vectors = ops.cast(inputs, wide_dtype(self))
         vectors = ops.matmul(vectors - ops.cast(self.mean, vectors.dtype), ops.cast(self.directions, vectors.dtype))

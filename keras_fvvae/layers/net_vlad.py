@@ -9,9 +9,8 @@ from keras import ops
 
 from keras_fvvae.clustering import draw_descriptors
 from keras_fvvae.layers.descriptor_inputs import check_descriptors, require_built, wide_dtype
-from keras_fvvae.layers.fisher_normalization import _runs_eagerly
 from keras_fvvae.ops import normalization, residuals
-from keras_fvvae.ops.tensors import clear_masked
+from keras_fvvae.ops.tensors import clear_masked, holds_values
 
 # Descriptors per centroid that k-means sees: more do not move the centroids, and memory stays bounded.
 SAMPLES_PER_CENTROID = 1000
@@ -183,7 +182,7 @@ class NetVLAD(keras.layers.Layer):
 
     def _aggregate(self, descriptors, mask):
         """The vectors `(batch, K * C)` of bags of descriptors `(batch, T, C)`."""
-        if _runs_eagerly() and not self.is_adapted:
+        if holds_values(descriptors) and not self.is_adapted:
             raise ValueError(
                 f"This `{type(self).__name__}` has no centroids yet: call `adapt` on descriptors first, or give "
                 "`alpha` to start from random ones."

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.ops import normalization
-from keras_fvvae.ops.tensors import at_least_float32
+from keras_fvvae.ops.tensors import at_least_float32, at_least_float32_dtype
 
 STEPS = ("square_root", "blocks", "l2")
 
@@ -82,7 +82,7 @@ class VectorNormalization(keras.layers.Layer):
         return input_shape
 
     def compute_output_spec(self, inputs):
-        return keras.KerasTensor(inputs.shape, keras.backend.result_type(inputs.dtype, "float32"))
+        return keras.KerasTensor(inputs.shape, at_least_float32_dtype(inputs.dtype))
 
     def get_config(self):
         return {**super().get_config(), "steps": list(self.steps), "blocks": self.blocks}

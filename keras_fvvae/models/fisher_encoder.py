@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.models.nested import NestedModel
 
 
@@ -142,7 +143,7 @@ class FisherEncoder(NestedModel):
         return (input_shape[0], self.dimension)
 
     def compute_output_spec(self, inputs, mask=None, training=False):
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        dtype = wide_dtype(self)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 
 

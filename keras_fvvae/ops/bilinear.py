@@ -57,8 +57,10 @@ def random_maclaurin(x, y, x_signs, y_signs, mask=None):
         x = None
 
     def block(start, size):
-        left = ops.slice(x_signs, (0, start), (x_channels, size))
-        right = ops.matmul(y, ops.slice(y_signs, (0, start), (y_channels, size)))
+        start = ops.convert_to_tensor(start, "int32")
+        corner = ops.stack([ops.zeros_like(start), start])
+        left = ops.slice(x_signs, corner, (x_channels, size))
+        right = ops.matmul(y, ops.slice(y_signs, corner, (y_channels, size)))
         return ops.sum((left if x is None else ops.matmul(x, left)) * right, axis=1)  # (batch, size)
 
     rest = features % BLOCK_FEATURES

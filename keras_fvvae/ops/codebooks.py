@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.ops import normalization
-from keras_fvvae.ops.tensors import at_least_float32, clear_masked, example_axes
+from keras_fvvae.ops.tensors import at_least_float32, clear_masked, example_axes, holds_values
 
 # VLFeat's: a component of a smaller prior is empty, and dividing by the root of its prior would blow up noise.
 EMPTY_PRIOR = 1e-6
@@ -192,17 +192,18 @@ def require_fitted(inputs, descriptors_seen, name):
         name: the layer's class, for the message.
 
     Raises:
-        ValueError: in eager mode; `tf.errors.InvalidArgumentError` out of a graph (TensorFlow backend).
+        ValueError: in eager mode; `tf.errors.InvalidArgumentError` out of a graph (TensorFlow backend; JAX has no
+            such check).
     """
     message = f"This `{name}` has no codebook yet: call `adapt` on descriptors of the training set first."
+    if holds_values(inputs):
+        if int(descriptors_seen) == 0:
+            raise ValueError(message)
+        return inputs
     if keras.backend.backend() != "tensorflow":
         return inputs
     import tensorflow as tf
 
-    if tf.executing_eagerly():
-        if int(descriptors_seen) == 0:
-            raise ValueError(message)
-        return inputs
     check = tf.debugging.assert_positive(ops.convert_to_tensor(descriptors_seen), message)
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(inputs)

@@ -12,7 +12,33 @@ def at_least_float32(x):
     Sums of squares over a map overflow float16 and lose bfloat16's eight bits, so losses, norms and Fisher vectors
     are computed on what this returns.
     """
-    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    return ops.cast(x, at_least_float32_dtype(x.dtype))
+
+
+def at_least_float32_dtype(dtype):
+    """Name of the dtype that `at_least_float32` casts to.
+
+    Example:
+        >>> [at_least_float32_dtype(dtype) for dtype in ("float16", "float32", "float64", "int32")]
+        ['float32', 'float32', 'float64', 'float32']
+    """
+    name = keras.backend.standardize_dtype(dtype)
+    # On JAX and PyTorch, Keras's `result_type` would make float32 of float64.
+    return name if name == "float64" else keras.backend.result_type(name, "float32")
+
+
+def holds_values(x):
+    """Whether a tensor's values are at hand; they are not where a graph is traced or shapes alone are computed."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        from jax.core import Tracer
+
+        return not isinstance(x, Tracer)
+    if backend == "torch":
+        return ops.convert_to_tensor(x).device.type != "meta"
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
 
 
 def example_axes(x):

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import DescriptorNormalization
+from tests.backends import dtype_of
 from tests.layer_harness import check_layer
 
 
@@ -79,7 +80,7 @@ def test_float16_neither_overflows_nor_underflows(scheme):
     for magnitude in (6e4, 1e-3):
         maps = _maps() / np.abs(_maps()).max() * magnitude
         outputs = layer(maps.astype("float16"))
-        assert outputs.dtype == "float16"
+        assert dtype_of(outputs) == "float16"
         np.testing.assert_allclose(outputs, expected, rtol=5e-3, atol=5e-3)
 
 

@@ -42,7 +42,7 @@ def _raw(fvvae, descriptors, mask=None):
     return np.array(FisherVectorHead(fvvae, dtype="float64")(descriptors, mask=mask))
 
 
-@pytest.mark.parametrize(("information", "dimension"), [("none", 600), ("separable", 7)])
+@pytest.mark.parametrize(("information", "dimension"), [("none", 600), ("separable", 70)])
 def test_harness(information, dimension):
     data = np.abs(_descriptors()).astype("float32")
     check_layer(

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.layers.fvvae_layer import MIN_LOG_VARIANCE
+from tests.backends import dtype_of
 from tests.layer_harness import check_layer
 from tests.numpy_reference import NumpyFVVAE, firing, randomize
 
@@ -240,7 +241,7 @@ def test_variances_start_at_one_and_keep_full_precision():
     # 1 + 2^-12 is a float32, but one in float16: the loss must see the difference.
     loss = outputs["reconstruction_loss"]
     layer.x_log_variance.assign(np.full(4, 2.0**-12))
-    assert loss.dtype == "float32"
+    assert dtype_of(loss) == "float32"
     assert not np.array_equal(layer(_descriptors())["reconstruction_loss"], loss)
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers.gmm_fisher_vector import GMMFisherVector
+from tests.backends import dtype_of
 from tests.layer_harness import check_layer
 
 NORMALIZATIONS = (None, "improved", "square_root", ("l2",))
@@ -76,7 +77,7 @@ def test_harness(normalization):
 def test_is_a_loop_over_descriptors(normalization):
     expected = np.array([_fisher_vector_in_numpy(image, normalization) for image in _descriptors()])
     vectors = _layer(normalization)(_descriptors())
-    assert vectors.dtype == "float64"
+    assert dtype_of(vectors) == "float64"
     assert vectors.shape == (4, 2 * 4 * 3)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
