@@ -75,18 +75,23 @@ def class_folders(tmp_path):
     return tmp_path / "data"
 
 
+def _slow(changes):
+    return pytest.param(changes, marks=pytest.mark.slow)
+
+
+# Together the quick ones have every kind of modality, view and training; `make test-slow` has the other combinations.
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"trainable_from": "all"},
-        {"trainable_from": "all", "resize_to": [36, 40], "random_mirror": True},
-        {"resize_to": [36, 40], "crops": "ten"},
         {"frame_step": 2},
-        {"modality": "flow"},
-        {"modality": "flow", "trainable_from": "all", "resize_to": [36, 40], "crops": "ten", "random_mirror": True},
+        {"resize_to": [36, 40], "crops": "ten"},
         {"modality": "flow_stack"},
-        {"modality": "flow_stack", "trainable_from": "all"},
+        {"modality": "flow", "trainable_from": "all", "resize_to": [36, 40], "crops": "ten", "random_mirror": True},
+        _slow({}),
+        _slow({"trainable_from": "all"}),
+        _slow({"trainable_from": "all", "resize_to": [36, 40], "random_mirror": True}),
+        _slow({"modality": "flow"}),
+        _slow({"modality": "flow_stack", "trainable_from": "all"}),
     ],
     ids=str,
 )
@@ -167,7 +172,7 @@ def test_interrupted_and_continued(videos, train, changes, monkeypatch):
     assert not same(weights(run), weights(train(videos, out="other", seed=1, **changes)))
 
 
-@pytest.mark.parametrize("changes", [{}, {"trainable_from": "all"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, _slow({"trainable_from": "all"})], ids=str)
 def test_broken_videos_change_nothing(class_folders, train, tmp_path, changes):
     """In a class folder, beside good ones; those that decode in part are used, and are in both trainings."""
     names = list(broken_videos(class_folders / "left"))
