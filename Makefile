@@ -27,9 +27,8 @@ format: $(INSTALLED)  ## Mend style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare backbone
-	$(BIN)/python benchmarks/encode.py
+	$(BIN)/keras-fvvae benchmark
 	$(BIN)/python benchmarks/video.py --memory-items 1000
-	$(BIN)/python benchmarks/representations.py
 	$(BIN)/python benchmarks/svm.py
 	$(BIN)/python benchmarks/serving.py
 

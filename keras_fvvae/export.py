@@ -11,12 +11,13 @@ import tensorflow as tf
 from keras_fvvae.data.views import Views
 from keras_fvvae.endpoints import Endpoints, ServedStream
 from keras_fvvae.errors import RunError
-from keras_fvvae.files import reason
+from keras_fvvae.files import reason, remove_leftovers
 from keras_fvvae.served_card import served_card
 from keras_fvvae.warmup import WARMUP_FILE, write_warmup
 
 TOP_K = 5
 LABELS_FILE = "labels.txt"
+PARTIAL = ".partial-"
 
 
 def export_saved_model(
@@ -161,10 +162,11 @@ def _version_folder(directory, version):
     """A path to write to, and that of the version, to which it is renamed when the block ends well."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(directory.glob(f"{PARTIAL}*"))
         target = directory / str(_next_version(directory) if version is None else version)
         if target.exists():
             raise RunError(f"{target} exists; served versions are never replaced. Choose another --version.")
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=directory))
     except OSError as error:
         raise RunError(f"The export folder {directory} cannot be written: {reason(error)}.") from error
     try:

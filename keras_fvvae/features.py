@@ -1,24 +1,31 @@
 """Arrays on disk, keyed by item and by the settings that made them."""
 
+import errno
 import hashlib
 import json
 import os
 import time
 import uuid
 import zlib
+from collections import deque
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.files import reason, remove_leftovers, write_atomically
 
 # A shard is written when it reaches this size, few enough files for large sets, or this age in seconds: what a kill
 # costs at most.
 SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 60
-# Files of a shard that another process may still be writing are younger than this; older ones were left by a kill.
-LEFTOVER_SECONDS = 3600
+# Shards that stay mapped when nobody uses their arrays. Each takes a file descriptor and up to its size of resident
+# memory; mapping one anew takes a tenth of a millisecond.
+MAPPED_SHARDS = 4
+CHECK_BYTES = 2**20
+# Of the errors of reading, those that mean that the shard is lost; others (too many open files) pass.
+LOST = (errno.ENOENT, errno.EIO)
 
 
 class FeatureStore:
@@ -62,7 +69,9 @@ class FeatureStore:
         self._pending_notes = {}
         self._pending_bytes = 0
         self._pending_since = 0.0
-        self._shards = {}
+        self._shards = WeakValueDictionary()  # a shard is mapped once, as long as any array of it is in use
+        self._recent = deque(maxlen=MAPPED_SHARDS)
+        self._intact = set()
         self._where = {}
         self._notes = {}
         self._remove_leftovers()
@@ -121,7 +130,7 @@ class FeatureStore:
         if not self._pending:
             return
         name = f"shard-{uuid.uuid4().hex}"
-        array = np.concatenate(list(self._pending.values()))
+        array = np.ascontiguousarray(np.concatenate(list(self._pending.values())))
         partial = self.path / f".{name}.npy"
         try:
             with open(partial, "wb") as file:
@@ -171,21 +180,22 @@ class FeatureStore:
 
     def _remove_leftovers(self):
         """Removes what a killed process left: half-written files, and arrays that no listing names."""
-        before = time.time() - LEFTOVER_SECONDS
-        for path in [*self.path.glob(".*"), *self.path.glob("shard-*.npy")]:
-            try:
-                if not path.with_suffix(".json").exists() and path.stat().st_mtime < before:
-                    path.unlink()
-            except OSError:
-                continue  # a read-only store, or another process was faster
+        paths = [*self.path.glob(".*"), *self.path.glob("shard-*.npy")]
+        remove_leftovers(path for path in paths if not path.with_suffix(".json").exists())
 
     def discard_damaged(self):
-        """Checks every shard and removes damaged ones; returns how many arrays are missing for it."""
+        """Checks every shard and removes damaged ones; returns how many arrays are missing for it.
+
+        Raises:
+            DataError: if a shard cannot be read for another reason than damage.
+        """
         lost = set()
         for name in {name for name, *_ in self._where.values()}:
             try:
-                self._shard(name)
-            except DataError:
+                self._open(name)
+            except DataError as error:
+                if isinstance(error.__cause__, OSError) and error.__cause__.errno not in LOST:
+                    raise
                 lost.add(name)
                 for suffix in (".json", ".npy"):
                     (self.path / f"{name}{suffix}").unlink(missing_ok=True)
@@ -194,13 +204,32 @@ class FeatureStore:
         return before - len(self._where)
 
     def _shard(self, name):
-        if name not in self._shards:
-            try:
-                array = np.load(self.path / f"{name}.npy", mmap_mode="r")
-                intact = zlib.crc32(array) == json.loads((self.path / f"{name}.json").read_text())["crc32"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise DataError(f"The shard {self.path / name}.npy cannot be read: {error}") from error
-            if not intact:
-                raise DataError(f"The shard {self.path / name}.npy is damaged; delete it and its .json, and run again.")
-            self._shards[name] = array
-        return self._shards[name]
+        array = self._shards.get(name)
+        if array is None:
+            array = self._shards[name] = self._open(name)
+            self._recent.append(array)
+        return array
+
+    def _open(self, name):
+        """Maps a shard, which is checked the first time."""
+        path = self.path / f"{name}.npy"
+        try:
+            array = np.load(path, mmap_mode="r")
+            if name not in self._intact:
+                expected = json.loads(path.with_suffix(".json").read_text())["crc32"]
+                if _crc32(path, array.offset, array.nbytes) != expected:
+                    raise DataError(f"The shard {path} is damaged; delete it and its .json, and run again.")
+                self._intact.add(name)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise DataError(f"The shard {path} cannot be read: {error}") from error
+        return array
+
+
+def _crc32(path, offset, size):
+    """CRC-32 of a part of a file; not through a memory map, whose pages would stay in memory."""
+    crc = 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for start in range(0, size, CHECK_BYTES):
+            crc = zlib.crc32(file.read(min(CHECK_BYTES, size - start)), crc)
+    return crc

@@ -1,10 +1,16 @@
 """Writing files so that they are whole or not there."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import re
+import shutil
+import time
 from pathlib import Path
+
+# Half-written files that are younger than this may belong to a process that is still writing.
+LEFTOVER_SECONDS = 3600
 
 
 def write_atomically(path, content):
@@ -16,6 +22,19 @@ def write_atomically(path, content):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths):
+    """Removes those of half-written files and folders that are too old to be of a process that is still writing."""
+    before = time.time() - LEFTOVER_SECONDS
+    for path in paths:
+        with contextlib.suppress(OSError):  # a folder that is only read, or another process was faster
+            if path.stat().st_mtime >= before:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def reason(error):

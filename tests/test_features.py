@@ -2,8 +2,10 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,15 +156,66 @@ def test_killed_at_any_moment_by_any_of_two_processes(tmp_path):
         assert np.array_equal(store[key], np.full((1 + number % 3, 50), number))
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "absent"])
 def test_damage_is_found(tmp_path, damage):
     store = _filled(tmp_path)
     shard = next(store.path.glob("shard-*.npy"))
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
-    shard.write_bytes(content if damage == "flip" else content[:-8])
+    shard.write_bytes({"flip": content, "truncate": content[:-8]}.get(damage, b""))
+    if damage == "absent":
+        shard.unlink()
+    reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
     with pytest.raises(DataError, match=r"is damaged|cannot be read"):
-        FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")["a"]
+        reopened["a"]
+    assert reopened.discard_damaged() == 3
+    assert not list(store.path.glob("shard-*"))
+
+
+def _mapped(store):
+    return Path("/proc/self/maps").read_text().count(str(store.path))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_few_shards_are_mapped(tmp_path, monkeypatch):
+    """Neither checking nor reading takes more maps, files and memory where there are more shards."""
+    monkeypatch.setattr(features, "SHARD_BYTES", 1)
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    for number in range(30):
+        store.add(f"{number:02d}", np.full((2, 3), number))
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    assert store.discard_damaged() == 0
+    assert _mapped(store) == 0
+    for key in store:
+        assert (store[key] == int(key)).all()
+    assert _mapped(store) == features.MAPPED_SHARDS
+    held = [store[key] for key in store]
+    again = [store[key] for key in reversed(list(store))]
+    assert _mapped(store) == 30  # each once, however often it is asked for
+    assert all((array == number).all() for number, array in enumerate(held))
+    del held, again
+    assert _mapped(store) == features.MAPPED_SHARDS
+
+
+def test_what_cannot_be_opened_is_not_discarded(tmp_path):
+    store = _filled(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(DataError, match="Too many open files"):
+            store.discard_damaged()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert store.discard_damaged() == 0
+    assert len(store) == 3
+
+
+def test_arrays_in_fortran_order(tmp_path):
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    array = np.arange(24).reshape(2, 3, 4).T
+    store.add("a", array)
+    store.flush()
+    assert np.array_equal(FeatureStore(tmp_path, {}, dtype="float32")["a"], array)
 
 
 def test_unwritable_folder(tmp_path):

@@ -31,6 +31,7 @@ LEVELS = {
     "release": 6,
     "tasks": 6,
     "distributed": 7,
+    "benchmarking": 7,
     "experiments": 7,
     "tools": 8,
 }

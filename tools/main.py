@@ -11,7 +11,7 @@ from keras_fvvae.files import reason
 
 COMMANDS = (
     "demo", "train", "compare", "reproduce", "sweep", "predict", "encode", "explain", "evaluate", "fuse", "idt",
-    "export", "serve", "data", "flow", "zoo",
+    "export", "serve", "data", "flow", "zoo", "benchmark",
 )  # fmt: skip
 
 

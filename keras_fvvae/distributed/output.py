@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_fvvae.distributed.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.files import reason, remove_leftovers, write_atomically
 
 ENCODING = "encoding.json"
 FAILED = "failed"
@@ -75,6 +75,7 @@ class Output:
             (self.path / FAILED).mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"The output folder {self.path} cannot be written: {reason(error)}.") from error
+        remove_leftovers(self.path.glob(".*.partial"))
 
     def _claim(self):
         if (self.path / ENCODING).exists():

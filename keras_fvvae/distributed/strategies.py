@@ -283,6 +283,7 @@ class ReplicatedModel:
             self.model.compile_from_config(model.get_compile_config())
             optimizer = self.model.optimizer
             optimizer.build(self.model.trainable_variables)
+            _build_metrics(self.model)
         model.optimizer.build(model.trainable_variables)
         if optimizer.weight_decay:  # what is left out of it is not part of the optimizer's configuration
             pairs = zip(model.trainable_variables, self.model.trainable_variables, strict=True)
@@ -343,6 +344,14 @@ class ReplicatedModel:
         self.model.reset_metrics()  # here each replica's own; outside, all workers would be asked for every metric
         self.model.train_step((inputs, labels))
         return _all_reduce([variable.value for variable in self._metric_variables])
+
+
+def _build_metrics(model):
+    """Makes the variables of the metrics that a model was compiled with; Keras would at the first step."""
+    metrics = model._compile_metrics
+    if metrics is not None and not metrics.built:
+        scores = np.zeros((1, *model.output_shape[1:]), "float32")
+        metrics.build(np.zeros(1, "int64"), scores)
 
 
 def _clip_the_sum(optimizer, replicas):

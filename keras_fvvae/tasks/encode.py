@@ -9,6 +9,7 @@ from keras import ops, tree
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.progress import progress_bar
+from keras_fvvae.row_blocks import release_pages
 from keras_fvvae.statistics import FisherStatistics
 from keras_fvvae.tasks.inputs import backbone_batch_size
 
@@ -78,6 +79,7 @@ def encode_vectors(encoder, inputs, train_count, path, verbose=1):
     for start in range(0, count, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
         block[...] = ops.convert_to_numpy(encoder.normalization(np.array(block)))
+        release_pages(vectors)
     vectors.flush()
     if encoder.compression is not None:
         _compress(encoder, vectors.reshape(count, -1), train_count, path, verbose)

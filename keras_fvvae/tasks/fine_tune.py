@@ -13,7 +13,7 @@ MOMENTUM = 0.9
 DROPOUT = 0.5
 
 
-def fine_tune(backbone, collection, recipe, run, verbose=1):
+def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
     """Trains a backbone to classify single views, and leaves it frozen or trainable as the recipe says.
 
     A global average of the activations, dropout, and a dense layer to the classes, under softmax cross-entropy; the
@@ -26,6 +26,7 @@ def fine_tune(backbone, collection, recipe, run, verbose=1):
         recipe: a `Recipe` with `fine_tune_steps`.
         run: a `RunFolder`.
         verbose: 1 for a progress bar.
+        workers: `Workers` of `keras_fvvae.distributed.strategies`; all end with the same weights. Default: one process.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step.
@@ -61,6 +62,6 @@ def fine_tune(backbone, collection, recipe, run, verbose=1):
     labelled = collection.indices("train")
     labelled = labelled[collection.labels[labelled] != UNLABELLED]
     inputs = PixelInputs(collection, schedule)
-    history = fit(model, inputs, np.asarray(labelled), schedule, run, verbose, "fine_tuning", "Fine-tuning")
+    history = fit(model, inputs, np.asarray(labelled), schedule, run, verbose, "fine_tuning", "Fine-tuning", workers)
     set_trainable(backbone, recipe.trainable_from)
     return history

@@ -59,6 +59,7 @@ class RunFolder:
         if run.path.exists():
             differences = run._differences(recipe, data)
             if not overwrite and not differences:
+                run._remove_leftovers()
                 return run
             if not overwrite and run._holds_results():
                 raise RunError(
@@ -141,8 +142,16 @@ class RunFolder:
         """Writes the manifest and removes the checkpoints."""
         digests = {name: sha256(self.path / name) for name in ARTIFACTS if (self.path / name).is_file()}
         self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
-        for path in [*self.path.glob("checkpoints*"), self.path / "fine_tuning"]:
-            shutil.rmtree(path, ignore_errors=True)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self):
+        """Removes what a killed training left half-written, and the checkpoints of a finished one."""
+        for path in self.path.rglob(".*partial*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if self.is_finished():
+            for path in [*self.path.glob("checkpoints*"), self.path / "fine_tuning"]:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _require_own(self):
         """Refuses a folder that holds anything which a run does not write: it is never deleted."""

@@ -84,8 +84,8 @@ def train(
     """
     workers = workers or OneProcess()
     workers.require_divisible(recipe.batch_size)
-    if workers.replicas > 1 and recipe.fine_tune_steps:
-        raise RunError("The fine-tuning of a backbone runs on one device: train this recipe with the strategy none.")
+    if recipe.fine_tune_steps:
+        workers.require_divisible(recipe.fine_tune_batch_size)
     start = None if init is None else InitialRun(init)
     source = weights_source(backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
@@ -139,7 +139,7 @@ def _stages(
         )
     if tuned:
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
-        run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose))
+        run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose, workers))
 
     if frozen:
         cache = Path(cache or cache_folder() / "activations")

@@ -13,10 +13,11 @@ import signal
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.building import build_fvvae, build_softmax
+from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax
 from keras_fvvae.clustering import KMeansStatistics
 from keras_fvvae.data import load_digits
 from keras_fvvae.distributed.strategies import Workers, open_workers
@@ -25,6 +26,7 @@ from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.gaussian_mixture import MixtureStatistics
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.tasks import fine_tune as task_fine_tune
 from keras_fvvae.tasks import fit as task_fit
 from keras_fvvae.tasks.run_folder import RunFolder
 
@@ -92,6 +94,21 @@ def train(name, model, inputs, recipe, folder, workers):
     return {"history": history, "weights": [weight.tolist() for weight in model.get_weights()]}
 
 
+def fine_tuning(folder, workers):
+    """Of a backbone that every worker starts with other weights; without dropout, as `plain`."""
+    task_fine_tune.DROPOUT = 0.0
+    keras.utils.set_random_seed(workers.index if workers else 0)
+    recipe = tiny_recipe(
+        backbone="DigitsConvNet", backbone_options={"filters": 4}, input_size=[8, 8], random_shift=1,
+        fine_tune_steps=STEPS, fine_tune_batch_size=BATCH, fine_tune_from="all",
+    )  # fmt: skip
+    backbone = build_recipe_backbone(recipe, None)
+    run = RunFolder(folder / "fine_tuning")
+    run.path.mkdir()
+    history = task_fine_tune.fine_tune(backbone, load_digits().subset(np.arange(20)), recipe, run, 0, workers)
+    return {"history": history, "weights": [weight.tolist() for weight in backbone.get_weights()]}
+
+
 def statistics(workers):
     """Merged over the workers; of vectors of integers, whose sums are exact whatever their order."""
     vectors = np.random.default_rng(2).integers(-9, 10, (7, 4, 3)).astype("float64")
@@ -138,6 +155,7 @@ def main(strategy, folder, options):
         labelled = ArrayInputs(20)
         labelled.labels = labelled.collection.labels % 3
         results["softmax"] = train("softmax", softmax(recipe), labelled, recipe, folder, workers)
+        results["fine_tuning"] = fine_tuning(folder, workers)
         results["statistics"] = statistics(workers) if workers else None
         results["seeds"] = seeds(workers)
     recipe = recipe.replace(dropout=0.5, sampled_descriptors=9)

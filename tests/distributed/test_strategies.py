@@ -111,7 +111,7 @@ def _assert_close(result, expected):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["plain", "softmax"])
+@pytest.mark.parametrize("case", ["plain", "softmax", "fine_tuning"])
 def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case):
     """Without noise; FV-VAE however labelled images fall on the replicas, a softmax with clipping and weight decay."""
     losses = one[case]["history"]["loss"]
@@ -119,7 +119,7 @@ def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case):
     _assert_close(mirrored[case], one[case])
 
 
-@pytest.mark.parametrize("case", ["plain", "softmax", "noisy"])
+@pytest.mark.parametrize("case", ["plain", "softmax", "fine_tuning", "noisy"])
 def test_two_processes_train_as_two_devices(mirrored, pair, case):
     """The same losses and weights in both processes, and bit by bit those of two devices in one."""
     for result in pair:

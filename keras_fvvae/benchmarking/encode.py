@@ -1,0 +1,70 @@
+"""Encoding against the bare backbone: from image files, and from cached activations."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_fvvae.benchmarking.images import as_collection, image_paths
+from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.data import view_batches
+from keras_fvvae.encoders import build_encoder
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.recipes import load_recipe
+from keras_fvvae.tasks.inputs import ActivationInputs, recipe_views
+
+BARE = "bare backbone, images in memory"
+FROM_FILES = "Fisher vectors from image files"
+CACHED = "Fisher vectors from cached activations"
+# At least 0.9 of the bare backbone's images a second.
+TARGET = {FROM_FILES: 1 / 0.9}
+
+
+def measure(rounds, networks, batch_size, data=None):
+    """Rows for every one of `networks`: dictionaries of `backbone`, `tap`, `size`, `descriptors` and `images`."""
+    rows = []
+    for network in networks:
+        recipe = load_recipe(
+            "image_folder",
+            backbone=network["backbone"],
+            tap=network["tap"],
+            input_size=[network["size"], network["size"]],
+            descriptors=network["descriptors"],
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            paths = image_paths(data, Path(folder) / "images", network["images"])
+            rows += encode_rows(recipe, paths, rounds, batch_size, Path(folder) / "cache")
+    return rows
+
+
+def encode_rows(recipe, paths, rounds, batch_size, cache):
+    """Rows of one recipe on image files, with random weights; `cache` is the folder of the cached activations."""
+    backbone = build_recipe_backbone(recipe, None)
+    model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
+    encoder = build_encoder(recipe.replace(information="none"), backbone, model)
+    collection, indices, views = as_collection(paths), np.arange(len(paths)), recipe_views(recipe)
+    inputs = ActivationInputs(collection, recipe, backbone, cache)
+    inputs.prepare(verbose=0)
+    decoded = [batch["views"] for batch in view_batches(collection, indices, views, batch_size)]
+    cached = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization)
+
+    def normalised(source, batches):
+        for batch in batches:
+            keras.ops.convert_to_numpy(source.normalization(source.predict_raw_on_batch(batch)))
+
+    def from_files():
+        normalised(encoder, (b["views"] for b in view_batches(collection, indices, views, batch_size)))
+
+    jobs = {
+        BARE: lambda: [backbone.predict_on_batch(batch) for batch in decoded],
+        FROM_FILES: from_files,
+        CACHED: lambda: normalised(cached, (maps for maps, _ in inputs.batches(indices))),
+    }
+    return time_rows(time_rounds(jobs, rounds), BARE, "ms an image", len(paths), network_name(recipe), TARGET)
+
+
+def network_name(recipe):
+    """Backbone, tap and input size in a few words."""
+    return " ".join(filter(None, [recipe.backbone, recipe.tap, "x".join(map(str, recipe.input_size))]))

@@ -1,0 +1,116 @@
+"""A training step of the FV-VAE from cached activations against the time of its matrix products alone."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.building import build_fvvae
+from keras_fvvae.recipes import load_recipe
+
+STEP = "training step"
+PRODUCTS = "its matrix products alone"
+# The step is to run at 60 % of the products' rate at least.
+TARGET = {STEP: 1 / 0.6}
+
+
+def measure(rounds, recipes):
+    """Rows for every one of `recipes`: dictionaries of `recipe`, `map` `(H, W, C)`, `classes` and other settings.
+
+    Besides the step, parts of it by themselves: they say where the rest of the time goes.
+    """
+    rows = []
+    for settings in recipes:
+        settings = dict(settings)
+        shape, classes = tuple(settings.pop("map")), settings.pop("classes")
+        recipe = load_recipe(settings.pop("recipe"), **settings)
+        jobs = _jobs(recipe, shape, classes)
+        case = f"{recipe.name}, {recipe.batch_size} maps of {'x'.join(map(str, shape))}"
+        timings = time_rounds(jobs, rounds)
+        rows += time_rows(timings, PRODUCTS, "ms a step", 1, case, TARGET)
+    return rows
+
+
+def _jobs(recipe, shape, classes):
+    model = build_fvvae(recipe, None, classes, activations_shape=shape)
+    rng = np.random.default_rng(0)
+    # float16 as they come from the store.
+    maps = np.maximum(rng.normal(size=(recipe.batch_size, *shape)), 0).astype("float16")
+    labels = rng.integers(0, classes, recipe.batch_size)
+    sampled = tf.function(lambda batch: model.descriptors(batch, training=True), autograph=False)
+    descriptors = sampled(maps)
+
+    def step():
+        logs = model.train_on_batch(maps, labels, return_dict=True)
+        return {name: float(value) for name, value in logs.items()}  # as `keras_fvvae.tasks.fit` waits for them
+
+    step()  # builds the optimizer
+    return {
+        PRODUCTS: _products(model.fvvae, descriptors.shape[0] * descriptors.shape[1]),
+        STEP: step,
+        "part: normalised descriptors of the maps": lambda: sampled(maps).numpy(),
+        "part: random numbers": _random_numbers(model.fvvae, descriptors),
+        "part: losses and gradients from descriptors": _gradients(model, descriptors, labels),
+        "part: optimizer's update": _update(model),
+    }
+
+
+def _products(layer, rows):
+    """The products of a step's forward and backward pass, of the same sizes, without what lies between them."""
+    dense = [*layer.coder_layers, *([layer.classifier] if layer.classifier is not None else [])]
+    operands = [
+        tuple(tf.random.normal(shape) for shape in ((rows, d.kernel.shape[0]), d.kernel.shape, (rows, d.units)))
+        for d in dense
+    ]
+
+    @tf.function(autograph=False)
+    def products():
+        results = []
+        for number, (inputs, kernel, gradient) in enumerate(operands):
+            results.append(inputs @ kernel)
+            results.append(tf.matmul(inputs, gradient, transpose_a=True))
+            if number:  # nothing below the descriptors is trained
+                results.append(tf.matmul(gradient, kernel, transpose_b=True))
+        return [result[0, 0] for result in results]  # or the graph would leave them out
+
+    return lambda: [value.numpy() for value in products()]
+
+
+def _random_numbers(layer, descriptors):
+    latent = (*descriptors.shape[:2], layer.latent_dim)
+
+    @tf.function(autograph=False)
+    def draw():
+        dropped = keras.random.dropout(descriptors, layer.dropout, seed=layer.seed_generator)
+        return tf.reduce_max(dropped), tf.reduce_max(keras.random.normal(latent, seed=layer.seed_generator))
+
+    return lambda: [value.numpy() for value in draw()]
+
+
+def _gradients(model, descriptors, labels):
+    variables = [variable.value for variable in model.trainable_variables]
+    first, _, third = model.loss_weights
+
+    @tf.function(autograph=False)
+    def gradients():
+        with tf.GradientTape() as tape:
+            outputs = model.fvvae(descriptors, training=True)
+            loss = tf.reduce_mean(first * outputs["reconstruction_loss"] + outputs["regularization_loss"])
+            if "class_scores" in outputs:
+                loss += third * tf.reduce_mean(
+                    keras.losses.sparse_categorical_crossentropy(labels, outputs["class_scores"], from_logits=True)
+                )
+        return [tf.reduce_max(gradient) for gradient in tape.gradient(loss, variables)]
+
+    return lambda: [value.numpy() for value in gradients()]
+
+
+def _update(model):
+    gradients = [tf.zeros(variable.shape) for variable in model.trainable_variables]
+    update = tf.function(lambda: model.optimizer.apply(gradients, model.trainable_variables), autograph=False)
+
+    def run():
+        update()
+        return model.trainable_variables[0].numpy()[..., 0]  # waits
+
+    return run
