@@ -53,7 +53,8 @@ def call_in_child(function, arguments, log=None):
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         with open(text, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(call), str(result)],
+                # -P: a checkout in the working directory is not taken for the installed package.
+                [sys.executable, "-P", "-m", __name__, str(call), str(result)],
                 stdout=output, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
             try:
