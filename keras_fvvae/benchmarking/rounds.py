@@ -1,10 +1,14 @@
 """Timing jobs against one another on a machine that others use too."""
 
 import dataclasses
+import math
 import random
 import statistics
 import time
 
+# A job's turn takes at least so long: shorter jobs are called several times, after one call that is not timed. Threads
+# of the job before (OpenBLAS's, TensorFlow's) wait busily for a while, and would slow down a single call.
+TURN_SECONDS = 0.2
 
 @dataclasses.dataclass
 class Timing:
@@ -14,31 +18,45 @@ class Timing:
     cpu_seconds: list = dataclasses.field(default_factory=list)
 
 
-def time_rounds(jobs, rounds):
+def time_rounds(jobs, rounds, turn=TURN_SECONDS):
     """Times jobs in interleaved rounds of random order, so that what disturbs the machine disturbs all of them alike.
 
     Args:
         jobs: dictionary from a name to a function without arguments, which returns when its result is there.
-        rounds: how often each is run, besides once to warm up (compile, fill caches).
+        rounds: how many turns each has, besides a call to warm up (compile, fill caches).
+        turn: seconds that a turn takes at least; the time of a call is the mean over a turn's calls.
 
     Returns:
         Dictionary from name to `Timing`.
 
     Example:
-        >>> timings = time_rounds({"sum": lambda: sum(range(100)), "max": lambda: max(range(100))}, rounds=3)
+        >>> jobs = {"sum": lambda: sum(range(100)), "max": lambda: max(range(100))}
+        >>> timings = time_rounds(jobs, rounds=3, turn=0.001)
         >>> list(timings), len(timings["sum"].seconds)
         (['sum', 'max'], 3)
     """
-    for job in jobs.values():
-        job()
+    calls = {name: _calls(job, turn) for name, job in jobs.items()}
     timings = {name: Timing() for name in jobs}
     for _ in range(rounds):
         for name in random.sample(list(jobs), len(jobs)):
+            if calls[name] > 1:
+                jobs[name]()
             start, cpu_start = time.perf_counter(), time.process_time()
-            jobs[name]()
-            timings[name].cpu_seconds.append(time.process_time() - cpu_start)
-            timings[name].seconds.append(time.perf_counter() - start)
+            for _ in range(calls[name]):
+                jobs[name]()
+            timings[name].cpu_seconds.append((time.process_time() - cpu_start) / calls[name])
+            timings[name].seconds.append((time.perf_counter() - start) / calls[name])
     return timings
+
+
+def _calls(job, turn):
+    """Warms a job up; returns how many calls fill a turn."""
+    job()
+    if not turn:
+        return 1
+    start = time.perf_counter()
+    job()
+    return max(1, math.ceil(turn / max(time.perf_counter() - start, 1e-6)))
 
 
 def time_rows(timings, against, unit, items=1, case="", at_most=None, notes=None):

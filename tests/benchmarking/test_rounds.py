@@ -1,4 +1,5 @@
 import random
+import time
 
 import pytest
 
@@ -9,7 +10,7 @@ from keras_fvvae.benchmarking.rounds import Timing, time_rounds, time_rows
 def test_every_round_runs_every_job_once_in_random_order():
     random.seed(0)
     calls = []
-    timings = time_rounds({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=20)
+    timings = time_rounds({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=20, turn=0)
     assert calls[:3] == ["a", "b", "c"]  # warm-up
     orders = [tuple(calls[i : i + 3]) for i in range(3, len(calls), 3)]
     assert len(orders) == 20
@@ -28,7 +29,7 @@ def test_clocks(monkeypatch):
         now["wall"] += 2.0
         now["cpu"] += 3.0
 
-    timing = time_rounds({"job": job}, rounds=2)["job"]
+    timing = time_rounds({"job": job}, rounds=2, turn=0)["job"]
     assert timing.seconds == [2.0, 2.0]
     assert timing.cpu_seconds == [3.0, 3.0]
 
@@ -48,3 +49,15 @@ def test_clock_too_coarse_for_a_job():
     row, _ = time_rows({"ours": Timing([1.0], [0.1]), "bound": Timing([1.0], [0.0])}, "bound", "ms")
     assert row["ratio"] == pytest.approx(1.0)
     assert row["cpu_ratio"] is None
+
+
+def test_short_jobs_are_called_often_enough_to_fill_their_turn():
+    calls = []
+
+    def job():
+        calls.append(1)
+        time.sleep(0.001)
+
+    timing = time_rounds({"job": job}, rounds=2, turn=0.02)["job"]
+    assert 2 + 2 * 2 < len(calls) <= 2 + 2 * (1 + 20)
+    assert all(0.001 <= seconds < 0.02 for seconds in timing.seconds)
