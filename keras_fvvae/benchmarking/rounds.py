@@ -10,6 +10,7 @@ import time
 # of the job before (OpenBLAS's, TensorFlow's) wait busily for a while, and would slow down a single call.
 TURN_SECONDS = 0.2
 
+
 @dataclasses.dataclass
 class Timing:
     """Seconds of every round of a job, and CPU seconds of all threads of the process, in the order of the rounds."""
