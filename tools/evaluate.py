@@ -36,6 +36,11 @@ _HEADINGS = {
 @click.option("--subset", default="validation", show_default=True, help="Subset of the annotations.")
 @click.option("--blocked", type=click.Path(), help="Videos that --predictions are not scored on: JSON list or lines.")
 @click.option("--views", is_flag=True, help="Ids of --scores repeat, once per frame or crop: report both levels.")
+@click.option(
+    "--per-view", is_flag=True, help="Classify every frame or crop of the RUNs' test items by itself, too: both levels."
+)
+@click.option("--data", type=click.Path(), help="What the RUNs were trained on, for --per-view.")
+@click.option("--cache", type=click.Path(), help="Folder of cached activations, for --per-view.")
 @click.option("--average", is_flag=True, help="Add mean and standard deviation: the RUNs are splits of one data set.")
 @click.option("--compare", is_flag=True, help="Compare every RUN with the first: paired bootstrap, McNemar's test.")
 @click.option("--top-k", multiple=True, type=click.IntRange(1), help="Repeatable. Default: 3 and 5; officially 3.")
@@ -50,8 +55,8 @@ _HEADINGS = {
 )  # fmt: skip
 @click.option("--out", type=click.Path(), help="Write to this file instead.")
 def command(
-    runs, scores, labels, predictions, annotations, subset, blocked, views, average, compare, top_k, resamples, level,
-    seed, stratified, per_class, form, out,
+    runs, scores, labels, predictions, annotations, subset, blocked, views, per_view, data, cache, average, compare,
+    top_k, resamples, level, seed, stratified, per_class, form, out,
 ):  # fmt: skip
     """Evaluate finished RUNs and files of scores on their test items.
 
@@ -86,9 +91,9 @@ def command(
         text = predictions_text(table.ids, table.class_names, table.values)
     else:
         result = task.evaluate(
-            runs, scores, labels=labels, annotations=annotations, subset=subset, views=views, average=average,
-            compare=compare, top_k=list(top_k) or None, resamples=resamples, level=level, seed=seed,
-            stratified=stratified,
+            runs, scores, labels=labels, annotations=annotations, subset=subset, views=views, per_view=per_view,
+            data=data, cache=cache, average=average, compare=compare, top_k=list(top_k) or None, resamples=resamples,
+            level=level, seed=seed, stratified=stratified,
         )  # fmt: skip
         text = {"json": json.dumps, "csv": _csv}.get(form, lambda result: _table(result, per_class))(result)
     if out:

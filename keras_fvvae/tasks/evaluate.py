@@ -13,6 +13,7 @@ from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation import compare_scores, evaluate_scores, evaluate_views
 from keras_fvvae.scores import ScoreTable, class_order, item_keys, read_scores
 from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.tasks.view_scores import view_scores
 
 # A split's overall results; those that all runs have are averaged.
 _AVERAGED = ("accuracy", "mean_class_accuracy", "mean_average_precision")
@@ -40,6 +41,9 @@ def evaluate(
     annotations=None,
     subset="validation",
     views=False,
+    per_view=False,
+    data=None,
+    cache=None,
     average=False,
     compare=False,
     top_k=None,
@@ -61,15 +65,18 @@ def evaluate(
         subset: of the annotations.
         views: whether an id may be in a score file several times, once for every view (frame, crop) of its item; both
             levels are then reported.
+        per_view: whether to classify every view of the runs' test items by itself as well, see
+            `keras_fvvae.tasks.view_scores.view_scores`.
+        data, cache: what the runs were trained on, and their cached activations, for `per_view`.
         average: whether to add mean and standard deviation over the sources: the splits of one data set.
         compare: whether to compare every source with the first, on the items that both have.
         top_k, resamples, level, seed, stratified: see `keras_fvvae.evaluation.evaluate_scores`.
 
     Returns:
         Dictionary: `results`: for every source what `evaluate_scores` gives (of its items; `views` holds the same at
-        the level of views where the file has several) with `source`, `representation` and `notes`; `average`: for
-        every metric `mean`, `standard_deviation` (with n - 1) and `values`, or `None`; `comparisons`: what
-        `compare_scores` gives, with `first` and `second`.
+        the level of views where the file has several, and for runs with `per_view`) with `source`, `representation`
+        and `notes`; `average`: for every metric `mean`, `standard_deviation` (with n - 1) and `values`, or `None`;
+        `comparisons`: what `compare_scores` gives, with `first` and `second`.
 
     Raises:
         RunError: for runs that cannot be read, or none and no scores.
@@ -82,6 +89,9 @@ def evaluate(
         raise RunError("An average or a comparison needs at least two runs or files of scores.")
     options = {"resamples": resamples, "level": level, "seed": seed, "stratified": stratified}
     results = [_evaluate(source, {"top_k": top_k, **options}) for source in sources]
+    if per_view:
+        for path, source, result in zip(run_paths, sources, results, strict=False):  # runs come first
+            result["views"] = _view_level(source, view_scores(path, data, cache), {"top_k": top_k, **options})
     return {
         "results": results,
         "average": _average(sources, results) if average else None,
@@ -219,6 +229,13 @@ def _evaluate(source, options):
         }
     levels = evaluate_views(source.scores, source.owners, source.labels, source.class_names, **options)
     return {**head, **levels["items"], "views": levels["views"], "notes": source.notes}
+
+
+def _view_level(source, table, options):
+    """Metrics of a run's views, whose items have the labels of the source."""
+    labels = [[source.class_names[label] for label in own] for own in source.labels]
+    views = _labelled(table, source.representation, dict(zip(source.items, labels, strict=True)))
+    return evaluate_views(views.scores, views.owners, views.labels, views.class_names, **options)["views"]
 
 
 def _item_table(source):

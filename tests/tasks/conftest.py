@@ -12,7 +12,7 @@ from keras_fvvae.recipes import Recipe
 VIDEO_FRAMES = 6
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe():
     return Recipe(
         name="tiny",
@@ -43,7 +43,7 @@ def write_digits(directory, classes=(0, 1, 7), count=8):
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def video_recipe(recipe):
     return recipe.replace(
         name="tiny_videos",

@@ -1,0 +1,71 @@
+"""Scores of single views: the frames of videos and the crops of images, each classified by itself."""
+
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from keras_fvvae.errors import DataError
+from keras_fvvae.models import FisherEncoder
+from keras_fvvae.packs import cache_folder
+from keras_fvvae.progress import progress_bar
+from keras_fvvae.scores import ScoreTable
+from keras_fvvae.tasks.datasets import recipe_collection
+from keras_fvvae.tasks.encode import MAX_VIEWS
+from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
+from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.zoo import load_classifier
+
+
+def view_scores(run, data=None, cache=None, verbose=1):
+    """Scores of every view of a run's test items.
+
+    An item's score in a run is that of the mean of its views' raw vectors, normalised once (Section 4); here each
+    view's raw vector is normalised and classified alone. Activations that are cached are not computed again.
+
+    Args:
+        run: path of a finished run.
+        data: the folder or list that it was trained on; `None` for embedded data sets.
+        cache: folder of the cached activations. Default: as for `train`.
+        verbose: 1 for progress bars.
+
+    Returns:
+        `ScoreTable` with one row a view, of the test items in the run's order.
+
+    Raises:
+        RunError: if there is no finished run with test items.
+        DataError: if the data cannot be used, or lacks a test item.
+    """
+    names = read_run(run).test.ids
+    folder = RunFolder.open(run)
+    items = _items(recipe_collection(folder.recipe, data), names, run, data)
+    classifier = load_classifier(folder.path / "model.keras")
+    encoder = classifier.encoder
+    inputs = ActivationInputs(items, folder.recipe, encoder.backbone, Path(cache or cache_folder() / "activations"))
+    if skipped := inputs.prepare(verbose):
+        index = min(skipped)
+        raise DataError(f"{len(skipped)} test items cannot be read; the first is {names[index]}: {skipped[index]}.")
+    head = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization, compression=encoder.compression)
+    size = min(MAX_VIEWS, backbone_batch_size(inputs.shape[:2]))
+    counts, values = [], []
+    with progress_bar("Views", len(items), enabled=bool(verbose)) as update:
+        for maps, owned in inputs.batches(np.arange(len(items))):
+            for start in range(0, len(maps), size):
+                raw = head.predict_raw_on_batch(maps[start : start + size])
+                values.append(ops.convert_to_numpy(classifier.svm(head.normalize(raw))))
+            counts.extend(owned)
+            update(len(counts))
+    ids = np.repeat(names, counts).tolist()
+    return ScoreTable(str(run), ids, np.concatenate(values), list(classifier.class_names), views=True)
+
+
+def _items(collection, names, run, data):
+    places = {name: index for index, name in enumerate(collection.names)}
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(names)} test items of {run} are not in {data or 'its data set'}, such as "
+            f"{missing[0]!r}: give the data that it was trained on."
+        )
+    return collection.subset([places[name] for name in names])
