@@ -7,7 +7,8 @@ import statistics
 import time
 
 # A job's turn takes at least so long: shorter jobs are called several times, after one call that is not timed. Threads
-# of the job before (OpenBLAS's, TensorFlow's) wait busily for a while, and would slow down a single call.
+# of the job before (OpenBLAS's, TensorFlow's) may still wait busily, and single calls after another job were seen to
+# take up to twice as long.
 TURN_SECONDS = 0.2
 
 
