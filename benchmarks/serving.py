@@ -24,13 +24,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 import requests
 import tensorflow as tf
 
+from keras_fvvae.benchmarking.export import export_bare_backbone
 from keras_fvvae.building import build_fvvae, build_recipe_backbone
-from keras_fvvae.data import decode_image, load_digits, resize_image
+from keras_fvvae.data import load_digits
 from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
@@ -77,7 +77,7 @@ def _compare(arguments, folder):
     encoder = build_encoder(recipe, fvvae=build_fvvae(recipe, backbone, None), backbone=backbone)
     classifier = build_classifier(encoder, [f"class {i}" for i in range(CLASSES)])
     export_saved_model(classifier, folder / "fv_vae", recipe_views(recipe))
-    _export_backbone(backbone, folder / "backbone" / "1", (arguments.size, arguments.size))
+    export_bare_backbone(backbone, folder / "backbone" / "1", (arguments.size, arguments.size))
     (folder / "models.config").write_text(
         "model_config_list {\n"
         + "".join(f'config {{ name: "{name}" base_path: "{name}" }}\n' for name in ("backbone", "fv_vae"))
@@ -137,25 +137,6 @@ def _soak(arguments, folder):
             print(f"| {done + step:,} | {memory:,.1f} | {step / seconds:.0f} | {cpu:.2f} |", flush=True)
     print(f"\n{failed} of {rows[-1]['requests']:,} requests failed; {clients} clients.")
     return rows
-
-
-def _export_backbone(backbone, path, size):
-    """The SavedModel that an engineer would write for the backbone alone."""
-
-    def decoded(contents):
-        return tf.map_fn(
-            lambda one: tf.ensure_shape(resize_image(decode_image(one), size), (*size, 3)),
-            contents,
-            fn_output_signature=tf.TensorSpec((*size, 3), tf.float32),
-        )
-
-    def serve(image):
-        return {"features": tf.reduce_mean(backbone(decoded(image), training=False), axis=(1, 2))}
-
-    archive = keras.export.ExportArchive()
-    archive.track(backbone)
-    archive.add_endpoint("serving_default", serve, [tf.TensorSpec((None,), tf.string, name="image")])
-    archive.write_out(str(path), verbose=False)
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def view_scores(run, data=None, cache=None, verbose=1):
         DataError: if the data cannot be used, or lacks a test item.
     """
     names = read_run(run).test.ids
-    folder = RunFolder.open(run)
+    folder = RunFolder(run)  # checked by `read_run`
     items = _items(recipe_collection(folder.recipe, data), names, run, data)
     classifier = load_classifier(folder.path / "model.keras")
     encoder = classifier.encoder
