@@ -24,7 +24,12 @@ def command(only, quick, rounds, data, out):
 
     chosen = None if only is None else [name.strip() for name in only.split(",")]
     called = " ".join(["keras-fvvae", *sys.argv[1:]])
-    record = run_benchmark(out, chosen, quick, rounds, data, called, say=lambda text: click.echo(text, err=True))
+    try:
+        record = run_benchmark(out, chosen, quick, rounds, data, called, say=lambda text: click.echo(text, err=True))
+    except KeyboardInterrupt:
+        # Not the message of the other commands: times of another moment are not continued.
+        click.echo(f"\nInterrupted. Groups that were finished are in {out}; the same command starts anew.", err=True)
+        sys.exit(130)
     click.echo(f"Results: {out}/results.md (also results.json)")
     failed = [name for name, info in record["groups"].items() if info["peak_mb"] is None]
     sys.exit(1 if failed else 0)
