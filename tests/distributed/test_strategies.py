@@ -157,8 +157,10 @@ def test_after_a_worker_was_killed_the_same_call_continues(pair, tmp_path):
     assert code == 1
     sentence = errors.splitlines()[-1]
     assert sentence.startswith("Error: Another of the 2 workers was lost: it ended, was killed, or cannot be reached.")
-    checkpoints = sorted(path.name for path in tmp_path.glob("*/noisy/checkpoints/*.h5"))
-    assert checkpoints == ["step-00000002.weights.h5", "step-00000003.weights.h5"]  # the chief's alone
+    checkpoints = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/noisy/checkpoints/*.h5"))
+    # The chief's alone. What the worker sent last in step 3 may be lost with it: then the chief stands at step 2.
+    last = 3 if "step-00000003" in checkpoints[-1] else 2
+    assert checkpoints == [f"0/noisy/checkpoints/step-{step:08d}.weights.h5" for step in (last - 1, last)]
     continued = _results(_train("multiworker", tmp_path, "only=noisy", count=2))
     _assert_same(continued[0]["noisy"], pair[0]["noisy"])
     assert continued[1]["noisy"]["weights"] == pair[0]["noisy"]["weights"]
