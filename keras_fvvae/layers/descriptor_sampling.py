@@ -46,14 +46,18 @@ class DescriptorSampling(keras.layers.Layer):
         total = inputs.shape[1]
         if not training or (total is not None and total <= self.count):
             return inputs
-        noise = keras.random.uniform(ops.shape(inputs)[:2], dtype="float32", seed=self.seed_generator)
-        # The positions of the `count` largest of T independent uniforms are a uniform subset without replacement.
         batch, length, channels = ops.shape(inputs)
         count = self.count if total is not None else ops.minimum(self.count, length)
-        indices = ops.top_k(noise, count, sorted=False)[1]
+        indices = self.draw(batch, length, count)
         # Rows of the whole batch: `take_along_axis` would transpose all of it first, 14 times the work.
         rows = ops.expand_dims(ops.arange(batch, dtype=indices.dtype) * length, -1) + indices
         return ops.take(ops.reshape(inputs, (-1, channels)), rows, axis=0)
+
+    def draw(self, batch, length, count):
+        """Positions `(batch, count)` among `length`, for every image a uniform subset without replacement."""
+        noise = keras.random.uniform((batch, length), dtype="float32", seed=self.seed_generator)
+        # Those of the largest of independent uniforms are such a subset.
+        return ops.top_k(noise, count, sorted=False)[1]
 
     def compute_output_shape(self, input_shape):
         return input_shape

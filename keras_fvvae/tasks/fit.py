@@ -185,10 +185,14 @@ def _seed_step(trained, seed, step):
     for number, state in enumerate(generators):
 
         def words(replica, number=number):
-            entropy = [seed, number, step, *([replica] if replica else [])]
-            return np.random.SeedSequence(entropy).generate_state(2).astype("uint32")
+            return step_seed(seed, number, step, *([replica] if replica else []))
 
         trained.assign_per_replica(state, words)
+
+
+def step_seed(*numbers):
+    """State of a `keras.random.SeedGenerator`, from the recipe's seed and what tells one draw from others."""
+    return np.random.SeedSequence(numbers).generate_state(2).astype("uint32")
 
 
 def _steps_of(model):

@@ -205,12 +205,21 @@ class ActivationInputs:
         )
         return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
 
+    def random_view(self, index, number):
+        """An item's maps and which of them a training takes, a function of the recipe's seed and of the number in it."""
+        maps = np.asarray(self.store[self.keys[index]])
+        if len(maps) == 1:
+            return maps, 0
+        return maps, np.random.default_rng([self.recipe.seed, number]).integers(len(maps))
+
     def _random_views(self, index, number):
-        """One or several of an item's maps, a function of the recipe's seed and of the number in the training."""
-        maps, count = self.store[self.keys[index]], self.recipe.views_per_step
-        rng = np.random.default_rng([self.recipe.seed, number])
+        """One or several of an item's maps."""
+        count = self.recipe.views_per_step
         if count == 1:
-            return maps[rng.integers(len(maps)) if len(maps) > 1 else 0]
+            maps, view = self.random_view(index, number)
+            return maps[view]
+        maps = self.store[self.keys[index]]
+        rng = np.random.default_rng([self.recipe.seed, number])
         # One from each of so many equal parts.
         return maps[((np.arange(count) + rng.random()) / count * len(maps)).astype(int)]
 

@@ -7,6 +7,7 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.tasks.encode import adapt_head
 from keras_fvvae.tasks.fit import fit
+from keras_fvvae.tasks.sampled_inputs import trained_on
 
 
 def representation_title(recipe):
@@ -86,7 +87,8 @@ class RepresentationTraining:
             if self.donor:
                 history = self.donor.history
             else:
-                history = fit(self.fvvae, inputs, indices, self.recipe, run, verbose, workers=workers)
+                model, batches = trained_on(inputs, self.fvvae, self.recipe)
+                history = fit(model, batches, indices, self.recipe, run, verbose, workers=workers)
             below = self.fvvae.backbone
             self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
             adapt_head(self.encoder, inputs, indices, verbose)
