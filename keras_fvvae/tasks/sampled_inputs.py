@@ -61,7 +61,7 @@ class SampledInputs:
         self.inputs = inputs
         self.collection = inputs.collection
         self.normalization, _, sampling = descriptors.layers
-        # A copy, seeded as the first generator of the model: batches are made in another thread than the one that trains, and seeds its layers.
+        # A copy, seeded as the model's first generator: batches are made in another thread than the one that trains.
         self.sampling = layers.DescriptorSampling.from_config(sampling.get_config())
         self.shape = (sampling.count, inputs.shape[-1])
         self._norms = {}
