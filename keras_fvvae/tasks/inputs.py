@@ -206,7 +206,7 @@ class ActivationInputs:
         return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
 
     def random_view(self, index, number):
-        """An item's maps, and which of them the training takes at this number: a function of it and the recipe's seed."""
+        """An item's maps, and which of them the training takes at this number of its positions, by the seed."""
         maps = np.asarray(self.store[self.keys[index]])
         if len(maps) == 1:
             return maps, 0
