@@ -15,10 +15,10 @@ test: $(INSTALLED)  ## Run the test suite
 test-slow: $(INSTALLED)  ## Run the tests that take over a minute each
 	$(BIN)/python -m pytest -m slow
 
-test-backends: $(INSTALLED)  ## Run the layers' tests on Keras's JAX and PyTorch backends
+test-backends: $(INSTALLED)  ## Run tests of layers and encoding on Keras's JAX and PyTorch backends
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet jax torch==2.13.0
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/layers tests/ops
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -q tests/layers tests/ops
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/layers tests/ops tests/models/test_compiled_encoding.py
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -q tests/layers tests/ops tests/models/test_compiled_encoding.py
 
 lint: $(INSTALLED)  ## Check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -88,7 +88,7 @@ def _network():
     print(f"VGG19 pool5 and raw vector of a view: {both:.3f} s, of which after the backbone: {head:.4f} s", flush=True)
     raw = encoder.predict_raw_on_batch(views)
     encoder.normalization.adapt(raw)
-    final = _cpu_seconds(lambda: encoder.normalize(raw[:1]), 3)
+    final = _cpu_seconds(lambda: encoder.normalize_on_batch(raw[:1]), 3)
     print(f"normalisation of a video's vector of {raw[0].size:,}: {final:.4f} s", flush=True)
 
 

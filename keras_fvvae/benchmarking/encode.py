@@ -3,7 +3,6 @@
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_fvvae.benchmarking.images import as_collection, image_paths
@@ -52,7 +51,7 @@ def encode_rows(recipe, paths, rounds, batch_size, cache):
 
     def normalised(source, batches):
         for batch in batches:
-            keras.ops.convert_to_numpy(source.normalization(source.predict_raw_on_batch(batch)))
+            source.normalize_on_batch(source.predict_raw_on_batch(batch))
 
     def from_files():
         normalised(encoder, (b["views"] for b in view_batches(collection, indices, views, batch_size)))

@@ -76,7 +76,7 @@ def encode_images(count, files, size, latent_dim):
         paths = list(itertools.islice(itertools.cycle(image_paths(None, folder, files, (64, 64))), count))
         store = FeatureStore(Path(folder, "store"), {}, dtype="float32")
         for batch in view_batches(as_collection(paths), range(count), recipe_views(recipe), 32):
-            vectors = encoder.normalize(encoder.predict_raw_on_batch(batch["views"])).numpy()
+            vectors = encoder.normalize_on_batch(encoder.predict_raw_on_batch(batch["views"]))
             for index, vector in zip(batch["index"].numpy(), vectors, strict=True):
                 store.add(f"{index}", vector[None])
         store.flush()

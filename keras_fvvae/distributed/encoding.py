@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from keras_fvvae import packs
 from keras_fvvae.data.collection import UNLABELLED, Collection
@@ -194,7 +193,7 @@ class ItemEncoder:
     def _result(self, item, raw, note):
         vector = raw
         if not self.encoding.raw:
-            vector = ops.convert_to_numpy(self.encoder.normalize(ops.convert_to_tensor(raw)))
+            vector = self.encoder.normalize_on_batch(raw)
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             vector = vector.astype(self.encoding.dtype)
         if not np.isfinite(vector).all():

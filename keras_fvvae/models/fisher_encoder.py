@@ -64,7 +64,8 @@ class FisherEncoder(NestedModel):
         self.normalization = normalization
         self.backbone = backbone
         self.compression = compression
-        self._raw_function = _CompiledByRank(self.encode_raw)
+        self._raw_function = _CompiledByRank(self, self.encode_raw)
+        self._normalize_function = _CompiledByRank(self, self.normalize_uncompressed)
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -124,12 +125,30 @@ class FisherEncoder(NestedModel):
             self.normalization.adapt((self.predict_raw_on_batch(batch) for batch in _batches(data)), verbose=verbose)
         if self.compression is not None:
             raw = (self.predict_raw_on_batch(batch) for batch in _batches(data))
-            flat = [ops.convert_to_numpy(self.normalization(one)).reshape(len(one), -1) for one in raw]
+            flat = [self.normalize_on_batch(one, compress=False) for one in raw]
             self.compression.adapt(np.concatenate(flat), verbose=verbose)
 
     def predict_raw_on_batch(self, inputs):
         """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""
         return ops.convert_to_numpy(self._raw_function(ops.convert_to_tensor(inputs, self.compute_dtype)))
+
+    def normalize_on_batch(self, raw, compress=True):
+        """`normalize` as a compiled function on a batch of raw vectors; returns an array.
+
+        Args:
+            raw: array of raw vectors.
+            compress: whether the `compression` is applied, where there is one.
+
+        Raises:
+            ValueError: if the normalisation or the compression was not adapted.
+        """
+        raw = ops.convert_to_tensor(raw)
+        if not getattr(self.normalization, "is_adapted", True):
+            self.normalization(raw[:1])  # raises: a compiled function cannot
+        vectors = self._normalize_function(raw)
+        if compress and self.compression is not None:
+            vectors = self.compression(vectors)
+        return ops.convert_to_numpy(vectors)
 
     @property
     def dimension(self):
@@ -157,26 +176,40 @@ def _to_numpy(structure):
 
 
 class _CompiledByRank:
-    """A function compiled once for each rank of its input: TensorFlow would relax images and videos to none at all."""
+    """A function of a model, compiled once for each rank of its input.
 
-    def __init__(self, function):
+    TensorFlow would relax the shapes of images and videos to none at all.
+    """
+
+    def __init__(self, model, function):
+        self.model = model
         self.function = function
         self.compiled = {}
 
     def __call__(self, inputs):
         rank = len(inputs.shape)
         if rank not in self.compiled:
-            self.compiled[rank] = _compile(self.function)
+            self.compiled[rank] = _compile(self.model, self.function)
         return self.compiled[rank](inputs)
 
 
-def _compile(function):
-    """The function as a TensorFlow graph; itself on other backends."""
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
+def _compile(model, function):
+    """The function as a TensorFlow graph or compiled by JAX; itself on PyTorch."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-    return tf.function(function, reduce_retracing=True, autograph=False)
+        return tf.function(function, reduce_retracing=True, autograph=False)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        @jax.jit
+        def call(values, inputs):
+            # Weights are arguments: as constants they would be compiled in, and never change.
+            with keras.StatelessScope(list(zip(model.variables, values, strict=True))):
+                return function(inputs)
+
+        return lambda inputs: call([variable.value for variable in model.variables], inputs)
+    return function
 
 
 def _check_rank(shape):

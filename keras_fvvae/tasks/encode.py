@@ -78,7 +78,7 @@ def encode_vectors(encoder, inputs, train_count, path, verbose=1):
     vectors = np.load(path, mmap_mode="r+")
     for start in range(0, count, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
-        block[...] = ops.convert_to_numpy(encoder.normalization(np.array(block)))
+        block[...] = encoder.normalize_on_batch(np.array(block), compress=False).reshape(block.shape)
         release_pages(vectors)
     vectors.flush()
     if encoder.compression is not None:

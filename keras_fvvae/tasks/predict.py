@@ -37,7 +37,7 @@ def predict(run, files, top_k=5):
         readable = batch["count"].numpy() > 0
         if readable.any():
             raw = mean_raw_vectors(encoder, batch["views"].numpy(), batch["count"].numpy()[readable])
-            scores = iter(ops.convert_to_numpy(classifier.svm(encoder.normalize(raw))))
+            scores = iter(ops.convert_to_numpy(classifier.svm(encoder.normalize_on_batch(raw))))
         for index, reason in zip(batch["index"].numpy(), batch["reason"].numpy(), strict=True):
             if reason:
                 yield {"file": str(files[index]), "error": reason.decode()}

@@ -53,7 +53,7 @@ def view_scores(run, data=None, cache=None, verbose=1):
         for maps, owned in inputs.batches(np.arange(len(items))):
             for start in range(0, len(maps), size):
                 raw = head.predict_raw_on_batch(maps[start : start + size])
-                values.append(ops.convert_to_numpy(classifier.svm(head.normalize(raw))))
+                values.append(ops.convert_to_numpy(classifier.svm(head.normalize_on_batch(raw))))
             counts.extend(owned)
             update(len(counts))
     ids = np.repeat(names, counts).tolist()

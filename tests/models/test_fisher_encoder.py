@@ -118,14 +118,6 @@ def test_symbolic_call(leading):
     np.testing.assert_allclose(model(maps), encoder(maps), rtol=1e-5)
 
 
-def test_predict_raw_on_batch():
-    encoder = _encoder()
-    for shape in ((4,), (3,), (2, 6), (5,), (3, 2)):  # images and videos in turn
-        raw = encoder.predict_raw_on_batch(_maps(*shape))
-        assert isinstance(raw, np.ndarray)
-        np.testing.assert_allclose(raw, encoder.encode_raw(_maps(*shape)), rtol=1e-4, atol=1e-6)
-
-
 def test_frozen_backbone_runs_at_inference():
     """Dropout and the statistics of the batch have no part in a representation, even inside of `fit`."""
     inputs = keras.Input((4, 5, 3))
