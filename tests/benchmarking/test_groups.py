@@ -35,7 +35,7 @@ def test_sizes_are_what_the_group_takes(name):
 def test_encode():
     rows = encode.measure(1, [NETWORK], batch_size=2)
     _check(rows, 1)
-    assert [row["what"] for row in rows] == [encode.BARE, encode.FROM_FILES, encode.CACHED]
+    assert [row["what"] for row in rows] == [encode.BARE, encode.FROM_FILES, encode.CACHED, encode.BOUND]
     assert {row["case"] for row in rows} == {"DigitsConvNet 8x8"}
     assert [row["at_most"] for row in rows] == [None, pytest.approx(1 / 0.9), None]
 
