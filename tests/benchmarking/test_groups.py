@@ -37,7 +37,7 @@ def test_encode():
     _check(rows, 1)
     assert [row["what"] for row in rows] == [encode.BARE, encode.FROM_FILES, encode.CACHED, encode.BOUND]
     assert {row["case"] for row in rows} == {"DigitsConvNet 8x8"}
-    assert [row["at_most"] for row in rows] == [None, pytest.approx(1 / 0.9), None]
+    assert [row["at_most"] for row in rows] == [None, pytest.approx(1 / 0.9), None, None]
 
 
 def test_head_agrees_with_tapes():

@@ -15,8 +15,10 @@ from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
+from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.sampled_inputs import SampledInputs
 
 
 @pytest.fixture
@@ -90,11 +92,17 @@ def test_same_seed_same_result(folder, train):
     assert not _same(first, _weights(train(folder, out="three", trainable_from="all", random_shift=1, seed=1)))
 
 
-@pytest.mark.parametrize("trainable_from", [None, "all"])
-def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, trainable_from):
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (PixelInputs, {"trainable_from": "all", "random_shift": 1}),
+        (ActivationInputs, {"sampled_descriptors": None}),
+        (SampledInputs, {"sampled_descriptors": 5}),
+    ],
+)
+def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, kind, changes):
     """Ctrl-C after the third of six steps; the same call continues and ends with the same weights and history."""
-    whole = train(folder, out="whole", trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
-    kind = task_inputs.ActivationInputs if trainable_from is None else task_inputs.PixelInputs
+    whole = train(folder, out="whole", **changes)
     original = kind.training_batches
 
     def interrupting(self, *arguments):
@@ -105,13 +113,13 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 
     monkeypatch.setattr(kind, "training_batches", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        train(folder, trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
+        train(folder, **changes)
     monkeypatch.undo()
     run = RunFolder(whole.path.parent / "run")
     assert [p.name for p in (run.path / "checkpoints").glob("*.h5")] == ["step-00000004.weights.h5"]
     with pytest.raises(RunError, match="is not finished"):
         RunFolder.open(run.path)
-    run = train(folder, trainable_from=trainable_from, random_shift=(trainable_from and 1) or 0)
+    run = train(folder, **changes)
     assert run.read_json("history.json") == whole.read_json("history.json")
     assert _same(_weights(run), _weights(whole))
 
@@ -253,7 +261,7 @@ def test_other_settings_in_the_same_folder(folder, train):
 
 
 def test_settings_that_do_not_go_together_fail_first(folder, train, monkeypatch):
-    monkeypatch.setattr(task_inputs.ActivationInputs, "prepare", lambda *a: pytest.fail("activations were computed"))
+    monkeypatch.setattr(ActivationInputs, "prepare", lambda *a: pytest.fail("activations were computed"))
     with pytest.raises(ValueError, match="smaller than the finest level 9"):
         train(folder, descriptors="spp", spp_levels=[9])
 
