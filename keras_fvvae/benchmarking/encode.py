@@ -86,7 +86,9 @@ def bare_reading(paths, size, batch_size):
 def _products(layer, batch_size, count):
     """The matrix products of a batch's raw Fisher vectors, and nothing between them."""
     rows = batch_size * count
-    dense = [(tf.random.normal((rows, d.kernel.shape[0])), tf.random.normal(d.kernel.shape)) for d in layer.coder_layers]
+    dense = [
+        (tf.random.normal((rows, d.kernel.shape[0])), tf.random.normal(d.kernel.shape)) for d in layer.coder_layers
+    ]
     gradient = tf.random.normal((batch_size, layer.decoder.units, count))
     extended = tf.random.normal((batch_size, count, layer.latent_dim + 1))
 

@@ -179,7 +179,11 @@ def test_command_on_two_processes(tmp_path):
     """`keras-fvvae train`, from files to a finished run, whose activations each worker computed a part of."""
     data = write_digits(tmp_path / "data")
     recipe = strategy_worker.tiny_recipe(
-        backbone="DigitsConvNet", backbone_options={"filters": 8}, input_size=[8, 8], batch_size=8
+        backbone="DigitsConvNet",
+        backbone_options={"filters": 8},
+        input_size=[8, 8],
+        batch_size=8,
+        sampled_descriptors=9,
     )
     (tmp_path / "tiny.yaml").write_text(recipe.to_yaml())
     script = "from keras_fvvae.tools.main import main; main()"
