@@ -160,9 +160,14 @@ def _entry_recipe(name):
         return recipes.load_recipe(name)
     except RecipeError:
         recipe = packs.find_recipe(name) if packs.is_entry_name(str(name)) else None
-        if recipe is None:
-            raise
-        return recipe
+        if recipe is not None:
+            return recipe
+        if Path(name).is_dir():
+            raise RecipeError(
+                f"{name} is a folder, not an entry. To go on training what a run or pack holds, load its entry with "
+                f"`weights={str(name)!r}`; to classify with a run, `load_classifier` its model.keras."
+            ) from None
+        raise
 
 
 def _softmax(recipe, encoder, num_classes):

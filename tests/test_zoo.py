@@ -233,9 +233,11 @@ def test_code_in_a_file_is_not_run(tmp_path):
     assert not Path(trace).exists()
 
 
-def test_unknown_entry_and_key():
+def test_unknown_entry_and_key(tmp_path):
     with pytest.raises(RecipeError, match="Unknown zoo entry 'digits'"):
         zoo.load("digits")
+    with pytest.raises(RecipeError, match="is a folder, not an entry. .*, load its entry with `weights='/"):
+        zoo.load(tmp_path)
     with pytest.raises(RecipeError, match="Unknown recipe key 'dropuot'; did you mean 'dropout'?"):
         _load(dropuot=0.1)
     with pytest.raises(RecipeError, match="Unknown backbone 'VGG18'; did you mean 'VGG1[69]'?"):
