@@ -27,6 +27,8 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
 
     A large part is evidence as the linear classifier weighs it. It is not what the score would lose without the
     descriptor: that would change `n`, and the shares of an entry in which large parts of both signs cancel are large.
+    Such shares follow the rounding of the activations too: the same image in another graph or batch can have single
+    parts that differ by some 1e-4 of the largest, in the worst of cases 1e-2, while their sum is the same to 1e-5.
 
     Args:
         classifier: a built `keras_fvvae.models.Classifier` whose representation `can_explain` accepts.
