@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_fvvae.benchmarking.images import as_collection, image_paths
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
 from keras_fvvae.data import Views, resize_image, view_batches
+from keras_fvvae.data.pipeline import cpu_count, without_autotuning
 
 BARE = "bare tf.io.decode_jpeg, bytes in memory"
 
@@ -25,7 +26,8 @@ def measure(rounds, images, size, batch_size, data=None):
 
         def bare(function):
             dataset = tf.data.Dataset.from_tensor_slices(contents)
-            return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+            dataset = dataset.map(function, num_parallel_calls=cpu_count(), deterministic=True)
+            return without_autotuning(dataset.prefetch(2))
 
         datasets = {
             BARE: bare(decode),

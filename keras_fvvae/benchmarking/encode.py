@@ -10,6 +10,7 @@ from keras_fvvae.benchmarking.images import as_collection, image_paths
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
 from keras_fvvae.building import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import resize_image, view_batches
+from keras_fvvae.data.pipeline import cpu_count, without_autotuning
 from keras_fvvae.encoders import build_encoder
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
@@ -80,7 +81,8 @@ def bare_reading(paths, size, batch_size):
         return resize_image(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), size)
 
     dataset = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size).prefetch(2)
+    dataset = dataset.map(read, num_parallel_calls=cpu_count(), deterministic=True)
+    return without_autotuning(dataset.batch(batch_size).prefetch(2))
 
 
 def _products(layer, batch_size, count):

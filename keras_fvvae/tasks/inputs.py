@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_fvvae.data.flow import FlowSettings
-from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
+from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches, without_autotuning
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.features import FeatureStore
@@ -203,7 +203,7 @@ class ActivationInputs:
             tf.TensorSpec(shape, self.store.dtype),
             tf.TensorSpec((batch_size,), tf.int64),
         )
-        return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2)
+        return without_autotuning(tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2))
 
     def random_view(self, index, number):
         """An item's maps, and which of them the training takes at this number of its positions, by the seed."""

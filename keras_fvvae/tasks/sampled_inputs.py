@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_fvvae import layers
 from keras_fvvae.building import compile_fvvae
+from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
 from keras_fvvae.tasks.fit import step_seed
@@ -98,7 +99,8 @@ class SampledInputs:
             tf.TensorSpec((batch_size,), tf.int64),
         )
         dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-        return dataset.map(lambda rows, norms, labels: (self._normalized(rows, norms), labels)).prefetch(2)
+        dataset = dataset.map(lambda rows, norms, labels: (self._normalized(rows, norms), labels))
+        return without_autotuning(dataset.prefetch(2))
 
     def _normalized(self, rows, norms):
         """What `DescriptorNormalization` makes of rows `(batch, count, C)` of maps with these norms."""
