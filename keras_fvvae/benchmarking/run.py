@@ -12,8 +12,8 @@ from keras_fvvae.benchmarking.rounds import absent_row
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.files import reason, write_atomically
 
-# A peak varies by a few MB from process to process, and a process takes long.
-MEMORY_ROUNDS = 1
+# A peak varies from process to process by a few MB, at times by the 64 MB of a buffer; and a process takes long.
+MEMORY_ROUNDS = 3
 
 
 def run_benchmark(out, only=None, quick=False, rounds=ROUNDS, data=None, command="", say=lambda text: None):
