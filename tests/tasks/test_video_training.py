@@ -18,6 +18,7 @@ from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.report import write_report
 from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.tasks.sampled_inputs import SampledInputs
 from tests.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {
@@ -151,7 +152,7 @@ def test_predict_names_what_cannot_be_read(videos, train, tmp_path):
 )
 def test_interrupted_and_continued(videos, train, changes, monkeypatch):
     whole = train(videos, out="whole", **changes)
-    kind = task_inputs.PixelInputs if changes else task_inputs.ActivationInputs
+    kind = task_inputs.PixelInputs if changes else SampledInputs
     original = kind.training_batches
 
     def interrupting(self, *arguments):
