@@ -198,7 +198,8 @@ def _compile(model, function):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, reduce_retracing=True, autograph=False)
+        # A function of its own: TensorFlow counts the traces of one method over all encoders, and would warn of many.
+        return tf.function(lambda inputs: function(inputs), reduce_retracing=True, autograph=False)
     if keras.backend.backend() == "jax":
         import jax
 
