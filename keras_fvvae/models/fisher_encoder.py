@@ -1,5 +1,7 @@
 """The encoder: images or frames of videos in, Fisher vectors (or another representation) out."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops, tree
@@ -198,8 +200,8 @@ def _compile(model, function):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # A function of its own: TensorFlow counts the traces of one method over all encoders, and would warn of many.
-        return tf.function(lambda inputs: function(inputs), reduce_retracing=True, autograph=False)
+        # A `partial` has no code: of a method TensorFlow would count the traces over all encoders, and warn of many.
+        return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
     if keras.backend.backend() == "jax":
         import jax
 
