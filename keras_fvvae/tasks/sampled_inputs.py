@@ -112,6 +112,8 @@ class SampledInputs:
         return rows * factors[:, tf.newaxis, tf.newaxis]
 
     def _norm(self, index, maps, view):
+        if self.normalization.scheme != "map":
+            return 1.0  # not used: no reason to read the whole map
         key = index, int(view)
         if key not in self._norms:
             self._norms[key] = float(tf.norm(tf.cast(maps[view], tf.float32)))  # NumPy converts ten times slower
