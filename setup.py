@@ -15,7 +15,7 @@ SERVING = [
     "starlette>=0.40",
     "h11>=0.14",
     "prometheus_client>=0.20",
-    "tensorflow-serving-api>=2.21,<2.22",
+    "tensorflow-serving-api>=2.21,<3",
 ]
 
 setup(

@@ -214,6 +214,11 @@ class _File:
         return frames, position, bad
 
 
+def _metadata_options(version):
+    """What makes PyAV of a version take tags that are not UTF-8: up to 18 an argument, from 19 on all of it."""
+    return {"metadata_errors": "replace"} if int(version.split(".")[0]) < 19 else {}
+
+
 @contextlib.contextmanager
 def _opened(path):
     """The container and its first video stream; single-threaded, since videos are decoded beside each other."""
@@ -221,7 +226,7 @@ def _opened(path):
 
     try:
         # Absolute: FFmpeg takes the `a` of a relative `a:b.avi` for a protocol.
-        container = av.open(os.path.abspath(path), metadata_errors="replace")
+        container = av.open(os.path.abspath(path), **_metadata_options(av.__version__))
     except av.FFmpegError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
