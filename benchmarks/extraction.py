@@ -30,8 +30,8 @@ from keras_fvvae.distributed.items import Item, list_items
 from keras_fvvae.distributed.output import Output
 from keras_fvvae.distributed.processes import encode_in_processes
 from keras_fvvae.encoders import build_encoder
-from keras_fvvae.files import sha256
 from keras_fvvae.recipes import Recipe, load_recipe
+from keras_fvvae.utils.files import sha256
 from tests.video_files import write_video
 
 FRAMES = 300  # 10 s at 30 frames/s

@@ -134,8 +134,9 @@ class Svm:
         self.vectors = vectors
 
     def work(self, folder):
-        from keras_fvvae import checkpoints, row_blocks
+        from keras_fvvae import row_blocks
         from keras_fvvae.svm import OneVsRestSVM
+        from keras_fvvae.utils import checkpoints
 
         checkpoints.CHECKPOINT_SECONDS = 0
         row_blocks.BLOCK_COLUMNS = SVM_BLOCK_COLUMNS

@@ -11,7 +11,7 @@ from keras_fvvae.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.data.activitynet import identifier, read_annotations
 from keras_fvvae.data.places import numbered_lines, read_text
 from keras_fvvae.errors import DataError, unknown_name
-from keras_fvvae.files import write_atomically
+from keras_fvvae.utils.files import write_atomically
 
 VERSION = "VERSION 1.3"
 OFFICIAL_TOP_K = 3

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.cluster import kmeans_plusplus
 
-from keras_fvvae.progress import progress_bar, track
+from keras_fvvae.utils.progress import progress_bar, track
 
 # Rows handled at a time: the distances of 4,096 rows to 256 centroids are 8 MB in float64.
 BLOCK_ROWS = 4096

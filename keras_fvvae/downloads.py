@@ -10,8 +10,8 @@ from pathlib import Path
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
-from keras_fvvae.files import reason, sha256
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.files import reason, sha256
+from keras_fvvae.utils.progress import progress_bar
 
 try:
     import fcntl

@@ -8,8 +8,8 @@ from joblib import Parallel, delayed
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.svm import SVC, LinearSVC
 
-from keras_fvvae.checkpoints import Checkpoint
-from keras_fvvae.progress import track
+from keras_fvvae.utils.checkpoints import Checkpoint
+from keras_fvvae.utils.progress import track
 
 # Passes over the samples: liblinear converges in 20-100 on unit-length vectors at C = 100.
 MOST_PASSES = 10_000

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
 
 # A shard is written when it reaches this size, few enough files for large sets, or this age in seconds: what a kill
 # costs at most.

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from keras_fvvae import row_blocks
-from keras_fvvae.checkpoints import Checkpoint
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.checkpoints import Checkpoint
+from keras_fvvae.utils.progress import progress_bar
 
 # Rows copied at a time when the lower triangle is mirrored.
 MIRROR_ROWS = 1024

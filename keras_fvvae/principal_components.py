@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg.blas import dsyrk
 
-from keras_fvvae.progress import track
+from keras_fvvae.utils.progress import track
 
 # Entries of X held in float64 at a time, 64 MB: columns are read in blocks of this size divided by the number of rows.
 BLOCK_ENTRIES = 2**23

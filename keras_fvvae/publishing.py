@@ -15,7 +15,7 @@ from keras_fvvae import __version__, packs
 from keras_fvvae.cards import recipe_card
 from keras_fvvae.downloads import MissingError, is_url, read_url, upload
 from keras_fvvae.errors import WeightsError
-from keras_fvvae.files import reason, sha256, write_atomically
+from keras_fvvae.utils.files import reason, sha256, write_atomically
 
 # What a pack takes from a run, where it is there.
 RUN_FILES = (packs.CLASSIFIER, "labels.json", "metrics.json")

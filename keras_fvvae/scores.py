@@ -11,7 +11,7 @@ import numpy as np
 from keras_fvvae.challenge import read_predictions
 from keras_fvvae.data.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 
 @dataclasses.dataclass(eq=False)

@@ -14,7 +14,6 @@ from keras_fvvae.cards import card as card  # belongs to this module's interface
 from keras_fvvae.downloads import download, is_url
 from keras_fvvae.encoders import build_encoder, load_model
 from keras_fvvae.errors import RecipeError, WeightsError
-from keras_fvvae.files import sha256
 from keras_fvvae.layers import (
     DescriptorNormalization,
     DescriptorSampling,
@@ -23,6 +22,7 @@ from keras_fvvae.layers import (
 )
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS
+from keras_fvvae.utils.files import sha256
 
 # Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
 ARCHITECTURE = (

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from keras_fvvae import checkpoints, dual
+from keras_fvvae import dual
 from keras_fvvae.dual import solve_duals
+from keras_fvvae.utils import checkpoints
 
 
 def _problem(samples=40, features=90, classes=4):

@@ -13,10 +13,11 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, c
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_fvvae import checkpoints, row_blocks
+from keras_fvvae import row_blocks
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.svm import OneVsRestSVM, RowBlocks
+from keras_fvvae.utils import checkpoints
 
 RAW = {"signed_sqrt": True, "row_l2": True}
 
@@ -232,7 +233,8 @@ def test_the_row_that_is_not_finite_is_named():
 KILLED = """
 import os, signal, sys
 import numpy as np
-from keras_fvvae import checkpoints, dual, row_blocks
+from keras_fvvae.utils import checkpoints
+from keras_fvvae import dual, row_blocks
 from keras_fvvae.svm import OneVsRestSVM
 
 checkpoints.CHECKPOINT_SECONDS, row_blocks.BLOCK_COLUMNS = 0, 64

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from keras_fvvae.tools.console import load_tensorflow_quietly
 
-from keras_fvvae.files import write_atomically
+from keras_fvvae.utils.files import write_atomically
 
 # A table is never folded: the terminal or the file may be wider than it.
 MAX_WIDTH = 1000

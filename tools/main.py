@@ -7,7 +7,7 @@ import click
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import KerasFVVAEError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 COMMANDS = (
     "demo", "train", "compare", "reproduce", "sweep", "predict", "encode", "explain", "evaluate", "fuse", "idt",

@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from keras_fvvae.data import load_digits
-from keras_fvvae.files import sha256
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.train import train
+from keras_fvvae.utils.files import sha256
 
 NAME = "digits_conv"
 ZOO = Path(__file__).parent

@@ -10,7 +10,7 @@ from keras_fvvae.benchmarking.machine import describe_machine, describe_versions
 from keras_fvvae.benchmarking.report import as_markdown
 from keras_fvvae.benchmarking.rounds import absent_row
 from keras_fvvae.errors import DataError, RunError, unknown_name
-from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically
 
 # A peak varies from process to process by a few MB, at times by the 64 MB of a buffer; and a process takes long.
 MEMORY_ROUNDS = 3

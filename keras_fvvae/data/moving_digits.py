@@ -11,8 +11,8 @@ import numpy as np
 from keras_fvvae.data.collection import SPLITS, Collection
 from keras_fvvae.data.digits import load_digits
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason, write_atomically
-from keras_fvvae.progress import track
+from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.progress import track
 
 # Each pair is drawn once: the second motion is the first one played backwards.
 OPPOSITES = (

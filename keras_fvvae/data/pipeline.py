@@ -9,7 +9,7 @@ from keras_fvvae.data.crops import random_view
 from keras_fvvae.data.flow import ZERO
 from keras_fvvae.data.views import dtype_of, read_resized
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason as reason_of
+from keras_fvvae.utils.files import reason as reason_of
 
 
 def view_batches(collection, indices, views, items=1):

@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_fvvae.data.folder import walk
 from keras_fvvae.data.media import is_image, is_video
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 
 def read_text(path):

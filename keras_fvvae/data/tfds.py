@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"

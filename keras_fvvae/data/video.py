@@ -10,7 +10,7 @@ import numpy as np
 from keras_fvvae.data.decoding import decode_pixels
 from keras_fvvae.data.media import FLOW_STEMS, numbered_frames
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 # After this many packets in a row that do not decode, the rest of a file is given up: it is not a video any more.
 MAX_BAD_PACKETS = 1000

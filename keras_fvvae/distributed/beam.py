@@ -17,7 +17,7 @@ from keras_fvvae.distributed.encoding import ItemEncoder
 from keras_fvvae.distributed.items import Item
 from keras_fvvae.distributed.processes import usable_cores
 from keras_fvvae.errors import RunError
-from keras_fvvae.files import write_atomically
+from keras_fvvae.utils.files import write_atomically
 
 PLAN = "plan"
 # Items that a worker takes at a time, about: a repeated bundle costs at most so many, and fewer would make small files.

@@ -17,10 +17,10 @@ from keras_fvvae.data.views import Views
 from keras_fvvae.downloads import is_url
 from keras_fvvae.encoders import load_encoder
 from keras_fvvae.errors import RunError, WeightsError
-from keras_fvvae.files import sha256
 from keras_fvvae.tasks.encode import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.tasks.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.utils.files import sha256
 
 DTYPES = ("float32", "float16")
 # Images encoded together. More is hardly faster, and a last batch that is padded to it would cost more.

@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_fvvae.distributed.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
 
 ENCODING = "encoding.json"
 FAILED = "failed"

@@ -12,7 +12,7 @@ import jinja2
 
 import keras_fvvae
 from keras_fvvae.errors import RunError
-from keras_fvvae.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically
 
 # Metrics that a paper's table can have, by the name of its column.
 METRICS = {

@@ -8,7 +8,7 @@ from keras_fvvae.layers.descriptor_inputs import require_built, wide_dtype
 from keras_fvvae.ops import cross_layer
 from keras_fvvae.ops.tensors import holds_values
 from keras_fvvae.principal_components import Covariance
-from keras_fvvae.progress import track
+from keras_fvvae.utils.progress import track
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")

@@ -10,8 +10,8 @@ from keras_fvvae.layers.fisher_vector_head import FisherVectorHead
 from keras_fvvae.layers.random_maclaurin import add_constant, check_projection, random_bits, random_signs
 from keras_fvvae.ops import bilinear
 from keras_fvvae.ops.tensors import holds_values
-from keras_fvvae.progress import track
 from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.utils.progress import track
 
 INFORMATION = ("none", "separable")
 # The alternating fit of the separable information ends when no factor changes by more than this share, or here.

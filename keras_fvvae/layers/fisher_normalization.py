@@ -7,8 +7,8 @@ from keras import ops
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import normalization
 from keras_fvvae.ops.tensors import at_least_float32, example_axes, holds_values
-from keras_fvvae.progress import track
 from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.utils.progress import track
 
 INFORMATION = ("diagonal", "kronecker", "none")
 # A mean square at or below this is a dead column. The authors' release clips column norms at 1e-10.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 # As the paper samples videos (Section 5.2).
 NUM_FRAMES = 25

@@ -8,9 +8,9 @@ import socket
 import threading
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.files import reason
 from keras_fvvae.serving.extra import require
 from keras_fvvae.serving.settings import ServerSettings
+from keras_fvvae.utils.files import reason
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from keras_fvvae.data.flow import FlowFolder, has_flow
 from keras_fvvae.data.video import DecodedVideo, read_video
 from keras_fvvae.data.views import read_image
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason as reason_of
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.files import reason as reason_of
+from keras_fvvae.utils.progress import progress_bar
 
 # Read at a time for the digest of a file.
 CHUNK = 2**20

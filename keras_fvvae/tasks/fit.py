@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.progress import progress_bar
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
 CHECKPOINT_SECONDS = 10

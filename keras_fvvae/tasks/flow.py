@@ -16,9 +16,9 @@ from keras_fvvae.data.flow import optical_flow, quantize_flow
 from keras_fvvae.data.media import FLOW_STEMS, is_video
 from keras_fvvae.data.video import read_video
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason as reason_of
-from keras_fvvae.files import write_atomically
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.files import reason as reason_of
+from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.progress import progress_bar
 
 SETTINGS = "flow.json"
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.

@@ -14,15 +14,15 @@ import numpy as np
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.files import reason as reason_of
-from keras_fvvae.files import write_atomically
 from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.progress import progress_bar, track
 from keras_fvvae.scores import scores_csv
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.idt_codebook import codebook_digest, fit_codebook, load_codebook
 from keras_fvvae.trajectories import TrajectorySettings, extract_trajectories
 from keras_fvvae.trajectories.descriptors import LENGTH
+from keras_fvvae.utils.files import reason as reason_of
+from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.progress import progress_bar, track
 
 # Changes when trajectories of the same settings are computed differently: old ones on disk are not used then.
 VERSION = 1

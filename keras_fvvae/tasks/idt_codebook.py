@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 
 from keras_fvvae.clustering import draw_descriptors
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import write_atomically
 from keras_fvvae.layers import GMMFisherVector
 from keras_fvvae.trajectories import DESCRIPTORS
+from keras_fvvae.utils.files import write_atomically
 
 # Descriptors that a component of the mixture is fitted to (the paper: 256,000 for 256).
 PER_COMPONENT = 1000

@@ -13,7 +13,7 @@ from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_b
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.progress import progress_bar
+from keras_fvvae.utils.progress import progress_bar
 
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
 PIXELS_PER_BATCH = 2_000_000

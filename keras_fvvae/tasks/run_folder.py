@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 
 from keras_fvvae.errors import RecipeError, RunError
-from keras_fvvae.files import reason, sha256, write_atomically
 from keras_fvvae.recipes import recipe_from_yaml
+from keras_fvvae.utils.files import reason, sha256, write_atomically
 
 FORMAT = 1
 # All that a run writes.

@@ -16,7 +16,6 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.encoders import build_classifier
 from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.evaluation import evaluate_scores
-from keras_fvvae.files import reason, sha256
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.packs import cache_folder
 from keras_fvvae.svm import OneVsRestSVM
@@ -27,6 +26,7 @@ from keras_fvvae.tasks.initial import InitialRun
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.representation_training import RepresentationTraining, representation_title
 from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.utils.files import reason, sha256
 
 DEFAULT_MAX_UNREADABLE = 0.1
 

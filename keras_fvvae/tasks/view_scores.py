@@ -8,13 +8,13 @@ from keras import ops
 from keras_fvvae.errors import DataError
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.packs import cache_folder
-from keras_fvvae.progress import progress_bar
 from keras_fvvae.scores import ScoreTable
 from keras_fvvae.tasks.datasets import recipe_collection
 from keras_fvvae.tasks.encode import MAX_VIEWS
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo import load_classifier
 
 

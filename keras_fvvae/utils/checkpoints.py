@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.files import reason
+from keras_fvvae.utils.files import reason
 
 # What an interruption costs at most, in seconds. Writing the Gram matrix of 9,537 vectors (0.73 GB) takes about two.
 CHECKPOINT_SECONDS = 60

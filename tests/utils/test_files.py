@@ -7,7 +7,7 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import _version_folder
-from keras_fvvae.files import LEFTOVER_SECONDS, remove_leftovers
+from keras_fvvae.utils.files import LEFTOVER_SECONDS, remove_leftovers
 
 
 def _age(path, seconds=LEFTOVER_SECONDS + 60):

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from keras_fvvae import checkpoints
-from keras_fvvae.checkpoints import Checkpoint
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils import checkpoints
+from keras_fvvae.utils.checkpoints import Checkpoint
 
 
 def test_what_was_saved_is_found_by_the_same_key_only(tmp_path):
@@ -69,7 +69,7 @@ def test_a_disk_that_takes_no_more(tmp_path):
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import numpy as np
-from keras_fvvae.checkpoints import Checkpoint
+from keras_fvvae.utils.checkpoints import Checkpoint
 
 checkpoint = Checkpoint(sys.argv[1], "sums", 1)
 checkpoint.save(x=np.zeros(10))
