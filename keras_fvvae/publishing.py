@@ -12,9 +12,9 @@ import urllib.parse
 from pathlib import Path
 
 from keras_fvvae import __version__, packs
-from keras_fvvae.cards import recipe_card
 from keras_fvvae.downloads import MissingError, is_url, read_url, upload
 from keras_fvvae.errors import WeightsError
+from keras_fvvae.recipes.cards import recipe_card
 from keras_fvvae.utils.files import reason, sha256, write_atomically
 
 # What a pack takes from a run, where it is there.

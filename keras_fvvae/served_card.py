@@ -1,6 +1,6 @@
 """The card of a served model: what goes in and out, and what it was trained from."""
 
-from keras_fvvae.cards import recipe_card
+from keras_fvvae.recipes.cards import recipe_card
 
 _ABOUT = {
     "serving_default": "scores (decision values, not probabilities) and the best labels",

@@ -10,7 +10,6 @@ import keras
 from keras_fvvae import packs, recipes
 from keras_fvvae.backbones import set_trainable
 from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax, compile_fvvae, compile_stage
-from keras_fvvae.cards import card as card  # belongs to this module's interface
 from keras_fvvae.downloads import download, is_url
 from keras_fvvae.encoders import build_encoder, load_model
 from keras_fvvae.errors import RecipeError, WeightsError
@@ -21,6 +20,7 @@ from keras_fvvae.layers import (
     SpatialPyramidPooling,
 )
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.recipes.cards import card as card  # belongs to this module's interface
 from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS
 from keras_fvvae.utils.files import sha256
 

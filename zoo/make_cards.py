@@ -5,8 +5,8 @@ Run from a checkout: `make cards`. A test fails while they are stale.
 
 from pathlib import Path
 
-from keras_fvvae.cards import card, with_table
 from keras_fvvae.recipes import list_recipes
+from keras_fvvae.recipes.cards import card, with_table
 
 ROOT = Path(__file__).parents[1]
 

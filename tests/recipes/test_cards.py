@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_fvvae.cards import card, table, with_table
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import list_recipes
+from keras_fvvae.recipes.cards import card, table, with_table
 
 ROOT = Path(__file__).parents[1]
 
