@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.fitting.principal_components import Covariance
 from keras_fvvae.layers.descriptor_inputs import require_built, wide_dtype
 from keras_fvvae.ops import cross_layer
 from keras_fvvae.ops.tensors import holds_values
-from keras_fvvae.principal_components import Covariance
 from keras_fvvae.utils.progress import track
 
 

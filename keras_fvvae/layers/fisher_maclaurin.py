@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.layers.fisher_normalization import DEAD_MEAN_SQUARE
 from keras_fvvae.layers.fisher_vector_head import FisherVectorHead
 from keras_fvvae.layers.random_maclaurin import add_constant, check_projection, random_bits, random_signs
 from keras_fvvae.ops import bilinear
 from keras_fvvae.ops.tensors import holds_values
-from keras_fvvae.statistics import FisherStatistics
 from keras_fvvae.utils.progress import track
 
 INFORMATION = ("none", "separable")

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import normalization
 from keras_fvvae.ops.tensors import at_least_float32, example_axes, holds_values
-from keras_fvvae.statistics import FisherStatistics
 from keras_fvvae.utils.progress import track
 
 INFORMATION = ("diagonal", "kronecker", "none")
@@ -116,7 +116,7 @@ class FisherNormalization(keras.layers.Layer):
         """Installs statistics gathered elsewhere, for example merged over workers.
 
         Args:
-            statistics: a `keras_fvvae.statistics.FisherStatistics`.
+            statistics: a `keras_fvvae.fitting.fisher_statistics.FisherStatistics`.
         """
         mean_square = statistics.mean_square
         if not self.built:

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fvvae.clustering import draw_descriptors
-from keras_fvvae.gaussian_mixture import fit_gaussian_mixture
+from keras_fvvae.fitting.gaussian_mixture import fit_gaussian_mixture
+from keras_fvvae.fitting.kmeans import draw_descriptors
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import codebooks
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.fitting.principal_components import gram_components
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import normalization
 from keras_fvvae.ops.tensors import holds_values
-from keras_fvvae.principal_components import gram_components
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fvvae.clustering import draw_descriptors
+from keras_fvvae.fitting.kmeans import draw_descriptors
 from keras_fvvae.layers.descriptor_inputs import check_descriptors, require_built, wide_dtype
 from keras_fvvae.ops import normalization, residuals
 from keras_fvvae.ops.tensors import clear_masked, holds_values

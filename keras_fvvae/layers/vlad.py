@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_fvvae.clustering import draw_descriptors, kmeans
+from keras_fvvae.fitting.kmeans import draw_descriptors, kmeans
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import codebooks
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
-from keras_fvvae.statistics import FisherStatistics
 from tests.layer_harness import check_layer
 
 INFORMATION = ("diagonal", "kronecker", "none")

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from keras_fvvae import principal_components
+from keras_fvvae.fitting import principal_components
 from keras_fvvae.layers.gram_pca import GramPCA
 from tests.layer_harness import check_layer
 

@@ -5,9 +5,9 @@ import pytest
 
 from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data import Collection
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.statistics import FisherStatistics
 from keras_fvvae.tasks import encode
 from keras_fvvae.tasks.encode import encode_averages, encode_vectors, mean_raw_vectors
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.statistics import FisherStatistics
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 
 
 def _vectors(count=7, seed=0):

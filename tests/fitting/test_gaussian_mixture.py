@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from sklearn.mixture import GaussianMixture as ScikitLearnMixture
 
-from keras_fvvae import gaussian_mixture
-from keras_fvvae.gaussian_mixture import MixtureStatistics, fit_gaussian_mixture, log_densities
+from keras_fvvae.fitting import gaussian_mixture
+from keras_fvvae.fitting.gaussian_mixture import MixtureStatistics, fit_gaussian_mixture, log_densities
 
 PRIORS = np.array([0.6, 0.1, 0.3])
 MEANS = np.array([[0.0, 0.0], [6.0, 1.0], [-1.0, 7.0]])
