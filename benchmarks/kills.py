@@ -134,8 +134,7 @@ class Svm:
         self.vectors = vectors
 
     def work(self, folder):
-        from keras_fvvae import row_blocks
-        from keras_fvvae.svm import OneVsRestSVM
+        from keras_fvvae.svm import OneVsRestSVM, row_blocks
         from keras_fvvae.utils import checkpoints
 
         checkpoints.CHECKPOINT_SECONDS = 0

@@ -8,9 +8,9 @@ from keras_fvvae.bootstrap import RESAMPLES
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation import compare_scores
 from keras_fvvae.fusion import best_weights, choose_weights, late_fusion, weightings
-from keras_fvvae.kernels import kernel_scores, out_of_fold_scores
 from keras_fvvae.metrics import classification_metrics
 from keras_fvvae.scores import class_order, item_keys, read_features, read_scores, scores_csv
+from keras_fvvae.svm.kernels import kernel_scores, out_of_fold_scores
 from keras_fvvae.tasks.streams import Stream, read_run, run_stream
 from keras_fvvae.utils.files import write_atomically
 

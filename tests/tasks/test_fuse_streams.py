@@ -8,9 +8,9 @@ import pytest
 
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.fusion import late_fusion
-from keras_fvvae.kernels import gram_matrix, out_of_fold_scores
 from keras_fvvae.scores import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.svm.kernels import gram_matrix, out_of_fold_scores
 from keras_fvvae.tasks.fuse import fuse
 from tests.tasks.written_runs import make_streams, write_run
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from keras_fvvae import row_blocks
+from keras_fvvae.svm import row_blocks
 from keras_fvvae.utils.checkpoints import Checkpoint
 from keras_fvvae.utils.progress import progress_bar
 
@@ -21,7 +21,7 @@ def gram_matrix(reader, checkpoint=None, verbose=0):
     (docs/benchmarks/svm.md).
 
     Args:
-        reader: `keras_fvvae.row_blocks.ColumnReader` of `(n_samples, n_features)`.
+        reader: `keras_fvvae.svm.row_blocks.ColumnReader` of `(n_samples, n_features)`.
         checkpoint: folder for partial sums, or `None`. A sum that was continued is the same to the bit.
         verbose: 1 for a progress bar.
 
@@ -33,7 +33,7 @@ def gram_matrix(reader, checkpoint=None, verbose=0):
         DataError: if the checkpoint cannot be written.
 
     Example:
-        >>> from keras_fvvae.row_blocks import ColumnReader, RowBlocks
+        >>> from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
         >>> gram_matrix(ColumnReader(RowBlocks([np.array([[1.0, 2.0], [0.0, 3.0]])]))).tolist()
         [[5.0, 6.0], [6.0, 9.0]]
     """

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_fvvae import kernels
-from keras_fvvae.kernels import fold_numbers, gram_matrix, kernel_scores, out_of_fold_scores
-from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.svm import OneVsRestSVM, kernels
+from keras_fvvae.svm.kernels import fold_numbers, gram_matrix, kernel_scores, out_of_fold_scores
 
 
 def _vectors(items=45, dimensions=20, classes=3, seed=0):

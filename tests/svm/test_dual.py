@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from keras_fvvae import dual
-from keras_fvvae.dual import solve_duals
+from keras_fvvae.svm import dual
+from keras_fvvae.svm.dual import solve_duals
 from keras_fvvae.utils import checkpoints
 
 

@@ -13,10 +13,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, c
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_fvvae import row_blocks
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.layers import FisherNormalization
-from keras_fvvae.svm import OneVsRestSVM, RowBlocks
+from keras_fvvae.svm import OneVsRestSVM, row_blocks
+from keras_fvvae.svm.one_vs_rest import RowBlocks
 from keras_fvvae.utils import checkpoints
 
 RAW = {"signed_sqrt": True, "row_l2": True}
@@ -234,7 +234,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from keras_fvvae.utils import checkpoints
-from keras_fvvae import dual, row_blocks
+from keras_fvvae.svm import dual, row_blocks
 from keras_fvvae.svm import OneVsRestSVM
 
 checkpoints.CHECKPOINT_SECONDS, row_blocks.BLOCK_COLUMNS = 0, 64

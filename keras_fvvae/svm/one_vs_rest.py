@@ -10,10 +10,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from keras_fvvae.calibration import class_probabilities, fit_sigmoid
-from keras_fvvae.dual import solve_duals
-from keras_fvvae.gram import decision_values, gram_matrix, normalise_gram, primal_weights
-from keras_fvvae.row_blocks import ColumnReader, RowBlocks, flat_rows
+from keras_fvvae.svm.calibration import class_probabilities, fit_sigmoid
+from keras_fvvae.svm.dual import solve_duals
+from keras_fvvae.svm.gram import decision_values, gram_matrix, normalise_gram, primal_weights
+from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks, flat_rows
 
 __all__ = ["UNSEEN_SCORE", "OneVsRestSVM", "RowBlocks"]
 

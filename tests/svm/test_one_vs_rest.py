@@ -6,8 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_fvvae import row_blocks
-from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM
+from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM, row_blocks
 
 
 def _blobs(classes=4, per_class=6, features=300, dtype="float64"):

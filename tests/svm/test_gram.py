@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_fvvae import gram, row_blocks
-from keras_fvvae.gram import decision_values, gram_matrix, normalise_gram, primal_weights
-from keras_fvvae.row_blocks import ColumnReader, RowBlocks
+from keras_fvvae.svm import gram, row_blocks
+from keras_fvvae.svm.gram import decision_values, gram_matrix, normalise_gram, primal_weights
+from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
 from keras_fvvae.utils import checkpoints
 
 

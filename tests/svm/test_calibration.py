@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from keras_fvvae.calibration import class_probabilities, fit_sigmoid
+from keras_fvvae.svm.calibration import class_probabilities, fit_sigmoid
 
 
 def _scores(samples=300, slope=2.0, offset=-0.7):

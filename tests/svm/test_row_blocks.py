@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_fvvae import row_blocks
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.row_blocks import ColumnReader, RowBlocks
+from keras_fvvae.svm import row_blocks
+from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
 
 
 @pytest.fixture(autouse=True)
