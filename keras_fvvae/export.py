@@ -86,7 +86,7 @@ def export_fused(
         classifiers: two built classifiers of the same classes, matched by name; the first gives their order.
         directory: parent of the version folders.
         views: the `Views` of each: one of frames, one of optical flow.
-        weights: one number a stream, as for `keras_fvvae.fusion.late_fusion`. Default: equal.
+        weights: one number a stream, as for `keras_fvvae.evaluation.fusion.late_fusion`. Default: equal.
         version, top_k, notes, **options: as for `export_saved_model`.
         recipes: the `Recipe` of each.
 

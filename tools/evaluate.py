@@ -85,7 +85,7 @@ def command(
         )
         text = _official(result, form)
     elif form == "activitynet":
-        from keras_fvvae.challenge import predictions_text
+        from keras_fvvae.evaluation.activitynet import predictions_text
 
         table = task.single_table(runs, scores)
         text = predictions_text(table.ids, table.class_names, table.values)

@@ -40,7 +40,7 @@ class Row:
         recipe: what is trained; `None` for a fusion, and for what this library does not do.
         paper: the paper's figures by column, in percent.
         fuse: names of rows whose scores are fused instead.
-        scores: file of another method's scores instead, see `keras_fvvae.scores.read_scores`.
+        scores: file of another method's scores instead, see `keras_fvvae.evaluation.score_tables.read_scores`.
         reason: why it cannot be run.
     """
 

@@ -6,12 +6,12 @@ import io
 
 import numpy as np
 
-from keras_fvvae.bootstrap import RESAMPLES
-from keras_fvvae.challenge import evaluate_predictions, read_blocked, read_label_sets, read_predictions
 from keras_fvvae.data.places import read_text
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.evaluation import compare_scores, evaluate_scores, evaluate_views
-from keras_fvvae.scores import ScoreTable, class_order, item_keys, read_scores
+from keras_fvvae.evaluation.activitynet import evaluate_predictions, read_blocked, read_label_sets, read_predictions
+from keras_fvvae.evaluation.bootstrap import RESAMPLES
+from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, evaluate_views
+from keras_fvvae.evaluation.score_tables import ScoreTable, class_order, item_keys, read_scores
 from keras_fvvae.tasks.streams import read_run
 from keras_fvvae.tasks.view_scores import view_scores
 
@@ -58,7 +58,7 @@ def evaluate(
 
     Args:
         run_paths: finished runs.
-        score_files: files of scores, see `keras_fvvae.scores.read_scores`.
+        score_files: files of scores, see `keras_fvvae.evaluation.score_tables.read_scores`.
         labels: `.csv` file with the header `id,label`, the labels of the items of the score files. Default: the test
             labels of the first run.
         annotations: annotation file of ActivityNet: labels of all sources, several of a video where it has several.
@@ -70,7 +70,7 @@ def evaluate(
         data, cache: what the runs were trained on, and their cached activations, for `per_view`.
         average: whether to add mean and standard deviation over the sources: the splits of one data set.
         compare: whether to compare every source with the first, on the items that both have.
-        top_k, resamples, level, seed, stratified: see `keras_fvvae.evaluation.evaluate_scores`.
+        top_k, resamples, level, seed, stratified: see `keras_fvvae.evaluation.evaluate.evaluate_scores`.
 
     Returns:
         Dictionary: `results`: for every source what `evaluate_scores` gives (of its items; `views` holds the same at
@@ -106,8 +106,8 @@ def evaluate_activitynet(predictions, annotations, *, subset="validation", block
         predictions: the `.json` file.
         annotations: the official annotations, or another form of them that `load_activitynet` reads.
         subset: of the annotations.
-        blocked: file of videos that are left out, see `keras_fvvae.challenge.read_blocked`.
-        **options: `top_k`, `resamples`, `level` and `seed` of `keras_fvvae.challenge.evaluate_predictions`.
+        blocked: file of videos that are left out, see `keras_fvvae.evaluation.activitynet.read_blocked`.
+        **options: `top_k`, `resamples`, `level` and `seed` of `keras_fvvae.evaluation.activitynet.evaluate_predictions`.
 
     Returns:
         What `evaluate_predictions` returns.

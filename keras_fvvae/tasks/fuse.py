@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.bootstrap import RESAMPLES
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.evaluation import compare_scores
-from keras_fvvae.fusion import best_weights, choose_weights, late_fusion, weightings
-from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.scores import class_order, item_keys, read_features, read_scores, scores_csv
+from keras_fvvae.evaluation.bootstrap import RESAMPLES
+from keras_fvvae.evaluation.evaluate import compare_scores
+from keras_fvvae.evaluation.fusion import best_weights, choose_weights, late_fusion, weightings
+from keras_fvvae.evaluation.metrics import classification_metrics
+from keras_fvvae.evaluation.score_tables import class_order, item_keys, read_features, read_scores, scores_csv
 from keras_fvvae.svm.kernels import kernel_scores, out_of_fold_scores
 from keras_fvvae.tasks.streams import Stream, read_run, run_stream
 from keras_fvvae.utils.files import write_atomically
@@ -42,9 +42,9 @@ def fuse(
         weights: one number a stream (runs, then scores, then features), `None` for equal ones, or
             `"cross-validation"`: those of the highest accuracy on the TRAINING items, each scored by SVMs that have not
             seen it. Test items have no part in that.
-        scores: files of other methods' scores of the test items, see `keras_fvvae.scores.read_scores`. For
+        scores: files of other methods' scores of the test items, see `keras_fvvae.evaluation.score_tables.read_scores`. For
             cross-validation they must hold the training items too, with scores from a cross-validation.
-        features: files of other methods' vectors of training and test items, see `keras_fvvae.scores.read_features`.
+        features: files of other methods' vectors of training and test items, see `keras_fvvae.evaluation.score_tables.read_features`.
             They are scaled to unit length, as a run's are, and one-vs-all SVMs with the first run's C are trained.
         method: `"late"`: the weighted mean of the scores; `"kernel"`: SVMs on the weighted sum of the streams'
             linear kernels, which is that of their vectors, scaled by the roots of the weights and concatenated.
@@ -59,12 +59,12 @@ def fuse(
         `classification_metrics` on them; `fusion`: those of the fused scores; `weights` by stream;
         `training_accuracy`: of these weights in the cross-validation, else `None`; `gain`: of accuracy over the best
         stream; `gain_standard_error`: of that difference, from the paired right and wrong answers; `comparison`: best
-        stream and fusion, see `keras_fvvae.evaluation.compare_scores`; `method`; `normalize`; `notes`.
+        stream and fusion, see `keras_fvvae.evaluation.evaluate.compare_scores`; `method`; `normalize`; `notes`.
 
     Raises:
         RunError: for fewer than two streams, runs without test scores, of different classes or splits, or without
             common items.
-        DataError: for files that cannot be used: see `keras_fvvae.scores`.
+        DataError: for files that cannot be used: see `keras_fvvae.evaluation.score_tables`.
         ValueError: for arguments that do not go together.
     """
     _check_arguments(run_paths, scores, features, method, normalize)

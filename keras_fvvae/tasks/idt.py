@@ -13,9 +13,9 @@ import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError
+from keras_fvvae.evaluation.metrics import classification_metrics
+from keras_fvvae.evaluation.score_tables import scores_csv
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.metrics import classification_metrics
-from keras_fvvae.scores import scores_csv
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.idt_codebook import codebook_digest, fit_codebook, load_codebook
 from keras_fvvae.trajectories import TrajectorySettings, extract_trajectories

@@ -15,8 +15,8 @@ from keras_fvvae.building import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.encoders import build_classifier
 from keras_fvvae.errors import DataError, RecipeError, RunError
-from keras_fvvae.evaluation import evaluate_scores
-from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.evaluation.evaluate import evaluate_scores
+from keras_fvvae.evaluation.metrics import classification_metrics
 from keras_fvvae.packs import cache_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_vectors

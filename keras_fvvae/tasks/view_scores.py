@@ -6,9 +6,9 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.errors import DataError
+from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.packs import cache_folder
-from keras_fvvae.scores import ScoreTable
 from keras_fvvae.tasks.datasets import recipe_collection
 from keras_fvvae.tasks.encode import MAX_VIEWS
 from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size

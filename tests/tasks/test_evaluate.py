@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.evaluation import evaluate_scores, evaluate_views
-from keras_fvvae.scores import scores_csv
+from keras_fvvae.evaluation.evaluate import evaluate_scores, evaluate_views
+from keras_fvvae.evaluation.score_tables import scores_csv
 from keras_fvvae.tasks.evaluate import evaluate, evaluate_activitynet, single_table
 from tests.tasks.written_runs import write_run
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.evaluation.metrics import classification_metrics
 from keras_fvvae.tasks import figures
 
 PNG = b"\x89PNG"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.fusion import late_fusion
-from keras_fvvae.scores import read_scores, scores_csv
+from keras_fvvae.evaluation.fusion import late_fusion
+from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.svm.kernels import gram_matrix, out_of_fold_scores
 from keras_fvvae.tasks.fuse import fuse

@@ -8,7 +8,7 @@ import pytest
 
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError
-from keras_fvvae.scores import read_features, read_scores
+from keras_fvvae.evaluation.score_tables import read_features, read_scores
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks import idt
 from keras_fvvae.tasks.idt import encode_trajectories

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from keras_fvvae.tools import evaluate as evaluate_tool
 from keras_fvvae.tools import fuse as fuse_tool
 
+from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.scores import read_scores, scores_csv
 from tests.tasks.written_runs import make_streams, write_run
 
 

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from keras_fvvae.challenge import (
+from keras_fvvae.errors import DataError
+from keras_fvvae.evaluation.activitynet import (
     evaluate_predictions,
     predictions_text,
     read_blocked,
@@ -14,7 +15,6 @@ from keras_fvvae.challenge import (
     read_predictions,
     write_predictions,
 )
-from keras_fvvae.errors import DataError
 
 CLASSES = ["Ballet", "Surfing", "Kneeling", "Hurling", "Tumbling"]
 

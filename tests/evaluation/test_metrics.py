@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accuracy_score
 
-from keras_fvvae.metrics import classification_metrics
+from keras_fvvae.evaluation.metrics import classification_metrics
 
 
 def _scores(classes=6, examples=40):

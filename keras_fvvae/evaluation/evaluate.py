@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from keras_fvvae.average_precision import average_precision, hits_at_k
-from keras_fvvae.bootstrap import RESAMPLES, bootstrap_intervals, mcnemar
+from keras_fvvae.evaluation.average_precision import average_precision, hits_at_k
+from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals, mcnemar
 
 # Reported where there are more classes than that.
 USUAL_TOP_K = (3, 5)
@@ -98,7 +98,7 @@ def compare_scores(first, second, labels, class_names, *, resamples=RESAMPLES, l
 
     Returns:
         Dictionary: `items`; `accuracy` and `mean_average_precision`: second minus first as `value`, `low`, `high`;
-        `mcnemar`: see `keras_fvvae.bootstrap.mcnemar`.
+        `mcnemar`: see `keras_fvvae.evaluation.bootstrap.mcnemar`.
 
     Raises:
         ValueError: as `evaluate_scores`.

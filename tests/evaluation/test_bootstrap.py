@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_fvvae import bootstrap
-from keras_fvvae.bootstrap import bootstrap_intervals, mcnemar, resampling_weights
+from keras_fvvae.evaluation import bootstrap
+from keras_fvvae.evaluation.bootstrap import bootstrap_intervals, mcnemar, resampling_weights
 
 
 def _mean(values):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
-from keras_fvvae.evaluation import compare_scores, evaluate_scores, evaluate_views
+from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, evaluate_views
 
 NAMES = [f"class {index}" for index in range(7)]
 

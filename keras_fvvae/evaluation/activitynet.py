@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.average_precision import average_precision, rank_order
-from keras_fvvae.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.data.activitynet import identifier, read_annotations
 from keras_fvvae.data.places import numbered_lines, read_text
 from keras_fvvae.errors import DataError, unknown_name
+from keras_fvvae.evaluation.average_precision import average_precision, rank_order
+from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.utils.files import write_atomically
 
 VERSION = "VERSION 1.3"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.fusion import choose_weights, late_fusion, weightings
+from keras_fvvae.evaluation.fusion import choose_weights, late_fusion, weightings
 
 ONE = np.array([[1.0, -2.0, 0.5], [0.0, 4.0, 2.0]])
 OTHER = np.array([[3.0, 2.0, -0.5], [1.0, -4.0, 0.0]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.average_precision import average_precision, hits_at_k, rank_order
+from keras_fvvae.evaluation.average_precision import average_precision, hits_at_k, rank_order
 
 
 def _by_definition(relevant, positives):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from keras_fvvae.challenge import write_predictions
 from keras_fvvae.errors import DataError
-from keras_fvvae.scores import ScoreTable, item_keys, read_features, read_scores, scores_csv
+from keras_fvvae.evaluation.activitynet import write_predictions
+from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_features, read_scores, scores_csv
 
 IDS, CLASSES = ["b.avi", "a, 2.avi", "ü.avi"], ["swim", "dive, high"]
 VALUES = np.array([[1.5, -2.0], [0.1, 1e-9], [3.0, 4.0]])

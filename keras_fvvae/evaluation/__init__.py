@@ -1,0 +1,1 @@
+"""Scores into figures: accuracies with their intervals, average precision, fusion, ActivityNet's protocol."""
