@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the tests' writer of v
 
 from keras_fvvae.building import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, Views
-from keras_fvvae.data.media import is_video
-from keras_fvvae.data.video import read_video
+from keras_fvvae.data.readers.media import is_video
+from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.distributed.encoding import Encoding, Result
 from keras_fvvae.distributed.items import Item, list_items

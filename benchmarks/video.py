@@ -23,8 +23,8 @@ import tensorflow as tf
 
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.data import Collection, Views, view_batches
-from keras_fvvae.data.media import is_video
-from keras_fvvae.data.moving_digits import load_moving_digits
+from keras_fvvae.data.datasets.moving_digits import load_moving_digits
+from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.tasks.inputs import items_per_batch
 
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_fvvae.data.decoding import decode_image, resize_image
-from keras_fvvae.data.flow import ZERO
+from keras_fvvae.data.readers.flow import ZERO
+from keras_fvvae.data.readers.image import decode_image, resize_image
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _duplicate(group):
 def moving_digits(out, train_videos, test_videos, frames, size, seed):
     """Write the embedded videos to OUT: digits that move, turn, grow and shrink, as AVI and MP4 files."""
     load_tensorflow_quietly()
-    from keras_fvvae.data.moving_digits import load_moving_digits
+    from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 
     collection = load_moving_digits(out, train_videos, test_videos, frames, size, seed)
     click.echo(f"{len(collection)} videos of {len(collection.class_names)} classes in {out}")

@@ -1,20 +1,20 @@
 """Data sets of images and videos as they lie on disk, and what ships with scikit-learn, as one kind of collection."""
 
-from keras_fvvae.data.activitynet import load_activitynet
 from keras_fvvae.data.catalogue import load_dataset
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.crops import center_crop, random_view, ten_crops
-from keras_fvvae.data.cub import load_cub
-from keras_fvvae.data.decoding import decode_image, resize_image
-from keras_fvvae.data.digits import load_digits
-from keras_fvvae.data.flow import FlowSettings, optical_flow, quantize_flow
-from keras_fvvae.data.folder import load_folder
-from keras_fvvae.data.listing import load_list
-from keras_fvvae.data.moving_digits import load_moving_digits, write_moving_digits
+from keras_fvvae.data.datasets.activitynet import load_activitynet
+from keras_fvvae.data.datasets.cub import load_cub
+from keras_fvvae.data.datasets.digits import load_digits
+from keras_fvvae.data.datasets.folder import load_folder
+from keras_fvvae.data.datasets.listing import load_list
+from keras_fvvae.data.datasets.moving_digits import load_moving_digits, write_moving_digits
+from keras_fvvae.data.datasets.tfds import load_tfds
+from keras_fvvae.data.datasets.ucf101 import load_ucf101
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
-from keras_fvvae.data.tfds import load_tfds
-from keras_fvvae.data.ucf101 import load_ucf101
-from keras_fvvae.data.video import read_video, uniform_positions
+from keras_fvvae.data.readers.flow import FlowSettings, optical_flow, quantize_flow
+from keras_fvvae.data.readers.image import decode_image, resize_image
+from keras_fvvae.data.readers.video import read_video, uniform_positions
 from keras_fvvae.data.views import Views
 
 __all__ = [

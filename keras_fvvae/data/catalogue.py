@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_fvvae.data.activitynet import find_activitynet_annotations, load_activitynet
-from keras_fvvae.data.cub import find_cub, load_cub
-from keras_fvvae.data.folder import load_folder
-from keras_fvvae.data.listing import load_list
-from keras_fvvae.data.tfds import load_tfds
-from keras_fvvae.data.ucf101 import UCF101_SPLITS, find_ucf101_lists, load_ucf101
+from keras_fvvae.data.datasets.activitynet import find_activitynet_annotations, load_activitynet
+from keras_fvvae.data.datasets.cub import find_cub, load_cub
+from keras_fvvae.data.datasets.folder import load_folder
+from keras_fvvae.data.datasets.listing import load_list
+from keras_fvvae.data.datasets.tfds import load_tfds
+from keras_fvvae.data.datasets.ucf101 import UCF101_SPLITS, find_ucf101_lists, load_ucf101
 from keras_fvvae.errors import DataError, unknown_name
 
 # Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.

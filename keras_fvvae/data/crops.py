@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_fvvae.data.flow import ZERO, mirror_flow
+from keras_fvvae.data.readers.flow import ZERO, mirror_flow
 
 TEN_CROPS = 10
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data.crops import random_view
-from keras_fvvae.data.flow import ZERO
+from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.data.views import dtype_of, read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of

@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data.crops import TEN_CROPS, center_crop, ten_crops
-from keras_fvvae.data.decoding import RESIZE_MODES, decode_pixels, resize_pixels
-from keras_fvvae.data.flow import (
+from keras_fvvae.data.readers.flow import (
     STACK,
     ZERO,
     FlowFolder,
@@ -17,7 +16,8 @@ from keras_fvvae.data.flow import (
     flow_image,
     has_flow,
 )
-from keras_fvvae.data.video import every_position, read_video, uniform_positions
+from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels, resize_pixels
+from keras_fvvae.data.readers.video import every_position, read_video, uniform_positions
 from keras_fvvae.errors import DataError
 
 MODALITIES = ("rgb", "flow", "flow_stack")

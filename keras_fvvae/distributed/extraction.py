@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from keras_fvvae.data.folder import load_folder
-from keras_fvvae.data.listing import load_list
+from keras_fvvae.data.datasets.folder import load_folder
+from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.distributed.encoding import open_encoding
 from keras_fvvae.distributed.items import Shard, list_items, shard_of
 from keras_fvvae.distributed.output import Output

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.activitynet import identifier, read_annotations
-from keras_fvvae.data.places import numbered_lines, read_text
+from keras_fvvae.data.datasets.activitynet import identifier, read_annotations
+from keras_fvvae.data.datasets.places import numbered_lines, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.evaluation.average_precision import average_precision, rank_order
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.places import numbered_lines, read_text, stem_key
+from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
 from keras_fvvae.utils.files import reason

@@ -43,7 +43,7 @@ def read_frames(path, count=NUM_FRAMES, lossless=False):
         DataError: if it is no video or none of its frames can be decoded, with the path.
     """
     # TensorFlow comes with it, and is not needed where only images are sent.
-    from keras_fvvae.data.video import read_video, uniform_positions
+    from keras_fvvae.data.readers.video import read_video, uniform_positions
 
     try:
         video = read_video(path, lambda total: uniform_positions(total, count), lambda frame: _encoded(frame, lossless))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.data.flow import FlowFolder, has_flow
-from keras_fvvae.data.video import DecodedVideo, read_video
+from keras_fvvae.data.readers.flow import FlowFolder, has_flow
+from keras_fvvae.data.readers.video import DecodedVideo, read_video
 from keras_fvvae.data.views import read_image
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from keras_fvvae.data import load_digits
 from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
-from keras_fvvae.data.folder import DEFAULT_TEST_FRACTION
-from keras_fvvae.data.moving_digits import load_moving_digits
+from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
+from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.recipes import EMBEDDED_DATASETS
 from keras_fvvae.tasks.flow import SETTINGS as FLOW_SETTINGS

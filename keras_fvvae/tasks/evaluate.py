@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from keras_fvvae.data.places import read_text
+from keras_fvvae.data.datasets.places import read_text
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import evaluate_predictions, read_blocked, read_label_sets, read_predictions
 from keras_fvvae.evaluation.bootstrap import RESAMPLES

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_fvvae.data.decoding import RESIZE_MODES, resize_pixels
-from keras_fvvae.data.flow import optical_flow, quantize_flow
-from keras_fvvae.data.media import FLOW_STEMS, is_video
-from keras_fvvae.data.video import read_video
+from keras_fvvae.data.readers.flow import optical_flow, quantize_flow
+from keras_fvvae.data.readers.image import RESIZE_MODES, resize_pixels
+from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
+from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.files import write_atomically

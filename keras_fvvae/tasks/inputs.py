@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_fvvae.data.flow import FlowSettings
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches, without_autotuning
+from keras_fvvae.data.readers.flow import FlowSettings
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.features import FeatureStore

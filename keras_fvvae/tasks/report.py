@@ -10,8 +10,8 @@ import numpy as np
 
 import keras_fvvae
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.data.flow import ZERO
 from keras_fvvae.data.pipeline import view_batches
+from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
 from keras_fvvae.tasks import figures
 from keras_fvvae.tasks.encode import BLOCK_ROWS

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from keras_fvvae.data.moving_digits import load_moving_digits
+from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.report import write_report

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from keras_fvvae.data.flow import METHODS, optical_flow
-from keras_fvvae.data.video import read_video
+from keras_fvvae.data.readers.flow import METHODS, optical_flow
+from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.trajectories.camera import CameraMotion, align
 from keras_fvvae.trajectories.descriptors import DESCRIPTORS, LENGTH, PATCH

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fvvae.data import Collection, Views, optical_flow, quantize_flow, resize_image, video
-from keras_fvvae.data.flow import flow_image
+from keras_fvvae.data import Collection, Views, optical_flow, quantize_flow, resize_image
+from keras_fvvae.data.readers import video
+from keras_fvvae.data.readers.flow import flow_image
 from keras_fvvae.data.views import MAX_FRAMES, read_image, read_resized
 from keras_fvvae.errors import DataError
 from tests.video_files import broken_videos, numbered_frames, read_number, write_video

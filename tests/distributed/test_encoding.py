@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_fvvae.data.folder import load_folder
+from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.distributed.encoding import ItemEncoder, open_encoding
 from keras_fvvae.distributed.items import Item, list_items

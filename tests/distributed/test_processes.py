@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from keras_fvvae.data.folder import load_folder
+from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.distributed import processes as module
 from keras_fvvae.distributed.encoding import ItemEncoder, open_encoding
 from keras_fvvae.distributed.extraction import Extraction

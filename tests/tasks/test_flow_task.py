@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data import Collection, FlowSettings, Views, load_folder, read_video
-from keras_fvvae.data.flow import FlowFolder, optical_flow, quantize_flow
+from keras_fvvae.data.readers.flow import FlowFolder, optical_flow, quantize_flow
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.tasks import flow as task_flow
@@ -76,7 +76,7 @@ def test_x_comes_before_y_and_pairs_are_in_order(videos, tmp_path):
     folder = FlowFolder(tmp_path / "flow" / "train" / "move_left" / "move_left_000")
     assert folder.pairs == VIDEO_FRAMES - 1
     frames = read_video(videos.sources[index], range).frames
-    from keras_fvvae.data.decoding import resize_image
+    from keras_fvvae.data.readers.image import resize_image
 
     images = [np.round(resize_image(frames[i], (32, 40)).numpy()).astype("uint8") for i in range(VIDEO_FRAMES)]
     for position in range(folder.pairs):

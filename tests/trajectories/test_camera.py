@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_fvvae.data.flow import optical_flow
+from keras_fvvae.data.readers.flow import optical_flow
 from keras_fvvae.trajectories.camera import CameraMotion, align
 
 from .synthetic import make_video, texture

@@ -5,8 +5,8 @@ import re
 import unicodedata
 from pathlib import Path
 
-from keras_fvvae.data.folder import walk
-from keras_fvvae.data.media import is_image, is_video
+from keras_fvvae.data.datasets.folder import walk
+from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_fvvae.data.activitynet import load_activitynet
+from keras_fvvae.data.datasets.activitynet import load_activitynet
 from keras_fvvae.errors import DataError
 
 TRAINED, TESTED, HIDDEN = "aaaaaaaaaaa", "-bbbbbbbbb_", "ccccccccccc"

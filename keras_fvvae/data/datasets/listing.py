@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import KINDS, UNLABELLED, Collection
-from keras_fvvae.data.folder import (
+from keras_fvvae.data.datasets.folder import (
     DEFAULT_TEST_FRACTION,
     SPLIT_FOLDERS,
     check_test_fraction,
     note_untrained,
     random_split,
 )
-from keras_fvvae.data.media import is_image, is_video
-from keras_fvvae.data.places import find_file, note_missing, numbered_lines, read_text
+from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_lines, read_text
+from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from keras_fvvae.data import moving_digits
-from keras_fvvae.data.digits import load_digits
-from keras_fvvae.data.moving_digits import (
+from keras_fvvae.data.datasets import moving_digits
+from keras_fvvae.data.datasets.digits import load_digits
+from keras_fvvae.data.datasets.moving_digits import (
     MOTIONS,
     OPPOSITES,
     draw_moving_digit,

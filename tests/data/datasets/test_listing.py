@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_fvvae.data.listing import load_list
+from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.errors import DataError
 
 CSV = "file,label,split\na.jpg,cat,train\nb c.jpg,dog,val\n"

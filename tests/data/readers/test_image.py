@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fvvae.data import decode_image, resize_image
-from keras_fvvae.data.decoding import RESIZE_MODES, decode_pixels
+from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels
 
 
 @pytest.fixture

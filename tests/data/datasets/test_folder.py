@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data import Collection, load_digits
-from keras_fvvae.data.folder import load_folder
+from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.errors import DataError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_fvvae.data.ucf101 import load_ucf101
+from keras_fvvae.data.datasets.ucf101 import load_ucf101
 from keras_fvvae.errors import DataError
 
 TRAIN = ["Archery/v_Archery_g08_c01", "HandstandPushups/v_HandStandPushups_g08_c02"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import KINDS, SPLITS, UNLABELLED, Collection
-from keras_fvvae.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video
+from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
-from keras_fvvae.data.folder import note_untrained
-from keras_fvvae.data.places import index_videos, note_missing, numbered_lines, read_text, stem_key
+from keras_fvvae.data.datasets.folder import note_untrained
+from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.data.cub import load_cub
+from keras_fvvae.data.datasets.cub import load_cub
 from keras_fvvae.errors import DataError
 
 LISTS = {

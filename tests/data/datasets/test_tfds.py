@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.data.catalogue import load_dataset
-from keras_fvvae.data.tfds import load_tfds
+from keras_fvvae.data.datasets.tfds import load_tfds
 from keras_fvvae.errors import DataError
 
 SIZES = {"train": 5, "test": 3}

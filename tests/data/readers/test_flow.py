@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data import Collection, FlowSettings, Views, optical_flow, quantize_flow
-from keras_fvvae.data.flow import (
+from keras_fvvae.data.readers.flow import (
     METHODS,
     STACK,
     FlowFolder,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import Collection
-from keras_fvvae.data.folder import note_untrained
-from keras_fvvae.data.media import is_video
-from keras_fvvae.data.places import index_videos, note_missing, numbered_lines, stem_key
+from keras_fvvae.data.datasets.folder import note_untrained
+from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, stem_key
+from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
 
 UCF101_SPLITS = (1, 2, 3)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import Collection
-from keras_fvvae.data.folder import note_untrained, walk
-from keras_fvvae.data.places import note_missing, numbered_lines
+from keras_fvvae.data.datasets.folder import note_untrained, walk
+from keras_fvvae.data.datasets.places import note_missing, numbered_lines
 from keras_fvvae.errors import DataError
 
 CUB_FOLDER = "CUB_200_2011"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, Collection
-from keras_fvvae.data.digits import load_digits
+from keras_fvvae.data.datasets.digits import load_digits
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.progress import track

@@ -5,8 +5,8 @@ import dataclasses
 import cv2
 import numpy as np
 
-from keras_fvvae.data.decoding import decode_pixels
-from keras_fvvae.data.media import FLOW_STEMS, numbered_frames
+from keras_fvvae.data.readers.image import decode_pixels
+from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
 from keras_fvvae.errors import DataError
 
 METHODS = ("dis", "farneback")
