@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 
+from keras_fvvae.backbones.fully_convolutional import fully_convolutional
 from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
-from keras_fvvae.fully_convolutional import fully_convolutional
 from keras_fvvae.layers import BackbonePreprocessing
 
 # A tap that ends in this is taken before the activation function that is fused into its layer.

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.backbones import BACKBONES, TRUNK, build_backbone, set_trainable
+from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.backbones.table import TRUNK
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import BackbonePreprocessing
 

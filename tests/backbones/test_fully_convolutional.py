@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.fully_convolutional import fully_convolutional
+from keras_fvvae.backbones.fully_convolutional import fully_convolutional
 
 
 def _network(dtype=None):
