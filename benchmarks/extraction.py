@@ -20,7 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the tests' writer of videos
 
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, Views
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.data.readers.video import read_video
@@ -29,7 +30,6 @@ from keras_fvvae.distributed.encoding import Encoding, Result
 from keras_fvvae.distributed.items import Item, list_items
 from keras_fvvae.distributed.output import Output
 from keras_fvvae.distributed.processes import encode_in_processes
-from keras_fvvae.encoders import build_encoder
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.utils.files import sha256
 from tests.video_files import write_video

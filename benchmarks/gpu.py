@@ -25,8 +25,8 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
-from keras_fvvae.encoders import build_encoder
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.recipes import load_recipe
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

@@ -150,7 +150,7 @@ def _inputs(folder, count):
 
 def fit(folder, count):
     """Training from cached activations, checked first as a training does."""
-    from keras_fvvae.building import build_fvvae
+    from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.tasks import fit as module
     from keras_fvvae.tasks.run_folder import RunFolder
 
@@ -164,8 +164,8 @@ def fit(folder, count):
 
 def vectors(folder, count):
     """Fisher vectors of cached activations in a file."""
-    from keras_fvvae.building import build_fvvae
-    from keras_fvvae.encoders import build_encoder
+    from keras_fvvae.builders.encoders import build_encoder
+    from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.tasks.encode import encode_vectors
 
     inputs = _inputs(folder, count)

@@ -29,9 +29,9 @@ import requests
 import tensorflow as tf
 
 from keras_fvvae.benchmarking.export import export_bare_backbone
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import load_digits
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import recipe_views

@@ -9,7 +9,7 @@ import scipy.io
 from scipy.io.matlab import MatReadError
 
 from keras_fvvae import packs, publishing
-from keras_fvvae.building import build_fvvae
+from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.recipes import load_recipe

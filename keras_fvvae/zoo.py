@@ -9,9 +9,16 @@ import keras
 
 from keras_fvvae import packs, recipes
 from keras_fvvae.backbones import set_trainable
-from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax, compile_fvvae, compile_stage
+from keras_fvvae.builders.encoders import build_encoder, load_model
+from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS
+from keras_fvvae.builders.trainable import (
+    build_fvvae,
+    build_recipe_backbone,
+    build_softmax,
+    compile_fvvae,
+    compile_stage,
+)
 from keras_fvvae.downloads import download, is_url
-from keras_fvvae.encoders import build_encoder, load_model
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import (
     DescriptorNormalization,
@@ -21,7 +28,6 @@ from keras_fvvae.layers import (
 )
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes.cards import card as card  # belongs to this module's interface
-from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS
 from keras_fvvae.utils.files import sha256
 
 # Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
@@ -73,7 +79,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
         integers, -1 for unlabelled. With another `representation` that FV-VAE is compared with (such as `"vlad"`), a
         compiled `keras_fvvae.models.SoftmaxClassifier` of the same inputs (ActionVLAD: of videos, `(batch, frames, H,
         W, 3)`); where it has a codebook, call its `encoder.adapt(images)` first. It is compiled for the last of the
-        recipe's `stages`; `keras_fvvae.building.compile_stage` compiles it for another.
+        recipe's `stages`; `keras_fvvae.builders.trainable.compile_stage` compiles it for another.
 
     Raises:
         RecipeError: for an unknown entry, key or value.

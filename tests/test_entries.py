@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import zoo
-from keras_fvvae.building import STACK_CHANNELS
+from keras_fvvae.builders.trainable import STACK_CHANNELS
 from keras_fvvae.recipes import DATASET_CLASSES, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.

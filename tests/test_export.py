@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import zoo
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import Views, load_digits, resize_image, ten_crops
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.errors import RunError
 from keras_fvvae.explanations import descriptor_contributions
 from keras_fvvae.export import export_fused, export_saved_model

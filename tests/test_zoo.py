@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae import packs, publishing, recipes, zoo
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import load_digits
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import (
     DescriptorNormalization,

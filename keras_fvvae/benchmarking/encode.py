@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_fvvae.benchmarking.images import as_collection, image_paths
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import resize_image, view_batches
 from keras_fvvae.data.pipeline import cpu_count, without_autotuning
-from keras_fvvae.encoders import build_encoder
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import ActivationInputs, recipe_views

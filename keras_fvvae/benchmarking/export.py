@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras_fvvae.benchmarking.encode import network_name
 from keras_fvvae.benchmarking.images import image_paths
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import decode_image, resize_image
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.inputs import recipe_views

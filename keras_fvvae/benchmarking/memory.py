@@ -65,8 +65,8 @@ def import_only():
 def encode_images(count, files, size, latent_dim):
     """From image files to a store of normalised Fisher vectors, `files` of them again and again."""
     from keras_fvvae.benchmarking.images import as_collection, image_paths
+    from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.data import view_batches
-    from keras_fvvae.encoders import build_encoder
     from keras_fvvae.features import FeatureStore
     from keras_fvvae.tasks.inputs import recipe_views
 
@@ -87,7 +87,7 @@ def fit_maps(count, size, latent_dim):
     import numpy as np
 
     from keras_fvvae.benchmarking.images import as_collection
-    from keras_fvvae.building import build_fvvae
+    from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.tasks.fit import fit
     from keras_fvvae.tasks.inputs import ActivationInputs
     from keras_fvvae.tasks.run_folder import RunFolder
@@ -107,7 +107,7 @@ def fit_maps(count, size, latent_dim):
 
 
 def _small_network(size, latent_dim):
-    from keras_fvvae.building import build_fvvae, build_recipe_backbone
+    from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
     from keras_fvvae.recipes import load_recipe
 
     recipe = load_recipe(

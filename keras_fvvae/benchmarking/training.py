@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_fvvae.benchmarking.images import as_collection
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
-from keras_fvvae.building import build_fvvae
+from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.fit import position_stream
 from keras_fvvae.tasks.inputs import ActivationInputs

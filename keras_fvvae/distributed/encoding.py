@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae import packs
+from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
 from keras_fvvae.downloads import is_url
-from keras_fvvae.encoders import load_encoder
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.tasks.encode import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.tasks.inputs import backbone_batch_size, recipe_views

@@ -1,6 +1,6 @@
 """The paper's Figure 4: accuracy against dimension, lambda3 and compression, on any recipe's data."""
 
-from keras_fvvae.building import build_recipe_backbone
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.experiments.variants import variant_rows
 from keras_fvvae.recipes import load_recipe

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from keras_fvvae.encoders import load_encoder
+from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.tasks.datasets import recipe_collection

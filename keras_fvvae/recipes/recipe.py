@@ -16,7 +16,7 @@ EMBEDDED_DATASETS = ("digits", "moving_digits")
 DATASETS = ("auto", "folder", "list", "ucf101", "activitynet", "cub", "tfds", *EMBEDDED_DATASETS)
 # Of the data sets whose classes are given.
 DATASET_CLASSES = {"ucf101": 101, "activitynet": 200, "cub": 200, "digits": 10, "moving_digits": 8}
-# The keys of `keras_fvvae.representations.REPRESENTATIONS`.
+# The keys of `keras_fvvae.builders.representations.REPRESENTATIONS`.
 REPRESENTATIONS = (
     "fv_vae", "fv_vae_maclaurin", "ave", "global_activations", "concatenation", "vlad", "gmm_fisher_vector", "bilinear",
     "random_maclaurin", "tensor_sketch", "net_vlad", "action_vlad", "cross_layer",

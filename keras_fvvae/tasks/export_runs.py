@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_fvvae.builders.encoders import build_classifier
 from keras_fvvae.data.collection import UNLABELLED
-from keras_fvvae.encoders import build_classifier
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA

@@ -1,6 +1,6 @@
 """Training that starts from another run, such as one without labels on other data."""
 
-from keras_fvvae.encoders import load_encoder
+from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.tasks.run_folder import RunFolder
 

@@ -1,10 +1,10 @@
 """What a recipe's representation learns, whatever it is: the loss of Eq. 8, a codebook, a softmax, or nothing."""
 
-from keras_fvvae.building import build_fvvae, build_softmax, compile_stage
-from keras_fvvae.encoders import build_encoder
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
+from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.tasks.encode import adapt_head
 from keras_fvvae.tasks.fit import fit
 from keras_fvvae.tasks.sampled_inputs import trained_on

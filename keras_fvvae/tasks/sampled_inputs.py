@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae import layers
-from keras_fvvae.building import compile_fvvae
+from keras_fvvae.builders.trainable import compile_fvvae
 from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
@@ -21,7 +21,7 @@ def trained_on(inputs, model, recipe):
 
     Args:
         inputs: `PixelInputs` or `ActivationInputs`.
-        model: an `FVVAE` from `keras_fvvae.building.build_fvvae`.
+        model: an `FVVAE` from `keras_fvvae.builders.trainable.build_fvvae`.
         recipe: its `Recipe`.
 
     Returns:

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_fvvae import __version__
-from keras_fvvae.building import build_recipe_backbone
+from keras_fvvae.builders.encoders import build_classifier
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.encoders import build_classifier
 from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores
 from keras_fvvae.evaluation.metrics import classification_metrics

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fvvae.building import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, load_digits
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.tasks.run_folder import RunFolder
 

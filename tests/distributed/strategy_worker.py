@@ -17,10 +17,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.building import build_fvvae, build_recipe_backbone, build_softmax
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone, build_softmax
 from keras_fvvae.data import load_digits
 from keras_fvvae.distributed.strategies import Workers, open_workers
-from keras_fvvae.encoders import build_encoder
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.fitting.gaussian_mixture import MixtureStatistics

@@ -8,8 +8,8 @@ import requests
 import tensorflow as tf
 
 from keras_fvvae import zoo
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import load_digits
-from keras_fvvae.encoders import build_classifier, build_encoder
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings

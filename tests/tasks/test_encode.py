@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.building import build_recipe_backbone
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.building import build_recipe_backbone
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data import load_folder
-from keras_fvvae.encoders import load_encoder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.layers import NetVLAD

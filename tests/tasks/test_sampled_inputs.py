@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.building import build_fvvae
+from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.fit import fit, position_stream, step_seed

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data import load_folder
-from keras_fvvae.encoders import load_encoder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.tasks import fine_tune as fine_tune_module
 from keras_fvvae.tasks.predict import predict

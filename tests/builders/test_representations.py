@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from keras_fvvae import recipes, zoo
-from keras_fvvae.building import build_fvvae
-from keras_fvvae.encoders import build_encoder
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS
+from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import RecipeError
-from keras_fvvae.representations import FVVAE_TRAINING, REPRESENTATIONS
 from keras_fvvae.zoo import load
 
 # Small versions of the options that are sizes.

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.building import build_softmax, compile_stage
-from keras_fvvae.encoders import build_encoder
+from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.trainable import build_softmax, compile_stage
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import SoftmaxStage, load_recipe
 from keras_fvvae.zoo import load

@@ -3,11 +3,11 @@
 import keras
 
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.builders.representations import build_descriptors
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.models import FVVAE, SoftmaxClassifier
 from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
-from keras_fvvae.representations import build_descriptors
 
 # x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
 STACK_CHANNELS = 20

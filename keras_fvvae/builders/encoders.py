@@ -4,10 +4,10 @@ from pathlib import Path
 
 import keras
 
+from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
-from keras_fvvae.representations import build_descriptors, build_head, build_normalization
 
 
 def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):

@@ -1,0 +1,1 @@
+"""Recipes become models, and saved files models again; the table of representations."""
