@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.explanations import ScoreSplit, can_explain
-from keras_fvvae.positions import on_picture
+from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.served_images import FrameInput, ImageInput
 
 

@@ -3,9 +3,9 @@
 from keras import ops
 
 from keras_fvvae import layers
+from keras_fvvae.explanations.positions import on_map
 from keras_fvvae.ops import codebooks
 from keras_fvvae.ops.tensors import at_least_float32
-from keras_fvvae.positions import on_map
 
 
 def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
@@ -39,7 +39,7 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
     Returns:
         Tensor `(batch, T)`, or `(batch, frames, T)` for videos, zero for masked frames. Its sum over all but the first
         axis is the score minus the bias (of a compressed representation: minus its constant part, see
-        `ScoreSplit.split`). Sum over the last axis for a curve over time; `keras_fvvae.positions.on_map` gives a map.
+        `ScoreSplit.split`). Sum over the last axis for a curve over time; `keras_fvvae.explanations.positions.on_map` gives a map.
 
     Raises:
         TypeError: for a representation whose score is not split.
@@ -137,7 +137,7 @@ class ScoreSplit:
         return parts, constant
 
     def maps(self, parts):
-        """Parts of descriptors `(..., T)` as maps `(..., H, W)`, see `keras_fvvae.positions.on_map`."""
+        """Parts of descriptors `(..., T)` as maps `(..., H, W)`, see `keras_fvvae.explanations.positions.on_map`."""
         descriptors = self.encoder.descriptors
         chain = getattr(descriptors, "layers", None) or [descriptors]
         levels = next((one.levels for one in chain if isinstance(one, layers.SpatialPyramidPooling)), None)

@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_fvvae import layers
 from keras_fvvae.data import Views, ten_crops
 from keras_fvvae.explanations import ScoreSplit, can_explain, descriptor_contributions
+from keras_fvvae.explanations.positions import on_map, on_picture
 from keras_fvvae.models import Classifier, FisherEncoder
-from keras_fvvae.positions import on_map, on_picture
 
 CLASSES = ["a", "b", "c"]
 SHAPE = (6, 7, 5)  # not square
