@@ -6,7 +6,7 @@ import time
 import pytest
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.export import _version_folder
+from keras_fvvae.export.saved_model import _version_folder
 from keras_fvvae.utils.files import LEFTOVER_SECONDS, remove_leftovers
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
-from keras_fvvae.served_images import FrameInput, ImageInput
+from keras_fvvae.export.inputs import FrameInput, ImageInput
 
 
 class ServedStream:

@@ -9,11 +9,11 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_fvvae.data.views import Views
-from keras_fvvae.endpoints import Endpoints, ServedStream
 from keras_fvvae.errors import RunError
-from keras_fvvae.served_card import served_card
+from keras_fvvae.export.card import served_card
+from keras_fvvae.export.signatures import Endpoints, ServedStream
+from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
 from keras_fvvae.utils.files import reason, remove_leftovers
-from keras_fvvae.warmup import WARMUP_FILE, write_warmup
 
 TOP_K = 5
 LABELS_FILE = "labels.txt"

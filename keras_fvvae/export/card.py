@@ -21,7 +21,7 @@ def served_card(endpoints, recipes=(), notes=(), half_svm=False):
     """Markdown for `assets.extra/card.md`.
 
     Args:
-        endpoints: `keras_fvvae.endpoints.Endpoints`.
+        endpoints: `keras_fvvae.export.signatures.Endpoints`.
         recipes: `Recipe` of each stream, or none.
         notes: further paragraphs, such as measured accuracies.
         half_svm: whether the SVM's weights are in float16.

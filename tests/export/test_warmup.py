@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from keras_fvvae.warmup import prediction_log, write_warmup
+from keras_fvvae.export.warmup import prediction_log, write_warmup
 
 INPUTS = {
     "frames": tf.constant([[b"\xff\x00" * 200, b""]]),

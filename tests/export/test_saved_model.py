@@ -13,11 +13,11 @@ from keras_fvvae.data import Views, load_digits, resize_image, ten_crops
 from keras_fvvae.errors import RunError
 from keras_fvvae.explanations import descriptor_contributions
 from keras_fvvae.export import export_fused, export_saved_model
+from keras_fvvae.export.warmup import WARMUP_FILE
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
-from keras_fvvae.warmup import WARMUP_FILE
 from tests.c_api import run_signatures
-from tests.test_warmup import read_log
+from tests.export.test_warmup import read_log
 
 
 def _random_classifier(seed=0, class_names=None):
@@ -166,7 +166,7 @@ def test_what_lies_beside_the_graph(saved_model, classifier):
 
 
 def test_warmup_replays(saved_model, loaded):
-    """Every record is answered; the messages are read by hand as tests/test_warmup.py checks them with the protos."""
+    """Every record is answered; the messages are read by hand as tests/export/test_warmup.py checks them with the protos."""
     records = list(tf.data.TFRecordDataset(str(saved_model / WARMUP_FILE)).as_numpy_iterator())
     seen = []
     for record in records:
