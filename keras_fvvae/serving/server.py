@@ -43,7 +43,7 @@ class Server:
 
     def __init__(self, models, settings=None):
         require(*_EXTRA)
-        from keras_fvvae.serving.engine import Engine
+        from keras_fvvae.serving.engine.engine import Engine
 
         self.settings = settings or ServerSettings()
         self.engine = Engine(models, self.settings)
@@ -141,7 +141,7 @@ class Server:
             return None
         import grpc
 
-        from keras_fvvae.serving.grpc_service import add_services
+        from keras_fvvae.serving.protocols.grpc_service import add_services
 
         options = [
             ("grpc.max_receive_message_length", self.settings.max_request_bytes),
@@ -162,8 +162,8 @@ class Server:
 def _http_server(engine):
     import uvicorn
 
-    from keras_fvvae.serving.http_protocol import header_deadline_protocol
-    from keras_fvvae.serving.rest import build_app
+    from keras_fvvae.serving.protocols.http_protocol import header_deadline_protocol
+    from keras_fvvae.serving.protocols.rest import build_app
 
     class _Uvicorn(uvicorn.Server):
         @contextlib.contextmanager

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.json_tensors import error_body, format_response, parse_request
-from keras_fvvae.serving.metadata import metadata_json, status_json
+from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request
+from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 _WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"

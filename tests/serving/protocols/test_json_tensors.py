@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from keras_fvvae.serving.engine.signatures import Signature
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.json_tensors import format_response, parse_request
-from keras_fvvae.serving.signatures import Signature
+from keras_fvvae.serving.protocols.json_tensors import format_response, parse_request
 
 
 def signature(name="serving_default", **inputs):

@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
+from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.servable import Servable
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import time
 
-from keras_fvvae.serving.batching import Batcher
+from keras_fvvae.serving.engine.batching import Batcher
+from keras_fvvae.serving.engine.image_limits import check_images
+from keras_fvvae.serving.engine.metrics import Metrics
+from keras_fvvae.serving.engine.repository import ModelRepository
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.image_limits import check_images
-from keras_fvvae.serving.metrics import Metrics
-from keras_fvvae.serving.repository import ModelRepository
 
 # The optional output with which a signature flags images that it could not decode.
 VALID_OUTPUT = "valid"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_fvvae.serving.engine.image_limits import check_images, claimed_pixels
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.image_limits import check_images, claimed_pixels
 from tests.serving.conftest import bomb, png
 
 

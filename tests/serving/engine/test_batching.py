@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from keras_fvvae.serving import ServerSettings, ServingError
-from keras_fvvae.serving.signatures import TensorSpec
+from keras_fvvae.serving.engine.signatures import TensorSpec
 
 tf = pytest.importorskip("tensorflow")
-batching = pytest.importorskip("keras_fvvae.serving.batching", reason="needs the extra serving")
-metrics = pytest.importorskip("keras_fvvae.serving.metrics", reason="needs the extra serving")
+batching = pytest.importorskip("keras_fvvae.serving.engine.batching", reason="needs the extra serving")
+metrics = pytest.importorskip("keras_fvvae.serving.engine.metrics", reason="needs the extra serving")
 
 
 class Signature:

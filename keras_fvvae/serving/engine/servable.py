@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.serving.engine.signatures import INIT_OP, Signature, read_signatures
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.signatures import INIT_OP, Signature, read_signatures
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # TensorFlow Serving's limit.

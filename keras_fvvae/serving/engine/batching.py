@@ -30,7 +30,7 @@ class Batcher:
 
     Args:
         settings: a `ServerSettings`.
-        metrics: a `keras_fvvae.serving.metrics.Metrics`.
+        metrics: a `keras_fvvae.serving.engine.metrics.Metrics`.
 
     All methods must be called from one event loop.
     """

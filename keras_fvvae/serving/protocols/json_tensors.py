@@ -10,8 +10,8 @@ import json
 
 import numpy as np
 
+from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.signatures import find_signature
 
 # NumPy's own limit is 64; nobody sends more than a video of maps.
 MAX_RANK = 16

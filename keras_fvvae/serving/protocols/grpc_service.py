@@ -11,9 +11,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.metadata import metadata_response, status_response
-from keras_fvvae.serving.signatures import find_signature
+from keras_fvvae.serving.protocols.metadata import metadata_response, status_response
 
 
 def add_services(server, engine):

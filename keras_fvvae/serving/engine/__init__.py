@@ -1,0 +1,1 @@
+"""What answers: models loaded and reloaded, requests batched, limits kept."""

@@ -1,0 +1,1 @@
+"""What is spoken: TensorFlow Serving's REST and gRPC."""
