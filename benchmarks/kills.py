@@ -69,7 +69,7 @@ class Train:
         return next((phase for name, phase in ends.items() if not (run / name).exists()), "finished")
 
     def result(self, folder):
-        from keras_fvvae.tasks.run_folder import RunFolder
+        from keras_fvvae.runs.folder import RunFolder
         from keras_fvvae.zoo import load_classifier
 
         run = RunFolder.open(folder / "run")  # checks the manifest

@@ -100,7 +100,7 @@ def write(folder, count):
 
     from keras_fvvae.data import load_digits
     from keras_fvvae.recipes import load_recipe
-    from keras_fvvae.tasks.run_folder import RunFolder
+    from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.train import train
 
     digits, rng = load_digits(), np.random.default_rng(0)
@@ -151,8 +151,8 @@ def _inputs(folder, count):
 def fit(folder, count):
     """Training from cached activations, checked first as a training does."""
     from keras_fvvae.builders.trainable import build_fvvae
+    from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks import fit as module
-    from keras_fvvae.tasks.run_folder import RunFolder
 
     inputs = _inputs(folder, count)
     if inputs.prepare(verbose=0) or inputs.missing():

@@ -26,7 +26,7 @@ def publish_run(run, to=None, name=None):
     """Publishes a finished run as the next version of an entry.
 
     Args:
-        run: an opened `keras_fvvae.tasks.run_folder.RunFolder`, which has checked the run's hashes.
+        run: an opened `keras_fvvae.runs.folder.RunFolder`, which has checked the run's hashes.
         to: a folder or an http(s) URL, the root of a zoo. Default: the local one, where `zoo.load` looks.
         name: the entry. Default: that of the run's recipe.
 

@@ -12,7 +12,7 @@ import keras_fvvae
 from keras_fvvae import packs, publishing
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 
 from .tasks.conftest import small_disk  # noqa: F401
 from .test_downloads import serving

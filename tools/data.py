@@ -33,8 +33,8 @@ def check(data, dataset, dataset_options, workers, as_json):
     The exit code is 1 if no file can be used.
     """
     load_tensorflow_quietly()
+    from keras_fvvae.runs.datasets import open_dataset
     from keras_fvvae.tasks.check import check_collection
-    from keras_fvvae.tasks.datasets import open_dataset
 
     report = check_collection(open_dataset(data, dataset, dataset_options), workers)
     click.echo(json.dumps(report, indent=2, ensure_ascii=False)) if as_json else _print(report)

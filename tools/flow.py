@@ -36,7 +36,7 @@ def command(data, out, dataset, dataset_options, method, bound, size, resize, fr
         raise click.UsageError(f"--out {out} lies inside {data}: the flow would become a part of the data set.")
     load_tensorflow_quietly()
     from keras_fvvae.data import FlowSettings
-    from keras_fvvae.tasks.datasets import open_dataset
+    from keras_fvvae.runs.datasets import open_dataset
     from keras_fvvae.tasks.flow import compute_flow
 
     collection = open_dataset(data, dataset, dataset_options)

@@ -47,7 +47,7 @@ def command(
     if Path(data).is_dir() and Path(data).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
         raise click.UsageError(f"--out {out} lies inside {data}: choose a folder outside of the data.")
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.datasets import open_dataset
+    from keras_fvvae.runs.datasets import open_dataset
     from keras_fvvae.tasks.idt import encode_trajectories
     from keras_fvvae.trajectories import TrajectorySettings
 

@@ -46,7 +46,7 @@ def publish(run, to, name):
     zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO.
     """
     from keras_fvvae.publishing import publish_run
-    from keras_fvvae.tasks.run_folder import RunFolder
+    from keras_fvvae.runs.folder import RunFolder
 
     click.echo(publish_run(RunFolder.open(run), to, name))
 

@@ -88,9 +88,9 @@ def fit_maps(count, size, latent_dim):
 
     from keras_fvvae.benchmarking.images import as_collection
     from keras_fvvae.builders.trainable import build_fvvae
+    from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.fit import fit
     from keras_fvvae.tasks.inputs import ActivationInputs
-    from keras_fvvae.tasks.run_folder import RunFolder
 
     recipe, backbone, _ = _small_network(size, latent_dim)
     recipe = recipe.replace(steps=count // recipe.batch_size)

@@ -10,7 +10,7 @@ from keras_fvvae.distributed.items import Shard, list_items, shard_of
 from keras_fvvae.distributed.output import Output
 from keras_fvvae.distributed.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.tasks.datasets import open_dataset
+from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
 
 

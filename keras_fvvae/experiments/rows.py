@@ -9,10 +9,10 @@ from pathlib import Path
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.tasks.datasets import recipe_collection
+from keras_fvvae.runs.datasets import recipe_collection
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.representation_training import representation_title
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.train import train, weights_source
 
 # What makes two rows share a fine-tuned backbone, which is then trained once.

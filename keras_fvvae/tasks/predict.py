@@ -5,9 +5,9 @@ from keras import ops
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import view_batches
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.encode import mean_raw_vectors
 from keras_fvvae.tasks.inputs import items_per_batch, recipe_views
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.zoo import load_classifier
 
 

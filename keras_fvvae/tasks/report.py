@@ -13,11 +13,11 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import figures
 from keras_fvvae.tasks.encode import BLOCK_ROWS
 from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.representation_training import representation_title
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.utils.files import reason, write_atomically
 
 EXAMPLES = 32

@@ -18,14 +18,14 @@ from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores
 from keras_fvvae.evaluation.metrics import classification_metrics
 from keras_fvvae.packs import cache_folder
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_vectors
 from keras_fvvae.tasks.fine_tune import fine_tune
 from keras_fvvae.tasks.fit import OneProcess
-from keras_fvvae.tasks.initial import InitialRun
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.representation_training import RepresentationTraining, representation_title
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.utils.files import reason, sha256
 
 DEFAULT_MAX_UNREADABLE = 0.1

@@ -26,9 +26,9 @@ from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.fitting.gaussian_mixture import MixtureStatistics
 from keras_fvvae.fitting.kmeans import KMeansStatistics
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import fine_tune as task_fine_tune
 from keras_fvvae.tasks import fit as task_fit
-from keras_fvvae.tasks.run_folder import RunFolder
 
 STEPS, BATCH = 6, 6
 SHAPE = (4, 4, 3)

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_fvvae.distributed.strategies import Cluster, Workers, open_workers, read_cluster
 from keras_fvvae.errors import RunError
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 from tests.distributed import strategy_worker
 from tests.tasks.conftest import write_digits
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.demo import demo
-from keras_fvvae.tasks.run_folder import RunFolder
 
 
 def test_demo(tmp_path):

@@ -11,10 +11,10 @@ from keras_fvvae.data import load_moving_digits
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import train as task_train
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.tasks.inputs import recipe_views
-from keras_fvvae.tasks.run_folder import RunFolder
 
 RECIPE = Recipe(
     name="tiny", backbone="DigitsConvNet", backbone_options={"filters": 4, "strides": [2, 2, 1]}, input_size=[32, 32],

@@ -9,9 +9,9 @@ import pytest
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fit import fit, position_stream, step_seed
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.sampled_inputs import SampledInputs, trained_on
 
 SHAPE = (4, 5, 6)

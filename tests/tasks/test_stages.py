@@ -6,9 +6,9 @@ import pytest
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import fine_tune as fine_tune_module
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.train import train
 from keras_fvvae.zoo import load_classifier
 

@@ -13,11 +13,11 @@ import tensorflow as tf
 from keras_fvvae import data, zoo
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import inputs as task_inputs
 from keras_fvvae.tasks import train as task_train
 from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.sampled_inputs import SampledInputs
 
 

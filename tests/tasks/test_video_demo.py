@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import video_demo as module
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.tasks.run_folder import RunFolder
 from keras_fvvae.tasks.video_demo import video_demo
 
 

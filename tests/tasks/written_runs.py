@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_fvvae.data import Collection
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 
 
 def write_run(path, recipe, class_names, train, test, scores, vectors=None):

@@ -4,7 +4,7 @@ import pytest
 
 from keras_fvvae import packs
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 
 from ..test_downloads import serving
 

@@ -2,7 +2,7 @@
 
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.errors import WeightsError
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 
 
 class InitialRun:

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_fvvae.data import Collection
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.tasks.run_folder import RunFolder
+from keras_fvvae.runs.folder import RunFolder
 
 COLLECTION = Collection([np.zeros((8, 8, 3), "uint8")] * 2, ["a", "b"], [0, 1], ["train"] * 2, ["a", "b"])
 HALVES = (".partial-vectors.npy", ".partial-vectors.npy.compressed", ".history.json.77.partial")
