@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_fvvae.benchmarking.encode import encode_rows
 from keras_fvvae.benchmarking.images import image_paths
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.inputs import backbone_batch_size
+from keras_fvvae.training.inputs import backbone_batch_size
 
 
 def main():

@@ -41,13 +41,13 @@ AGE = 2 * 3600
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.tasks.train", "keras_fvvae.tasks.export_runs",
+    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train", "keras_fvvae.tasks.export_runs",
     "keras_fvvae.distributed.extraction",
 ]  # fmt: skip
 
 
 class Train:
-    """`keras_fvvae.tasks.train.train`: to be equal to the bit."""
+    """`keras_fvvae.training.train.train`: to be equal to the bit."""
 
     title, tolerance = "train", 0.0
     files = ("run/checkpoints/*.h5", "run/.partial-*", "run/history.json", "run/manifest.json")
@@ -55,8 +55,8 @@ class Train:
     def work(self, folder):
         from keras_fvvae.data import load_digits
         from keras_fvvae.recipes import load_recipe
-        from keras_fvvae.tasks import fit
-        from keras_fvvae.tasks.train import train
+        from keras_fvvae.training import fit
+        from keras_fvvae.training.train import train
 
         fit.CHECKPOINT_SECONDS = 0
         digits = load_digits()

@@ -101,7 +101,7 @@ def write(folder, count):
     from keras_fvvae.data import load_digits
     from keras_fvvae.recipes import load_recipe
     from keras_fvvae.runs.folder import RunFolder
-    from keras_fvvae.tasks.train import train
+    from keras_fvvae.training.train import train
 
     digits, rng = load_digits(), np.random.default_rng(0)
     if not (folder / "run").exists():
@@ -133,7 +133,7 @@ def _inputs(folder, count):
     from keras_fvvae import features
     from keras_fvvae.data import Collection
     from keras_fvvae.recipes import Recipe
-    from keras_fvvae.tasks.inputs import ActivationInputs
+    from keras_fvvae.training.inputs import ActivationInputs
 
     features.SHARD_BYTES = SHARD_BYTES
     keras.utils.set_random_seed(0)
@@ -152,7 +152,7 @@ def fit(folder, count):
     """Training from cached activations, checked first as a training does."""
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
-    from keras_fvvae.tasks import fit as module
+    from keras_fvvae.training import fit as module
 
     inputs = _inputs(folder, count)
     if inputs.prepare(verbose=0) or inputs.missing():
@@ -166,7 +166,7 @@ def vectors(folder, count):
     """Fisher vectors of cached activations in a file."""
     from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.builders.trainable import build_fvvae
-    from keras_fvvae.tasks.encode import encode_vectors
+    from keras_fvvae.training.vectors import encode_vectors
 
     inputs = _inputs(folder, count)
     model = build_fvvae(inputs.recipe, None, None, activations_shape=inputs.shape)

@@ -34,8 +34,8 @@ from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import load_digits
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.verify import encoded_images
+from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.zoo import load
 
 CLASSES = 200

@@ -20,7 +20,7 @@ from keras_fvvae.layers import (
 from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.train import train
+from keras_fvvae.training.train import train
 
 from .test_downloads import serving
 

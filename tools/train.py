@@ -78,7 +78,7 @@ def command(
     if dataset_options:
         recipe = recipe.replace(dataset_options={**recipe.dataset_options, **dataset_options})
     load_tensorflow_quietly()
-    from keras_fvvae.distributed.strategies import open_workers
+    from keras_fvvae.training.strategies import open_workers
 
     if strategy == "multiworker":
         click.echo("Waiting for all workers of TF_CONFIG.", err=True)
@@ -87,7 +87,7 @@ def command(
         click.echo(workers.describe(recipe.batch_size), err=True)
     from keras_fvvae.runs.datasets import recipe_collection
     from keras_fvvae.tasks.report import write_report
-    from keras_fvvae.tasks.train import train
+    from keras_fvvae.training.train import train
 
     collection = recipe_collection(recipe, data, common_classes)
     for note in collection.notes:

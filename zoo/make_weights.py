@@ -12,7 +12,7 @@ import yaml
 
 from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.train import train
+from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import sha256
 
 NAME = "digits_conv"

@@ -14,7 +14,7 @@ from keras_fvvae.data import resize_image, view_batches
 from keras_fvvae.data.pipeline import cpu_count, without_autotuning
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.inputs import ActivationInputs, recipe_views
+from keras_fvvae.training.inputs import ActivationInputs, recipe_views
 
 BARE = "bare backbone, images in memory"
 FROM_FILES = "Fisher vectors from image files"

@@ -15,7 +15,7 @@ from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.inputs import recipe_views
+from keras_fvvae.training.inputs import recipe_views
 
 BARE = "SavedModel of the bare backbone"
 OURS = "SavedModel of encoder and SVM"

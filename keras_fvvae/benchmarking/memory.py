@@ -68,7 +68,7 @@ def encode_images(count, files, size, latent_dim):
     from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.data import view_batches
     from keras_fvvae.features import FeatureStore
-    from keras_fvvae.tasks.inputs import recipe_views
+    from keras_fvvae.training.inputs import recipe_views
 
     recipe, backbone, model = _small_network(size, latent_dim)
     encoder = build_encoder(recipe, backbone, model)
@@ -89,8 +89,8 @@ def fit_maps(count, size, latent_dim):
     from keras_fvvae.benchmarking.images import as_collection
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
-    from keras_fvvae.tasks.fit import fit
-    from keras_fvvae.tasks.inputs import ActivationInputs
+    from keras_fvvae.training.fit import fit
+    from keras_fvvae.training.inputs import ActivationInputs
 
     recipe, backbone, _ = _small_network(size, latent_dim)
     recipe = recipe.replace(steps=count // recipe.batch_size)

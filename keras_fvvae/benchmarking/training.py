@@ -10,9 +10,9 @@ from keras_fvvae.benchmarking.images import as_collection
 from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.fit import position_stream
-from keras_fvvae.tasks.inputs import ActivationInputs
-from keras_fvvae.tasks.sampled_inputs import trained_on
+from keras_fvvae.training.fit import position_stream
+from keras_fvvae.training.inputs import ActivationInputs
+from keras_fvvae.training.sampled_inputs import trained_on
 
 STEP = "training step, from the store on"
 PRODUCTS = "its matrix products alone"
@@ -74,7 +74,7 @@ def _jobs(recipe, inputs, classes):
 
     def step():
         logs = model.train_on_batch(*next(trained), return_dict=True)
-        return {name: float(value) for name, value in logs.items()}  # as `keras_fvvae.tasks.fit` waits for them
+        return {name: float(value) for name, value in logs.items()}  # as `keras_fvvae.training.fit` waits for them
 
     trained, read = reader(), reader()
     step()  # builds the optimizer

@@ -18,8 +18,8 @@ from keras_fvvae.data.views import Views
 from keras_fvvae.downloads import is_url
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.encode import MAX_VIEWS, mean_raw_vectors
-from keras_fvvae.tasks.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
 
 DTYPES = ("float32", "float16")

@@ -12,8 +12,8 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.tasks.representation_training import representation_title
-from keras_fvvae.tasks.train import train, weights_source
+from keras_fvvae.training.representation_training import representation_title
+from keras_fvvae.training.train import train, weights_source
 
 # What makes two rows share a fine-tuned backbone, which is then trained once.
 _FINE_TUNING = (

@@ -10,11 +10,11 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.inputs import recipe_views
 from keras_fvvae.tasks.report import write_report
-from keras_fvvae.tasks.train import train
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
 from keras_fvvae.tasks.video_demo import VideoDemoResult, video_demo
+from keras_fvvae.training.inputs import recipe_views
+from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
 
 # Test images whose served scores are compared with Keras's.

@@ -14,8 +14,8 @@ from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import explanation_figures
-from keras_fvvae.tasks.encode import mean_raw_vectors
-from keras_fvvae.tasks.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.zoo import load_classifier
 

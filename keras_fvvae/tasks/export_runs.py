@@ -10,8 +10,8 @@ from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks.inputs import recipe_views
-from keras_fvvae.tasks.representation_training import representation_title
+from keras_fvvae.training.inputs import recipe_views
+from keras_fvvae.training.representation_training import representation_title
 from keras_fvvae.zoo import load_classifier
 
 # Test vectors that are classified at a time.

@@ -6,8 +6,8 @@ from keras import ops
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.encode import mean_raw_vectors
-from keras_fvvae.tasks.inputs import items_per_batch, recipe_views
+from keras_fvvae.training.inputs import items_per_batch, recipe_views
+from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.zoo import load_classifier
 
 

@@ -15,9 +15,9 @@ from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import figures
-from keras_fvvae.tasks.encode import BLOCK_ROWS
-from keras_fvvae.tasks.inputs import recipe_views
-from keras_fvvae.tasks.representation_training import representation_title
+from keras_fvvae.training.inputs import recipe_views
+from keras_fvvae.training.representation_training import representation_title
+from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
 
 EXAMPLES = 32

@@ -9,7 +9,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm.kernels import gram_matrix, kernel_scores, lowest_where_unseen, out_of_fold_scores
-from keras_fvvae.tasks.representation_training import representation_title
+from keras_fvvae.training.representation_training import representation_title
 
 
 @dataclasses.dataclass(eq=False)

@@ -11,9 +11,9 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.packs import cache_folder
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.encode import MAX_VIEWS
-from keras_fvvae.tasks.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.training.inputs import ActivationInputs, backbone_batch_size
+from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo import load_classifier
 

@@ -67,7 +67,7 @@ def test_scores_of_another_method_are_measured_and_fused(outcomes):
 
 def test_finished_runs_are_shared_between_experiments(experiment, outcomes, recipe, monkeypatch):
     """Another experiment with the same settings under another name trains nothing."""
-    monkeypatch.setattr("keras_fvvae.tasks.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
     (again,) = experiment.run([Row("other name", recipe.replace(name="x", representation="ave", description="y"))])
     assert again.metrics == outcomes["mean"].metrics
     assert again.run == outcomes["mean"].run
@@ -78,7 +78,9 @@ def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, r
     after = {"information": "kronecker", "pca_components": 5}
     experiment.run([Row("first", recipe)])
     with monkeypatch.context() as patched:
-        patched.setattr("keras_fvvae.tasks.representation_training.fit", lambda *a, **k: pytest.fail("trained again"))
+        patched.setattr(
+            "keras_fvvae.training.representation_training.fit", lambda *a, **k: pytest.fail("trained again")
+        )
         (shared,) = experiment.run([Row("shared", recipe.replace(**after))])
     alone = Experiment(tmp_path / "alone", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     (separate,) = alone.run([Row("separate", recipe.replace(**after))])
@@ -87,7 +89,7 @@ def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, r
     assert (shared.run / "history.json").read_text() == (separate.run / "history.json").read_text()
     # Another training is not taken for the same.
     with monkeypatch.context() as patched:
-        patched.setattr("keras_fvvae.tasks.representation_training.fit", lambda *a, **k: 1 / 0)
+        patched.setattr("keras_fvvae.training.representation_training.fit", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             experiment.run([Row("longer", recipe.replace(steps=3))])
 
@@ -105,7 +107,7 @@ def test_rows_that_need_fine_tuning_can_be_left_out(tmp_path, recipe):
 
 
 def test_a_fine_tuned_backbone_is_made_once(tmp_path, recipe, monkeypatch):
-    import keras_fvvae.tasks.train as task
+    import keras_fvvae.training.train as task
 
     calls = []
     original = task.fine_tune
@@ -122,7 +124,7 @@ def test_rows_with_a_fine_tuned_backbone_are_shared_in_any_order(tmp_path, recip
     rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
     settings = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
     first = Experiment(tmp_path / "runs", **settings).run(rows)
-    monkeypatch.setattr("keras_fvvae.tasks.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
     again = Experiment(tmp_path / "runs", **settings).run(rows[::-1])
     assert [outcome.reason for outcome in again] == ["", ""]
     assert [outcome.metrics for outcome in again[::-1]] == [outcome.metrics for outcome in first]

@@ -11,9 +11,9 @@ from keras_fvvae.data import Views, load_folder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.tasks import explanation_figures
-from keras_fvvae.tasks import train as task_train
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.tasks.predict import predict
+from keras_fvvae.training import train as task_train
 from tests.tasks.conftest import write_digits
 
 

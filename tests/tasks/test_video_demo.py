@@ -39,6 +39,6 @@ def test_video_demo(tmp_path, monkeypatch):
         assert text in html, text
     assert "http" not in html.split("<body>")[1]  # self-contained
 
-    monkeypatch.setattr("keras_fvvae.tasks.train._stages", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *a: pytest.fail("trained again"))
     again = video_demo(tmp_path / "videos", steps=2, seed=3, verbose=0)
     assert again.fusion == result.fusion

@@ -238,7 +238,7 @@ def test_interrupt(run_command, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_fvvae.tasks.representation_training.fit", interrupted)
+    monkeypatch.setattr("keras_fvvae.training.representation_training.fit", interrupted)
     code, _, errors = run_command(*_train_arguments(write_digits(tmp_path / "data"), tmp_path / "run"))
     assert code == 130
     assert "the same command continues" in errors

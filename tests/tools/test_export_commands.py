@@ -11,7 +11,7 @@ from keras_fvvae.tools import export as export_command
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.tasks import train as task_train
+from keras_fvvae.training import train as task_train
 from tests.tasks.conftest import write_digits
 
 

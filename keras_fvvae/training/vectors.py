@@ -10,7 +10,7 @@ from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.svm.row_blocks import release_pages
-from keras_fvvae.tasks.inputs import backbone_batch_size
+from keras_fvvae.training.inputs import backbone_batch_size
 from keras_fvvae.utils.progress import progress_bar
 
 # Rows normalised at a time.

@@ -7,9 +7,9 @@ from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import fine_tune as fine_tune_module
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.train import train
+from keras_fvvae.training import fine_tune as fine_tune_module
+from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
 
 

@@ -5,9 +5,9 @@ from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.tasks.encode import adapt_head
-from keras_fvvae.tasks.fit import fit
-from keras_fvvae.tasks.sampled_inputs import trained_on
+from keras_fvvae.training.fit import fit
+from keras_fvvae.training.sampled_inputs import trained_on
+from keras_fvvae.training.vectors import adapt_head
 
 
 def representation_title(recipe):
@@ -81,7 +81,7 @@ class RepresentationTraining:
             indices: positions of the training items.
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
-            workers: `Workers` of `keras_fvvae.distributed.strategies`; a codebook is fitted by each for itself.
+            workers: `Workers` of `keras_fvvae.training.strategies`; a codebook is fitted by each for itself.
         """
         if self.fvvae is not None:
             if self.donor:

@@ -38,7 +38,7 @@ class OneProcess:
 
 
 class _OneModel:
-    """What `keras_fvvae.distributed.strategies.ReplicatedModel` is for several devices."""
+    """What `keras_fvvae.training.strategies.ReplicatedModel` is for several devices."""
 
     def __init__(self, model):
         self.model = model
@@ -80,7 +80,7 @@ def fit(
         verbose: 1 for a progress bar.
         checkpoints: name of their folder in the run.
         title: of the progress bar.
-        workers: `Workers` of `keras_fvvae.distributed.strategies`. Default: this process alone.
+        workers: `Workers` of `keras_fvvae.training.strategies`. Default: this process alone.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than

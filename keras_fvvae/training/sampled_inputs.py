@@ -12,12 +12,12 @@ from keras_fvvae.builders.trainable import compile_fvvae
 from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
-from keras_fvvae.tasks.fit import step_seed
-from keras_fvvae.tasks.inputs import ActivationInputs
+from keras_fvvae.training.fit import step_seed
+from keras_fvvae.training.inputs import ActivationInputs
 
 
 def trained_on(inputs, model, recipe):
-    """What `keras_fvvae.tasks.fit.fit` trains, and on what, with the same result as the model on the inputs.
+    """What `keras_fvvae.training.fit.fit` trains, and on what, with the same result as the model on the inputs.
 
     Args:
         inputs: `PixelInputs` or `ActivationInputs`.

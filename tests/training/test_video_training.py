@@ -13,12 +13,12 @@ from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks import inputs as task_inputs
-from keras_fvvae.tasks import train as task_train
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.report import write_report
-from keras_fvvae.tasks.sampled_inputs import SampledInputs
+from keras_fvvae.training import inputs as task_inputs
+from keras_fvvae.training import train as task_train
+from keras_fvvae.training.sampled_inputs import SampledInputs
 from tests.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fvvae.distributed.strategies import Cluster, Workers, open_workers, read_cluster
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
-from tests.distributed import strategy_worker
+from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read_cluster
 from tests.tasks.conftest import write_digits
+from tests.training import strategy_worker
 
 SCRIPT = Path(__file__).with_name("strategy_worker.py")
 TIMEOUT = 120

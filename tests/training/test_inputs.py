@@ -11,8 +11,8 @@ from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RecipeError
-from keras_fvvae.tasks import inputs as task_inputs
-from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
+from keras_fvvae.training import inputs as task_inputs
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
 from tests.video_files import broken_videos, numbered_frames, write_video
 
 from .conftest import VIDEO_FRAMES

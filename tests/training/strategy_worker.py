@@ -20,15 +20,15 @@ import tensorflow as tf
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone, build_softmax
 from keras_fvvae.data import load_digits
-from keras_fvvae.distributed.strategies import Workers, open_workers
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.fitting.gaussian_mixture import MixtureStatistics
 from keras_fvvae.fitting.kmeans import KMeansStatistics
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import fine_tune as task_fine_tune
-from keras_fvvae.tasks import fit as task_fit
+from keras_fvvae.training import fine_tune as task_fine_tune
+from keras_fvvae.training import fit as task_fit
+from keras_fvvae.training.strategies import Workers, open_workers
 
 STEPS, BATCH = 6, 6
 SHAPE = (4, 4, 3)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.tasks import fit as task_fit
-from tests.distributed import strategy_worker
+from keras_fvvae.training import fit as task_fit
+from tests.training import strategy_worker
 
 
 class _Losing(task_fit.OneProcess):

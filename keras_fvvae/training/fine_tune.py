@@ -5,8 +5,8 @@ import numpy as np
 
 from keras_fvvae.backbones import set_trainable
 from keras_fvvae.data.collection import UNLABELLED
-from keras_fvvae.tasks.fit import fit
-from keras_fvvae.tasks.inputs import PixelInputs
+from keras_fvvae.training.fit import fit
+from keras_fvvae.training.inputs import PixelInputs
 
 # Caffe's customary setting for fine-tuning.
 MOMENTUM = 0.9
@@ -26,7 +26,7 @@ def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
         recipe: a `Recipe` with `fine_tune_steps`.
         run: a `RunFolder`.
         verbose: 1 for a progress bar.
-        workers: `Workers` of `keras_fvvae.distributed.strategies`; all end with the same weights. Default: one process.
+        workers: `Workers` of `keras_fvvae.training.strategies`; all end with the same weights. Default: one process.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step.

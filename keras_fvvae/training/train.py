@@ -21,11 +21,11 @@ from keras_fvvae.packs import cache_folder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks.encode import BLOCK_ROWS, encode_averages, encode_vectors
-from keras_fvvae.tasks.fine_tune import fine_tune
-from keras_fvvae.tasks.fit import OneProcess
-from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.tasks.representation_training import RepresentationTraining, representation_title
+from keras_fvvae.training.fine_tune import fine_tune
+from keras_fvvae.training.fit import OneProcess
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.representation_training import RepresentationTraining, representation_title
+from keras_fvvae.training.vectors import BLOCK_ROWS, encode_averages, encode_vectors
 from keras_fvvae.utils.files import reason, sha256
 
 DEFAULT_MAX_UNREADABLE = 0.1
@@ -68,7 +68,7 @@ def train(
             example one without labels on other data. `backbone_weights` is not used then.
         verbose: 1 for progress bars.
         source: text that tells a given backbone's weights from others, see `weights_source`.
-        workers: `Workers` of `keras_fvvae.distributed.strategies`, where several devices or machines train together:
+        workers: `Workers` of `keras_fvvae.training.strategies`, where several devices or machines train together:
             each makes this call. They share out the activations (with a common `cache`) and every training step; the
             chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
         trained: path of a finished run whose FV-VAE, trained by the same recipe on the same frozen backbone and data,

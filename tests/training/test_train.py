@@ -14,11 +14,11 @@ from keras_fvvae import data, zoo
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import inputs as task_inputs
-from keras_fvvae.tasks import train as task_train
-from keras_fvvae.tasks.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.sampled_inputs import SampledInputs
+from keras_fvvae.training import inputs as task_inputs
+from keras_fvvae.training import train as task_train
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.sampled_inputs import SampledInputs
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     whole = train(folder, out="whole")
-    monkeypatch.setattr("keras_fvvae.tasks.fit.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(task_train, "encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(folder)

@@ -1,0 +1,1 @@
+"""Everything between a recipe and trained vectors: inputs, steps, stages, strategies."""
