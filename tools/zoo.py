@@ -45,8 +45,8 @@ def publish(run, to, name):
 
     zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO.
     """
-    from keras_fvvae.publishing import publish_run
     from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.zoo.publishing import publish_run
 
     click.echo(publish_run(RunFolder.open(run), to, name))
 
@@ -58,7 +58,7 @@ def import_release(files, to):
     """Pack the FV-VAE weights that the paper's authors released (MATLAB files, or a folder that holds them) as versions
     of the entry ucf101_pool5, one for each split of UCF101."""
     load_tensorflow_quietly()
-    from keras_fvvae.release import import_release
+    from keras_fvvae.zoo.release import import_release
 
     for published in import_release(files, to):
         click.echo(published)

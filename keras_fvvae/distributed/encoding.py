@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae import packs
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
-from keras_fvvae.downloads import is_url
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.zoo import packs
+from keras_fvvae.zoo.downloads import is_url
 
 DTYPES = ("float32", "float16")
 # Images encoded together. More is hardly faster, and a last batch that is padded to it would cost more.

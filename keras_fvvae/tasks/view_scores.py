@@ -8,7 +8,6 @@ from keras import ops
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.packs import cache_folder
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.streams import read_run
@@ -16,6 +15,7 @@ from keras_fvvae.training.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo import load_classifier
+from keras_fvvae.zoo.packs import cache_folder
 
 
 def view_scores(run, data=None, cache=None, verbose=1):

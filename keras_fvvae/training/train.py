@@ -17,7 +17,6 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores
 from keras_fvvae.evaluation.metrics import classification_metrics
-from keras_fvvae.packs import cache_folder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.svm import OneVsRestSVM
@@ -27,6 +26,7 @@ from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.training.representation_training import RepresentationTraining, representation_title
 from keras_fvvae.training.vectors import BLOCK_ROWS, encode_averages, encode_vectors
 from keras_fvvae.utils.files import reason, sha256
+from keras_fvvae.zoo.packs import cache_folder
 
 DEFAULT_MAX_UNREADABLE = 0.1
 

@@ -13,9 +13,9 @@ from keras_fvvae.distributed.encoding import ItemEncoder, open_encoding
 from keras_fvvae.distributed.items import Item, list_items
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.publishing import publish_run
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.zoo.publishing import publish_run
 
 from .conftest import write_run
 

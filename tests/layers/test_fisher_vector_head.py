@@ -9,7 +9,7 @@ from keras_fvvae.layers import (
     FVVAELayer,
     SpatialPyramidPooling,
 )
-from keras_fvvae.release import load_release
+from keras_fvvae.zoo.release import load_release
 from tests.layer_harness import check_layer
 from tests.numpy_reference import NumpyFVVAE, randomize
 

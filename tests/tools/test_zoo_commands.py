@@ -2,9 +2,9 @@
 
 import pytest
 
-from keras_fvvae import packs
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.zoo import packs
 
 from ..test_downloads import serving
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import keras_fvvae
-from keras_fvvae import packs, publishing
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.zoo import packs, publishing
 
 from .tasks.conftest import small_disk  # noqa: F401
 from .test_downloads import serving

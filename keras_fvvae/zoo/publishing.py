@@ -11,11 +11,12 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from keras_fvvae import __version__, packs
-from keras_fvvae.downloads import MissingError, is_url, read_url, upload
+from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes.cards import recipe_card
 from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.zoo import packs
+from keras_fvvae.zoo.downloads import MissingError, is_url, read_url, upload
 
 # What a pack takes from a run, where it is there.
 RUN_FILES = (packs.CLASSIFIER, "labels.json", "metrics.json")

@@ -8,11 +8,11 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
-from keras_fvvae import packs, publishing
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.zoo import packs, publishing
 
 ENTRY = "ucf101_pool5"
 FILES = "caffe_vae_weights_*.mat"
@@ -100,7 +100,7 @@ def _release_model(path):
     if layer.decoder.units != RELEASE_MAP[-1]:
         raise WeightsError(
             f"{path} is for descriptors of {layer.decoder.units} channels, not for the {RELEASE_MAP[-1]} of VGG19's "
-            f"pool5. Use `keras_fvvae.release.load_release` for it."
+            f"pool5. Use `keras_fvvae.zoo.release.load_release` for it."
         )
     split = re.search(r"split(\d+)", path.name)
     recipe = load_recipe(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_fvvae import downloads
-from keras_fvvae.downloads import MissingError, NetworkError, download, is_url, read_url, upload
 from keras_fvvae.errors import WeightsError
+from keras_fvvae.zoo import downloads
+from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url, upload
 
 from .tasks.conftest import small_disk  # noqa: F401
 
@@ -301,7 +301,7 @@ def test_full_disk(server, small_disk, kilobytes):  # noqa: F811
 def test_processes_at_the_same_time(server, target):
     """One downloads, through a break; the others wait and take its file."""
     server.delay, server.breaks = 0.5, [300_000]
-    code = "import sys; from keras_fvvae.downloads import download; download(*sys.argv[1:])"
+    code = "import sys; from keras_fvvae.zoo.downloads import download; download(*sys.argv[1:])"
     arguments = [sys.executable, "-c", code, f"{server.url}/weights.bin", str(target), DIGEST]
     processes = [subprocess.Popen(arguments) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae import packs, publishing, recipes, zoo
+from keras_fvvae import recipes, zoo
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import load_digits
 from keras_fvvae.errors import RecipeError, WeightsError
@@ -21,6 +21,7 @@ from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
+from keras_fvvae.zoo import packs, publishing
 
 from .test_downloads import serving
 

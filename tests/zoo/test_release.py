@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from keras_fvvae import packs, zoo
+from keras_fvvae import zoo
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FisherVectorHead
-from keras_fvvae.release import import_release, load_release
+from keras_fvvae.zoo import packs
+from keras_fvvae.zoo.release import import_release, load_release
 
 
 @pytest.fixture(autouse=True)

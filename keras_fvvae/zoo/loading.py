@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_fvvae import packs, recipes
+from keras_fvvae import recipes
 from keras_fvvae.backbones import set_trainable
 from keras_fvvae.builders.encoders import build_encoder, load_model
 from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS
@@ -18,7 +18,6 @@ from keras_fvvae.builders.trainable import (
     compile_fvvae,
     compile_stage,
 )
-from keras_fvvae.downloads import download, is_url
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import (
     DescriptorNormalization,
@@ -29,6 +28,8 @@ from keras_fvvae.layers import (
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes.cards import card as card  # belongs to this module's interface
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.zoo import packs
+from keras_fvvae.zoo.downloads import download, is_url
 
 # Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
 ARCHITECTURE = (

@@ -24,10 +24,10 @@ import warnings
 from pathlib import Path
 
 from keras_fvvae import __version__
-from keras_fvvae.downloads import MissingError, NetworkError, download, is_url, read_url
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
 from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url
 
 FORMAT = 1
 MIRROR_VARIABLE = "KERAS_FVVAE_ZOO"
