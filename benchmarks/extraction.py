@@ -26,10 +26,10 @@ from keras_fvvae.data import Collection, Views
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.data.views import read_resized
-from keras_fvvae.distributed.encoding import Encoding, Result
-from keras_fvvae.distributed.items import Item, list_items
-from keras_fvvae.distributed.output import Output
-from keras_fvvae.distributed.processes import encode_in_processes
+from keras_fvvae.encoding.item_encoder import Encoding, Result
+from keras_fvvae.encoding.items import Item, list_items
+from keras_fvvae.encoding.output import Output
+from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.utils.files import sha256
 from tests.video_files import write_video

@@ -42,7 +42,7 @@ MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
     "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train", "keras_fvvae.tasks.export_runs",
-    "keras_fvvae.distributed.extraction",
+    "keras_fvvae.encoding.extraction",
 ]  # fmt: skip
 
 
@@ -105,8 +105,8 @@ class Encode:
         return f"{stored * 4 // IMAGES * 25} % stored"
 
     def _store(self, folder):
-        from keras_fvvae.distributed.encoding import open_encoding
-        from keras_fvvae.distributed.output import Output
+        from keras_fvvae.encoding.item_encoder import open_encoding
+        from keras_fvvae.encoding.output import Output
 
         return Output(folder / "out", open_encoding(self.run, "image")).open_store()
 

@@ -45,11 +45,11 @@ def command(
         raise click.UsageError("--shards counts what is missing and belongs to --verify; to encode a part: --shard.")
     if beam_options and not runner:
         raise click.UsageError("--beam-option belongs to --runner.")
-    from keras_fvvae.distributed.items import parse_shard
+    from keras_fvvae.encoding.items import parse_shard
 
     shard = parse_shard(shard_text) if shard_text else None
     load_tensorflow_quietly()
-    from keras_fvvae.distributed.extraction import Extraction, require_beam
+    from keras_fvvae.encoding.extraction import Extraction, require_beam
 
     if runner:
         require_beam()

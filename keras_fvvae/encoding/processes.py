@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from multiprocessing.connection import wait
 
-from keras_fvvae.distributed.encoding import ItemEncoder, Result
+from keras_fvvae.encoding.item_encoder import ItemEncoder, Result
 from keras_fvvae.errors import KerasFVVAEError, RunError
 
 # An item is given up when so many processes died while they had nothing else to do: a decoder can crash, or exceed the

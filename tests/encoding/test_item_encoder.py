@@ -9,8 +9,8 @@ import pytest
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.views import read_resized
-from keras_fvvae.distributed.encoding import ItemEncoder, open_encoding
-from keras_fvvae.distributed.items import Item, list_items
+from keras_fvvae.encoding.item_encoder import ItemEncoder, open_encoding
+from keras_fvvae.encoding.items import Item, list_items
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder

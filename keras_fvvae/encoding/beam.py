@@ -13,9 +13,9 @@ try:
 except ImportError:  # `extraction.require_beam` says how to install it, before anything of this is called
     beam = None
 
-from keras_fvvae.distributed.encoding import ItemEncoder
-from keras_fvvae.distributed.items import Item
-from keras_fvvae.distributed.processes import usable_cores
+from keras_fvvae.encoding.item_encoder import ItemEncoder
+from keras_fvvae.encoding.items import Item
+from keras_fvvae.encoding.processes import usable_cores
 from keras_fvvae.errors import RunError
 from keras_fvvae.utils.files import write_atomically
 

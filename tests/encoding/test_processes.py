@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data.datasets.folder import load_folder
-from keras_fvvae.distributed import processes as module
-from keras_fvvae.distributed.encoding import ItemEncoder, open_encoding
-from keras_fvvae.distributed.extraction import Extraction
-from keras_fvvae.distributed.items import Item, Shard, list_items
-from keras_fvvae.distributed.output import Output
-from keras_fvvae.distributed.processes import encode_in_processes
+from keras_fvvae.encoding import processes as module
+from keras_fvvae.encoding.extraction import Extraction
+from keras_fvvae.encoding.item_encoder import ItemEncoder, open_encoding
+from keras_fvvae.encoding.items import Item, Shard, list_items
+from keras_fvvae.encoding.output import Output
+from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import RunError, WeightsError
 
 KILLS = 3
@@ -45,7 +45,7 @@ def _assert_same(results, expected):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Processes take two videos at a time, so that a killed one holds some and others wait."""
-    from keras_fvvae.distributed.encoding import Encoding
+    from keras_fvvae.encoding.item_encoder import Encoding
 
     monkeypatch.setattr(Encoding, "chunk_items", 2)
     monkeypatch.setattr(module, "CHUNKS_AHEAD", 0)

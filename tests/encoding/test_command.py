@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from keras_fvvae.tools.encode import command
 
-from keras_fvvae.distributed import extraction as module
-from keras_fvvae.distributed.encoding import open_encoding
-from keras_fvvae.distributed.extraction import Extraction
-from keras_fvvae.distributed.output import Output
+from keras_fvvae.encoding import extraction as module
+from keras_fvvae.encoding.extraction import Extraction
+from keras_fvvae.encoding.item_encoder import open_encoding
+from keras_fvvae.encoding.output import Output
 from keras_fvvae.errors import DataError, RunError
 
 SHARDS = 10

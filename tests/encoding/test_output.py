@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data.views import Views
-from keras_fvvae.distributed.encoding import Encoding, Result
-from keras_fvvae.distributed.items import Item, shard_of
-from keras_fvvae.distributed.output import FAILED, Output
+from keras_fvvae.encoding.item_encoder import Encoding, Result
+from keras_fvvae.encoding.items import Item, shard_of
+from keras_fvvae.encoding.output import FAILED, Output
 from keras_fvvae.errors import RunError
 
 ENCODING = Encoding("model.keras", "0" * 64, Views((8, 8)), "image")

@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from keras_fvvae.distributed.beam import PLAN, EncodePart, _write_plan
-from keras_fvvae.distributed.encoding import Encoding, ItemEncoder
-from keras_fvvae.distributed.extraction import Extraction
-from keras_fvvae.distributed.items import Item
+from keras_fvvae.encoding.beam import PLAN, EncodePart, _write_plan
+from keras_fvvae.encoding.extraction import Extraction
+from keras_fvvae.encoding.item_encoder import Encoding, ItemEncoder
+from keras_fvvae.encoding.items import Item
 from keras_fvvae.errors import RunError
 
 needs_beam = pytest.mark.skipif(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
-from keras_fvvae.distributed.encoding import open_encoding
-from keras_fvvae.distributed.items import Shard, list_items, shard_of
-from keras_fvvae.distributed.output import Output
-from keras_fvvae.distributed.processes import encode_in_processes
+from keras_fvvae.encoding.item_encoder import open_encoding
+from keras_fvvae.encoding.items import Shard, list_items, shard_of
+from keras_fvvae.encoding.output import Output
+from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
@@ -72,7 +72,7 @@ class Extraction:
                 if runner is None:
                     self._run_here(todo, processes, lambda count: update(done + count))
                 else:
-                    from keras_fvvae.distributed.beam import encode_on_runner
+                    from keras_fvvae.encoding.beam import encode_on_runner
 
                     encode_on_runner(
                         self.output, todo, runner, processes, beam_options, lambda count: update(done + count)

@@ -10,7 +10,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from keras_fvvae.distributed.items import name_of, shard_of
+from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically

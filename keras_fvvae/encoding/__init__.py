@@ -1,0 +1,1 @@
+"""Bulk encoding: items over processes, shards and Apache Beam."""
