@@ -38,9 +38,9 @@ def command(recipe, data, dataset, common_classes, only, list_names, out, backbo
     from keras_fvvae.recipes import load_recipe
 
     load_tensorflow_quietly()
-    from keras_fvvae.experiments.pictures import accuracy_bars
     from keras_fvvae.experiments.rows import Experiment
     from keras_fvvae.experiments.variants import VARIANTS, variant_rows
+    from keras_fvvae.reporting.pictures import accuracy_bars
 
     if list_names:
         for name, (title, _) in VARIANTS.items():

@@ -84,7 +84,7 @@ def parse_weights(context, parameter, values):
 
 def finish_experiment(outcomes, out, title, notes=(), pictures=None):
     """Writes and prints the results of an experiment, and ends the command: with 1 if no row could be run."""
-    from keras_fvvae.experiments.tables import table_rows, write_results
+    from keras_fvvae.reporting.tables import table_rows, write_results
 
     page = write_results(outcomes, out, title, "keras-fvvae " + " ".join(sys.argv[1:]), notes, pictures)
     print_table(table_rows(outcomes))

@@ -85,8 +85,8 @@ def command(
     workers = open_workers(strategy)
     if workers:
         click.echo(workers.describe(recipe.batch_size), err=True)
+    from keras_fvvae.reporting.report import write_report
     from keras_fvvae.runs.datasets import recipe_collection
-    from keras_fvvae.tasks.report import write_report
     from keras_fvvae.training.train import train
 
     collection = recipe_collection(recipe, data, common_classes)

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_fvvae.experiments.paper_figures import FIGURES
 from keras_fvvae.experiments.paper_tables import TABLES
-from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 
 
 def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None):

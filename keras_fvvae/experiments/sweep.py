@@ -8,9 +8,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError
-from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.experiments.rows import Row
 from keras_fvvae.recipes import as_number
+from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3

@@ -9,8 +9,8 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.report import write_report
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
 from keras_fvvae.tasks.video_demo import VideoDemoResult, video_demo
 from keras_fvvae.training.inputs import recipe_views

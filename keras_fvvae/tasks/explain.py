@@ -12,8 +12,8 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
+from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import explanation_figures
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.utils.files import reason, write_atomically

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.reporting.report import write_report
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.tasks.report import write_report
 from keras_fvvae.training.train import train
 
 STREAMS = {"optical flow": "moving_digits_flow", "RGB": "moving_digits_rgb"}

@@ -10,7 +10,7 @@ from keras_fvvae import zoo
 from keras_fvvae.data import Views, load_folder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.tasks import explanation_figures
+from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train

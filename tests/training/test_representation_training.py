@@ -9,8 +9,8 @@ from keras_fvvae.data import load_folder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.layers import NetVLAD
+from keras_fvvae.reporting.report import write_report
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.report import write_report
 from keras_fvvae.training import fit as task_fit
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.train import train

@@ -10,12 +10,12 @@ import pytest
 from keras_fvvae import zoo
 from keras_fvvae.data import Collection, FlowSettings, load_folder, load_list
 from keras_fvvae.errors import DataError, RecipeError, RunError
+from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.tasks.report import write_report
 from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import train as task_train
 from keras_fvvae.training.sampled_inputs import SampledInputs

@@ -13,8 +13,8 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import figures
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.representation_training import representation_title
 from keras_fvvae.training.vectors import BLOCK_ROWS

@@ -6,7 +6,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_fvvae.tasks.figures import STYLE
+from keras_fvvae.reporting.figures import STYLE
 
 # Orange adds to the score, purple takes from it: told apart with any colour vision, and from the gray picture below.
 COLORS = "PuOr_r"

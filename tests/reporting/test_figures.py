@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.evaluation.metrics import classification_metrics
-from keras_fvvae.tasks import figures
+from keras_fvvae.reporting import figures
 
 PNG = b"\x89PNG"
 

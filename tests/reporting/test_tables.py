@@ -5,11 +5,11 @@ import pytest
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.experiments.paper_figures import FIGURES, figure_4a, figure_4c
 from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table_5, table_6
-from keras_fvvae.experiments.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.experiments.rows import Outcome
-from keras_fvvae.experiments.tables import table_rows, write_results
 from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.reporting.tables import table_rows, write_results
 
 METRICS = {"accuracy": 0.914, "standard_error": 0.012, "dimension": 131072}
 OUTCOMES = [

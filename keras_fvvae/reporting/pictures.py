@@ -5,7 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from keras_fvvae.tasks.figures import COLORS, STYLE
+from keras_fvvae.reporting.figures import COLORS, STYLE
 
 
 def accuracy_bars(outcomes):
