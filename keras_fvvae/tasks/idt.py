@@ -17,8 +17,8 @@ from keras_fvvae.evaluation.metrics import classification_metrics
 from keras_fvvae.evaluation.score_tables import scores_csv
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.tasks.idt_codebook import codebook_digest, fit_codebook, load_codebook
 from keras_fvvae.trajectories import TrajectorySettings, extract_trajectories
+from keras_fvvae.trajectories.codebook import codebook_digest, fit_codebook, load_codebook
 from keras_fvvae.trajectories.descriptors import LENGTH
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.files import write_atomically

@@ -12,8 +12,8 @@ from keras_fvvae.evaluation.score_tables import read_features, read_scores
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks import idt
 from keras_fvvae.tasks.idt import encode_trajectories
-from keras_fvvae.tasks.idt_codebook import COLUMNS, load_codebook
 from keras_fvvae.trajectories import DESCRIPTORS, TrajectorySettings
+from keras_fvvae.trajectories.codebook import COLUMNS, load_codebook
 from tests.trajectories.synthetic import make_video
 from tests.video_files import write_video
 
