@@ -28,9 +28,9 @@ format: $(INSTALLED)  ## Mend style
 
 benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare backbone
 	$(BIN)/keras-fvvae benchmark
-	$(BIN)/python benchmarks/video.py --memory-items 1000
-	$(BIN)/python benchmarks/svm.py
-	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python keras_fvvae/benchmarks/long/video.py --memory-items 1000
+	$(BIN)/python keras_fvvae/benchmarks/long/svm.py
+	$(BIN)/python keras_fvvae/benchmarks/long/serving.py
 
 weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
 	$(BIN)/python zoo/make_weights.py

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from keras_fvvae.benchmarking.groups import GROUPS, ROUNDS
+from keras_fvvae.benchmarks.harness.groups import GROUPS, ROUNDS
 
 
 @click.command("benchmark", short_help="Measure everything against a peer or a bound, as ratios in one run.")
@@ -20,7 +20,7 @@ def command(only, quick, rounds, data, out):
     Every group runs in a process of its own. Results are written after each: results.json, results.md. The exit code is
     1 if a group failed. Peers are used where they are installed: pip install cyvlfeat scikit-image
     """
-    from keras_fvvae.benchmarking.run import run_benchmark
+    from keras_fvvae.benchmarks.harness.run import run_benchmark
 
     chosen = None if only is None else [name.strip() for name in only.split(",")]
     called = " ".join(["keras-fvvae", *sys.argv[1:]])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from keras_fvvae.benchmarking.groups import GROUPS, Group
+from keras_fvvae.benchmarks.harness.groups import GROUPS, Group
 
 
 def test_one_group(tmp_path, run_command):

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from keras_fvvae.benchmarking.children import call_in_child, peak_memory_mb
+from keras_fvvae.benchmarks.harness.children import call_in_child, peak_memory_mb
 
 JOBS = """
 def allocate(megabytes):

@@ -1,6 +1,6 @@
 """Encoding against the bare backbone: from image files, and from cached activations.
 
-    python benchmarks/encode.py [--data DIR] [--backbone VGG19] [--tap conv5_4] [--size 448] [--descriptors dense]
+    python keras_fvvae/benchmarks/long/encode.py [--data DIR] [--backbone VGG19] [--tap conv5_4] [--size 448] [--descriptors dense]
 
 The group `encode` of `keras-fvvae benchmark` at any size. Every row is a ratio in one run: rounds are interleaved in
 random order. The ratio of CPU times says what the work costs where other programs disturb the clock. Without --data,
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.encode import encode_rows
-from keras_fvvae.benchmarking.images import image_paths
+from keras_fvvae.benchmarks.harness.images import image_paths
+from keras_fvvae.benchmarks.suites.encode import encode_rows
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import backbone_batch_size
 

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from keras_fvvae.benchmarking import rounds
-from keras_fvvae.benchmarking.rounds import Timing, time_rounds, time_rows
+from keras_fvvae.benchmarks.harness import rounds
+from keras_fvvae.benchmarks.harness.rounds import Timing, time_rounds, time_rows
 
 
 def test_every_round_runs_every_job_once_in_random_order():

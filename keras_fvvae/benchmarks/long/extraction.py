@@ -1,6 +1,6 @@
 """What one video costs an extraction (`keras-fvvae encode`), part by part: the figures of docs/scale.md.
 
-    python benchmarks/extraction.py --data UCF-101 [--items 3000]
+    python keras_fvvae/benchmarks/long/extraction.py --data UCF-101 [--items 3000]
 
 Seconds are CPU time of all threads, so that other programs on the machine change them little. The clips are 10 s of
 H.264 at 30 frames/s, made by repeating and resizing the frames of a video of --data. Weights are random: they do not

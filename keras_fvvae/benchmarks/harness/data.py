@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.images import as_collection, image_paths
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.data import Views, resize_image, view_batches
 from keras_fvvae.data.pipeline import cpu_count, without_autotuning
 

@@ -6,16 +6,22 @@ one image at a time, and so do the layers in the row "one image"; the row "batch
 that are not installed are left out and said so:
 
     pip install cyvlfeat scikit-image
-    python benchmarks/representations.py
+    python keras_fvvae/benchmarks/long/representations.py
 """
 
 import argparse
 import platform
 import resource
 
-from keras_fvvae.benchmarking.machine import describe_versions
-from keras_fvvae.benchmarking.peers import LAYER, differences_from_layer, mixture_jobs, unit_descriptors, vlad_jobs
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.machine import describe_versions
+from keras_fvvae.benchmarks.harness.peers import (
+    LAYER,
+    differences_from_layer,
+    mixture_jobs,
+    unit_descriptors,
+    vlad_jobs,
+)
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 
 BATCH = 16
 

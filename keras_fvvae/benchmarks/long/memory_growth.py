@@ -1,6 +1,6 @@
 """Does peak memory grow with the number of items? Encoding, training and evaluation of N items and of ten times N.
 
-    python benchmarks/memory_growth.py [--items 500] [--rounds 2] [--markdown docs/benchmarks/memory.md]
+    python keras_fvvae/benchmarks/long/memory_growth.py [--items 500] [--rounds 2] [--markdown docs/benchmarks/memory.md]
 
 Every figure is the largest resident memory (`ru_maxrss`) of a fresh process: pages of mapped files count too. What is
 read is written by another process before. Jobs:
@@ -177,9 +177,8 @@ def vectors(folder, count):
 
 def encode(folder, count):
     """The command; the peak of its worker process is that of the largest child."""
-    from keras_fvvae.tools.encode import command
-
     from keras_fvvae import features
+    from keras_fvvae.tools.encode import command
 
     features.SHARD_BYTES = SHARD_BYTES
     with tempfile.TemporaryDirectory() as out:
@@ -199,7 +198,7 @@ JOBS = {"write": write, "encode": encode, "fit": fit, "vectors": vectors, "evalu
 
 def _markdown(rows, arguments):
     few, many = arguments.items, FACTOR * arguments.items
-    command = f"python benchmarks/memory_growth.py --items {few} --rounds {arguments.rounds}"
+    command = f"python keras_fvvae/benchmarks/long/memory_growth.py --items {few} --rounds {arguments.rounds}"
     lines = [
         "# Memory and the number of items",
         "",

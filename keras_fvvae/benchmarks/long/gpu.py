@@ -1,8 +1,8 @@
 """What an accelerator does with the backbone, with encoding and with training, as shares of its own matrix rate.
 
-    python benchmarks/gpu.py                                   # TensorFlow; VGG19 pool5, 224x224, float32 and bfloat16
-    KERAS_BACKEND=jax python benchmarks/gpu.py                 # or torch
-    KERAS_BACKEND=jax python benchmarks/gpu.py --quick         # tiny, to see that it runs: on the CPU too
+    python keras_fvvae/benchmarks/long/gpu.py                                   # TensorFlow; VGG19 pool5, 224x224, float32 and bfloat16
+    KERAS_BACKEND=jax python keras_fvvae/benchmarks/long/gpu.py                 # or torch
+    KERAS_BACKEND=jax python keras_fvvae/benchmarks/long/gpu.py --quick         # tiny, to see that it runs: on the CPU too
 
 In the same run and dtype a large matrix product is timed; the share of its rate that a job's own multiplications reach
 says how much is left to gain. Multiplications are counted in convolutions, dense layers and Eq. 11, and in nothing
@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.recipes import load_recipe

@@ -1,7 +1,7 @@
 """The server under load: FV-VAE against the bare backbone on the same server, and a soak.
 
-    python benchmarks/serving.py [--backbone VGG19] [--tap conv5_4] [--size 224] [--clients 1 4 16] [--requests 48]
-    python benchmarks/serving.py --soak 10000
+    python keras_fvvae/benchmarks/long/serving.py [--backbone VGG19] [--tap conv5_4] [--size 224] [--clients 1 4 16] [--requests 48]
+    python keras_fvvae/benchmarks/long/serving.py --soak 10000
 
 The first serves two SavedModels side by side, the whole classifier and its bare backbone (decoding, resizing, the
 backbone, and the mean of its map), once with batches and once without, and asks both in turns. Where other programs
@@ -28,7 +28,7 @@ import numpy as np
 import requests
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.export import export_bare_backbone
+from keras_fvvae.benchmarks.suites.export import export_bare_backbone
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import load_digits

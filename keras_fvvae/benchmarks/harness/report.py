@@ -1,12 +1,12 @@
 """The result of a benchmark as a page."""
 
-from keras_fvvae.benchmarking.groups import GROUPS
+from keras_fvvae.benchmarks.harness.groups import GROUPS
 
 HEADER = ("what", "median (fastest - slowest)", "unit", "ratio", "CPU ratio", "target", "remark")
 
 
 def as_markdown(record):
-    """The page of a record, see `keras_fvvae.benchmarking.run`."""
+    """The page of a record, see `keras_fvvae.benchmarks.harness.run`."""
     machine, versions = record["machine"], record["versions"]
     lines = [
         "# Benchmark",

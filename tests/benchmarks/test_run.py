@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from keras_fvvae.benchmarking.groups import GROUPS, Group
-from keras_fvvae.benchmarking.report import as_markdown
-from keras_fvvae.benchmarking.rounds import absent_row, row
-from keras_fvvae.benchmarking.run import run_benchmark
+from keras_fvvae.benchmarks.harness.groups import GROUPS, Group
+from keras_fvvae.benchmarks.harness.report import as_markdown
+from keras_fvvae.benchmarks.harness.rounds import absent_row, row
+from keras_fvvae.benchmarks.harness.run import run_benchmark
 from keras_fvvae.errors import DataError, RunError
 
 

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_fvvae.benchmarking import data, encode, export, growth, head, memory, peers, svm, training
-from keras_fvvae.benchmarking.children import Outcome
-from keras_fvvae.benchmarking.groups import GROUPS
-from keras_fvvae.benchmarking.images import image_paths
+from keras_fvvae.benchmarks.harness import data, peers
+from keras_fvvae.benchmarks.harness.children import Outcome
+from keras_fvvae.benchmarks.harness.groups import GROUPS
+from keras_fvvae.benchmarks.harness.images import image_paths
+from keras_fvvae.benchmarks.suites import encode, export, growth, head, memory, svm, training
 from keras_fvvae.errors import DataError
 
 NETWORK = {"backbone": "DigitsConvNet", "tap": None, "size": 8, "descriptors": "dense", "images": 3}

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.rounds import absent_row, time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.rounds import absent_row, time_rounds, time_rows
 from keras_fvvae.layers import VLAD, GMMFisherVector
 
 LAYER = "layer, batch"

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.layers import FisherVectorHead, FVVAELayer
 from keras_fvvae.ops.gaussian import negative_log_likelihood
 

@@ -4,8 +4,8 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from keras_fvvae.benchmarking.children import call_in_child
-from keras_fvvae.benchmarking.rounds import absent_row, row
+from keras_fvvae.benchmarks.harness.children import call_in_child
+from keras_fvvae.benchmarks.harness.rounds import absent_row, row
 
 FACTOR = 10
 # Ten times the items may take 5 % more: what allocators leave behind.
@@ -64,7 +64,7 @@ def import_only():
 
 def encode_images(count, files, size, latent_dim):
     """From image files to a store of normalised Fisher vectors, `files` of them again and again."""
-    from keras_fvvae.benchmarking.images import as_collection, image_paths
+    from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
     from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.data import view_batches
     from keras_fvvae.features import FeatureStore
@@ -86,7 +86,7 @@ def fit_maps(count, size, latent_dim):
     """A training from the cached activations of `count` images, each of which is seen once."""
     import numpy as np
 
-    from keras_fvvae.benchmarking.images import as_collection
+    from keras_fvvae.benchmarks.harness.images import as_collection
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.training.fit import fit

@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.encode import network_name
-from keras_fvvae.benchmarking.images import image_paths
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.images import image_paths
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.suites.encode import network_name
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import decode_image, resize_image

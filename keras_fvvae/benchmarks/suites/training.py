@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarking.images import as_collection
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.images import as_collection
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.fit import position_stream

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from sklearn.svm import LinearSVC
 
-from keras_fvvae.benchmarking.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.svm import OneVsRestSVM
 
 C = 100.0

@@ -1,6 +1,6 @@
 """Jobs that are killed with SIGKILL at random moments and started again: do they end with the same result?
 
-    python benchmarks/kills.py [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
+    python keras_fvvae/benchmarks/long/kills.py [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
 Five jobs, one after the other: training digits_conv on every fourth digit, `keras-fvvae encode` of a folder of images,
 `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
@@ -93,9 +93,8 @@ class Encode:
         self.run, self.images = run, images
 
     def work(self, folder):
-        from keras_fvvae.tools.encode import command
-
         from keras_fvvae import features
+        from keras_fvvae.tools.encode import command
 
         features.SHARD_BYTES = 1
         _call(command, self.run, self.images, "--out", folder / "out")
@@ -369,7 +368,7 @@ def _markdown(rows, arguments, seconds):
     lines = [
         "# Kill -9 at random moments",
         "",
-        f"`python benchmarks/kills.py --kills {arguments.kills} --seed {arguments.seed}`: {platform.machine()}, "
+        f"`python keras_fvvae/benchmarks/long/kills.py --kills {arguments.kills} --seed {arguments.seed}`: {platform.machine()}, "
         f"{os.cpu_count()} cores that other programs used at the same time, TensorFlow {tf.__version__}, "
         f"{datetime.date.today()}, {seconds / 60:.0f} minutes.",
         "",

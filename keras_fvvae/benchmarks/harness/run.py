@@ -4,11 +4,11 @@ import datetime
 import json
 from pathlib import Path
 
-from keras_fvvae.benchmarking.children import call_in_child
-from keras_fvvae.benchmarking.groups import GROUPS, ROUNDS
-from keras_fvvae.benchmarking.machine import describe_machine, describe_versions, load
-from keras_fvvae.benchmarking.report import as_markdown
-from keras_fvvae.benchmarking.rounds import absent_row
+from keras_fvvae.benchmarks.harness.children import call_in_child
+from keras_fvvae.benchmarks.harness.groups import GROUPS, ROUNDS
+from keras_fvvae.benchmarks.harness.machine import describe_machine, describe_versions, load
+from keras_fvvae.benchmarks.harness.report import as_markdown
+from keras_fvvae.benchmarks.harness.rounds import absent_row
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.utils.files import reason, write_atomically
 

@@ -1,0 +1,1 @@
+"""Benchmarks: everything against its peer or the bare backbone."""

@@ -1,0 +1,1 @@
+"""How is measured: rounds, child processes, the machine, peers, reports."""

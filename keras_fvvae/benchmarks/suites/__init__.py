@@ -1,0 +1,1 @@
+"""What `keras-fvvae benchmark` measures, one group a file."""
