@@ -11,7 +11,7 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 import keras
 import pytest
 
-from tests import backends
+from tests.support import backends
 
 backends.prepare()
 

@@ -15,7 +15,7 @@ from keras_fvvae.data import Collection, Views, training_batches, unreadable_ite
 from keras_fvvae.data.crops import ten_crops
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
-from tests.video_files import broken_videos, numbered_frames, read_number, write_video
+from tests.support.video_files import broken_videos, numbered_frames, read_number, write_video
 
 SIZE = (48, 64)
 STATUS = Path("/proc/self/statm")

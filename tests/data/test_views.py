@@ -9,7 +9,7 @@ from keras_fvvae.data.readers import video
 from keras_fvvae.data.readers.flow import flow_image
 from keras_fvvae.data.views import MAX_FRAMES, read_image, read_resized
 from keras_fvvae.errors import DataError
-from tests.video_files import broken_videos, numbered_frames, read_number, write_video
+from tests.support.video_files import broken_videos, numbered_frames, read_number, write_video
 
 SIZE = (48, 64)
 

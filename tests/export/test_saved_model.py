@@ -16,8 +16,8 @@ from keras_fvvae.export import export_fused, export_saved_model
 from keras_fvvae.export.warmup import WARMUP_FILE
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
-from tests.c_api import run_signatures
 from tests.export.test_warmup import read_log
+from tests.support.c_api import run_signatures
 
 
 def _random_classifier(seed=0, class_names=None):

@@ -5,8 +5,8 @@ import tensorflow as tf
 from keras_fvvae.layers.action_vlad import ActionVLAD
 from keras_fvvae.layers.net_vlad import NetVLAD
 from keras_fvvae.ops import residuals
-from tests.layer_harness import check_layer
-from tests.numpy_reference import randomize
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import randomize
 
 
 def _frames(shape=(3, 4, 6, 5), seed=0):

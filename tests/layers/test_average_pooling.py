@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers.average_pooling import AveragePooling
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _descriptors(shape=(3, 5, 4), seed=0):

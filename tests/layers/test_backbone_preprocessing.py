@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.layers import BackbonePreprocessing
-from tests.backends import dtype_of
-from tests.layer_harness import check_layer
+from tests.support.backends import dtype_of
+from tests.support.layer_harness import check_layer
 
 
 def _images(shape=(2, 3, 5, 3)):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers.bilinear_pooling import BilinearPooling
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _descriptors(shape=(3, 5, 4), seed=0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.layers.concatenation import Concatenation
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _maps(shape=(3, 2, 5, 4)):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from keras_fvvae.layers.cross_layer_pooling import CrossLayerPooling
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 SIDES = [(1, "same"), (1, "valid"), (2, "same"), (2, "valid"), (3, "same")]
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer
-from tests.layer_harness import check_layer
-from tests.numpy_reference import randomize
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import randomize
 
 
 def _descriptors(seed=0, shape=(3, 6, 4)):

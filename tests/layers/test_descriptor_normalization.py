@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import DescriptorNormalization
-from tests.backends import dtype_of
-from tests.layer_harness import check_layer
+from tests.support.backends import dtype_of
+from tests.support.layer_harness import check_layer
 
 
 def _maps(shape=(3, 4, 6, 5)):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import DescriptorSampling
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _descriptors(batch=4, count=12):

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FisherMaclaurin, FisherNormalization, FisherVectorHead, FVVAELayer
 from keras_fvvae.layers.fisher_maclaurin import _separable_fit
-from tests.layer_harness import check_layer
-from tests.numpy_reference import randomize
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import randomize
 
 
 def _descriptors(images=3, count=6, seed=0):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 INFORMATION = ("diagonal", "kronecker", "none")
 

@@ -10,8 +10,8 @@ from keras_fvvae.layers import (
     SpatialPyramidPooling,
 )
 from keras_fvvae.zoo.release import load_release
-from tests.layer_harness import check_layer
-from tests.numpy_reference import NumpyFVVAE, randomize
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import NumpyFVVAE, randomize
 
 
 def _descriptors(seed=0):

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.layers.fvvae_layer import MIN_LOG_VARIANCE
-from tests.backends import dtype_of
-from tests.layer_harness import check_layer
-from tests.numpy_reference import NumpyFVVAE, firing, randomize
+from tests.support.backends import dtype_of
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import NumpyFVVAE, firing, randomize
 
 LOSSES = ("reconstruction_loss", "regularization_loss")
 # exp(-60): the noise of the sampling falls below the last bit of z.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.layers.global_activations import GlobalActivations
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _vectors():

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers.gmm_fisher_vector import GMMFisherVector
-from tests.backends import dtype_of
-from tests.layer_harness import check_layer
+from tests.support.backends import dtype_of
+from tests.support.layer_harness import check_layer
 
 NORMALIZATIONS = (None, "improved", "square_root", ("l2",))
 # Unequal priors, variances that are not one, in components that overlap.

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 
 from keras_fvvae.fitting import principal_components
 from keras_fvvae.layers.gram_pca import GramPCA
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _vectors(count=9, length=40, seed=0):

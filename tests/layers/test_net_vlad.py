@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_fvvae.layers import net_vlad
 from keras_fvvae.layers.net_vlad import NetVLAD
 from keras_fvvae.ops import residuals
-from tests.layer_harness import check_layer
-from tests.numpy_reference import randomize
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import randomize
 
 
 def _descriptors(shape=(3, 6, 4), seed=0):

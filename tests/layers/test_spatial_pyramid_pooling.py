@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_fvvae.layers import SpatialPyramidPooling
 from keras_fvvae.ops.aggregation import pyramid_window
-from tests.layer_harness import check_layer
-from tests.numpy_reference import pyramid_pooling
+from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import pyramid_pooling
 
 SIDES = [(7, 7), (7, 10), (13, 6), (6, 14), (8, 11), (28, 9), (6, 6)]
 REDUCE = {"max": np.max, "average": np.mean}

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_fvvae.layers.bilinear_pooling import BilinearPooling
 from keras_fvvae.layers.tensor_sketch import TensorSketch
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _descriptors(shape=(2, 3, 6), seed=0):

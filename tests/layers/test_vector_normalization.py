@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.layers import VLAD, BilinearPooling, GMMFisherVector, NetVLAD, VectorNormalization
-from tests.layer_harness import check_layer
+from tests.support.layer_harness import check_layer
 
 
 def _vectors(shape=(3, 12), seed=0):

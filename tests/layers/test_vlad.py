@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_fvvae.layers.vlad import VLAD
 from keras_fvvae.ops import codebooks
-from tests.backends import dtype_of
-from tests.layer_harness import check_layer
+from tests.support.backends import dtype_of
+from tests.support.layer_harness import check_layer
 
 NORMALIZATIONS = (None, "improved", "l2", ("l2", "square_root"), ("components",), ("mass", "components", "l2"))
 

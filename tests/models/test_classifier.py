@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import Classifier, FisherEncoder
 from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM
-from tests.numpy_reference import randomize
+from tests.support.numpy_reference import randomize
 
 NAMES = ["ant", "bee", "cow", "hen"]
 

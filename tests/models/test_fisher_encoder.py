@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FVVAE, FisherEncoder
-from tests.layer_harness import HALF_PRECISION
-from tests.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
+from tests.support.layer_harness import HALF_PRECISION
+from tests.support.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
 
 LEVELS = (2, 1)
 

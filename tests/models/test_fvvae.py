@@ -14,7 +14,7 @@ from keras_fvvae.backbones import set_trainable
 from keras_fvvae.layers import DescriptorSampling, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FVVAE, fvvae
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
-from tests.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
+from tests.support.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
 
 TERMS = ("reconstruction", "regularization", "classification")
 LEVELS = (2, 1)

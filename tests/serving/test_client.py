@@ -11,7 +11,7 @@ import pytest
 import keras_fvvae
 from keras_fvvae.serving import Client, ServingError, predict_on_server
 from tests.serving.conftest import bomb, png
-from tests.video_files import write_video
+from tests.support.video_files import write_video
 
 
 @pytest.fixture(params=["REST", "gRPC"])

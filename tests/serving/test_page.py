@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.serving import chromium
 from tests.serving.conftest import png
-from tests.video_files import write_video
+from tests.support import chromium
+from tests.support.video_files import write_video
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="needs Chromium")
 TEXT = "document.getElementById('%s').textContent"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_fvvae.data import Collection, load_folder, load_list, read_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.tasks.check import check_collection
-from tests.video_files import broken_videos, numbered_frames, write_video
+from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 
 def check(collection, **options):

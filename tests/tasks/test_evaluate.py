@@ -9,7 +9,7 @@ from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores, evaluate_views
 from keras_fvvae.evaluation.score_tables import scores_csv
 from keras_fvvae.tasks.evaluate import evaluate, evaluate_activitynet, single_table
-from tests.tasks.written_runs import write_run
+from tests.support.written_runs import write_run
 
 CLASSES = ["a", "b", "c"]
 TRAIN = {"t1.avi": "a", "t2.avi": "b", "t3.avi": "c", "unlabelled.avi": None}

@@ -16,7 +16,7 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.tasks import flow as task_flow
 from keras_fvvae.tasks.flow import compute_flow
-from tests.video_files import broken_videos, numbered_frames, write_video
+from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 from .conftest import VIDEO_FRAMES
 

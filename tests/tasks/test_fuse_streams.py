@@ -12,7 +12,7 @@ from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.svm.kernels import gram_matrix, out_of_fold_scores
 from keras_fvvae.tasks.fuse import fuse
-from tests.tasks.written_runs import make_streams, write_run
+from tests.support.written_runs import make_streams, write_run
 
 C = 100.0  # the recipe's
 

@@ -14,8 +14,8 @@ from keras_fvvae.tasks import idt
 from keras_fvvae.tasks.idt import encode_trajectories
 from keras_fvvae.trajectories import DESCRIPTORS, TrajectorySettings
 from keras_fvvae.trajectories.codebook import COLUMNS, load_codebook
-from tests.trajectories.synthetic import make_video
-from tests.video_files import write_video
+from tests.support.synthetic_trajectories import make_video
+from tests.support.video_files import write_video
 
 SETTINGS = TrajectorySettings(scales=1)
 MOTIONS = {"left": (-3, 0), "right": (3, 0)}

@@ -12,7 +12,7 @@ from keras_fvvae.tasks.view_scores import view_scores
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
-from tests.video_files import numbered_frames, write_video
+from tests.support.video_files import numbered_frames, write_video
 
 
 @pytest.fixture(scope="module")

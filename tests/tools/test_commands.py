@@ -8,7 +8,7 @@ import sys
 import pytest
 from keras_fvvae.tools import main as tools_main
 
-from tests.video_files import broken_videos
+from tests.support.video_files import broken_videos
 
 from ..tasks.conftest import write_digits
 

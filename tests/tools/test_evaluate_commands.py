@@ -12,7 +12,7 @@ from keras_fvvae.tools import fuse as fuse_tool
 
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.recipes import Recipe
-from tests.tasks.written_runs import make_streams, write_run
+from tests.support.written_runs import make_streams, write_run
 
 
 @pytest.fixture

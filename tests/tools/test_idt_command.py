@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 from keras_fvvae.tools.idt import command
 
-from tests.trajectories.synthetic import make_video
-from tests.video_files import write_video
+from tests.support.synthetic_trajectories import make_video
+from tests.support.video_files import write_video
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.training import fit as task_fit
-from tests.training import strategy_worker
+from tests.support import strategy_worker
 
 
 class _Losing(task_fit.OneProcess):

@@ -17,8 +17,8 @@ import tensorflow as tf
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read_cluster
+from tests.support import strategy_worker
 from tests.tasks.conftest import write_digits
-from tests.training import strategy_worker
 
 SCRIPT = Path(__file__).with_name("strategy_worker.py")
 TIMEOUT = 120

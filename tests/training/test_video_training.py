@@ -19,7 +19,7 @@ from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import train as task_train
 from keras_fvvae.training.sampled_inputs import SampledInputs
-from tests.video_files import broken_videos, numbered_frames, write_video
+from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {
     "truncated.mp4": "not a video that FFmpeg reads: invalid data found when processing input",

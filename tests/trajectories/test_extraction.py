@@ -8,7 +8,7 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.trajectories import DESCRIPTORS, TrajectorySettings, extract_trajectories
 from keras_fvvae.trajectories.extraction import _Draw
 from keras_fvvae.trajectories.tracking import is_plausible, moves_by_itself
-from tests.video_files import write_video
+from tests.support.video_files import write_video
 
 from .synthetic import FRAMES, SIDE, make_video
 

@@ -32,7 +32,7 @@ from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.utils.files import sha256
-from tests.video_files import write_video
+from tests.support.video_files import write_video
 
 FRAMES = 300  # 10 s at 30 frames/s
 SIZES = ((256, 340), (720, 1280))  # how Kinetics is usually kept, and what it is cut from

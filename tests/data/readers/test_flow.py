@@ -20,7 +20,7 @@ from keras_fvvae.data.readers.flow import (
 )
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
-from tests.video_files import broken_videos, numbered_frames, read_number
+from tests.support.video_files import broken_videos, numbered_frames, read_number
 
 HEIGHT, WIDTH = 48, 64
 

@@ -10,7 +10,7 @@ from keras_fvvae.data import read_video, uniform_positions
 from keras_fvvae.data.readers import video
 from keras_fvvae.data.readers.video import every_position
 from keras_fvvae.errors import DataError
-from tests.video_files import broken_videos, numbered_frames, read_number, write_video
+from tests.support.video_files import broken_videos, numbered_frames, read_number, write_video
 
 COUNT = 40
 REASONS = {

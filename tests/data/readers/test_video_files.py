@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.video_files import broken_videos, numbered_frames, read_number, vfr_times, write_video
+from tests.support.video_files import broken_videos, numbered_frames, read_number, vfr_times, write_video
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from tests.backends import compiled, dtype_of, on_tensorflow, weight_gradients
+from tests.support.backends import compiled, dtype_of, on_tensorflow, weight_gradients
 
 # Largest error, relative to the largest value: a few roundings of a significand of 11 (8) bits.
 HALF_PRECISION = {"mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}
