@@ -28,15 +28,15 @@ format: $(INSTALLED)  ## Mend style
 
 benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare backbone
 	$(BIN)/keras-fvvae benchmark
-	$(BIN)/python keras_fvvae/benchmarks/long/video.py --memory-items 1000
-	$(BIN)/python keras_fvvae/benchmarks/long/svm.py
-	$(BIN)/python keras_fvvae/benchmarks/long/serving.py
+	$(BIN)/python -m keras_fvvae.benchmarks.long.video --memory-items 1000
+	$(BIN)/python -m keras_fvvae.benchmarks.long.svm
+	$(BIN)/python -m keras_fvvae.benchmarks.long.serving
 
 weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
-	$(BIN)/python zoo/make_weights.py
+	$(BIN)/python zoo/weights/make.py
 
 cards: $(INSTALLED)  ## Write docs/zoo/ and the README's table of entries from the recipes
-	$(BIN)/python zoo/make_cards.py
+	$(BIN)/python docs/make_cards.py
 
 # Made anew when the requirements change.
 $(INSTALLED): setup.py requirements.txt

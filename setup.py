@@ -29,7 +29,7 @@ setup(
     packages=[*find_packages(include=["keras_fvvae", "keras_fvvae.*"]), "keras_fvvae.tools", "keras_fvvae.zoo_entries"],
     package_dir={"keras_fvvae.tools": "tools", "keras_fvvae.zoo_entries": "zoo"},
     package_data={
-        "keras_fvvae": ["templates/*", "serving/static/*"],
+        "keras_fvvae": ["reporting/templates/*", "serving/static/*"],
         "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"],
     },
     install_requires=REQUIREMENTS,

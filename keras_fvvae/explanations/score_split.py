@@ -39,7 +39,8 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
     Returns:
         Tensor `(batch, T)`, or `(batch, frames, T)` for videos, zero for masked frames. Its sum over all but the first
         axis is the score minus the bias (of a compressed representation: minus its constant part, see
-        `ScoreSplit.split`). Sum over the last axis for a curve over time; `keras_fvvae.explanations.positions.on_map` gives a map.
+        `ScoreSplit.split`). Sum over the last axis for a curve over time;
+        `keras_fvvae.explanations.positions.on_map` gives a map.
 
     Raises:
         TypeError: for a representation whose score is not split.

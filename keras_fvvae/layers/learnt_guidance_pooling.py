@@ -16,8 +16,8 @@ class LearntGuidancePooling(keras.layers.Layer):
 
     then every P_k is brought to unit length, the signed square root is taken, and the whole is brought to unit length.
     The descriptors are the fully-connected activations of densely sampled regions of an image:
-    `keras_fvvae.backbones.fully_convolutional` turns a network with a top into one that gives these as a map. The guidance is
-    trained with a classifier, a softmax layer on top of this one.
+    `keras_fvvae.backbones.fully_convolutional` turns a network with a top into one that gives these as a map. The
+    guidance is trained with a classifier, a softmax layer on top of this one.
 
     For scheme 1, two consecutive convolution layers, see `CrossLayerPooling`.
 

@@ -84,7 +84,7 @@ def _write(run_paths, out, collection, streams, fusion):
     for title, (figure, caption) in pictures.items():
         content = figures.save(figure, folder / f"{title.lower().replace(' ', '_')}.png")
         embedded.append({"title": title, "caption": caption, "data": base64.b64encode(content).decode()})
-    template = (resources.files("keras_fvvae") / "templates" / "report.html").read_text(encoding="utf-8")
+    template = (resources.files("keras_fvvae.reporting") / "templates" / "report.html").read_text(encoding="utf-8")
     html = (
         jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
         .from_string(template)

@@ -84,7 +84,7 @@ def write_results(outcomes, out, title, command, notes=(), pictures=None):
                 write_atomically(out / f"{stem}.{suffix}", content)
             embedded.append({"title": name, "file": stem, "data": base64.b64encode(images["png"]).decode()})
         write_atomically(out / "results.md", _markdown(title, command, rows, notes, machine, embedded).encode())
-        template = (resources.files("keras_fvvae") / "templates" / "results.html").read_text(encoding="utf-8")
+        template = (resources.files("keras_fvvae.reporting") / "templates" / "results.html").read_text(encoding="utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
         html = environment.from_string(template).render(
             title=title, command=command, header=rows[0], rows=rows[1:], notes=notes, machine=machine, figures=embedded

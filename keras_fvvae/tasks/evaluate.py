@@ -107,7 +107,8 @@ def evaluate_activitynet(predictions, annotations, *, subset="validation", block
         annotations: the official annotations, or another form of them that `load_activitynet` reads.
         subset: of the annotations.
         blocked: file of videos that are left out, see `keras_fvvae.evaluation.activitynet.read_blocked`.
-        **options: `top_k`, `resamples`, `level` and `seed` of `keras_fvvae.evaluation.activitynet.evaluate_predictions`.
+        **options: `top_k`, `resamples`, `level` and `seed` of
+            `keras_fvvae.evaluation.activitynet.evaluate_predictions`.
 
     Returns:
         What `evaluate_predictions` returns.

@@ -42,10 +42,12 @@ def fuse(
         weights: one number a stream (runs, then scores, then features), `None` for equal ones, or
             `"cross-validation"`: those of the highest accuracy on the TRAINING items, each scored by SVMs that have not
             seen it. Test items have no part in that.
-        scores: files of other methods' scores of the test items, see `keras_fvvae.evaluation.score_tables.read_scores`. For
-            cross-validation they must hold the training items too, with scores from a cross-validation.
-        features: files of other methods' vectors of training and test items, see `keras_fvvae.evaluation.score_tables.read_features`.
-            They are scaled to unit length, as a run's are, and one-vs-all SVMs with the first run's C are trained.
+        scores: files of other methods' scores of the test items, see
+            `keras_fvvae.evaluation.score_tables.read_scores`. For cross-validation they must hold the training items
+            too, with scores from a cross-validation.
+        features: files of other methods' vectors of training and test items, see
+            `keras_fvvae.evaluation.score_tables.read_features`. They are scaled to unit length, as a run's are, and
+            one-vs-all SVMs with the first run's C are trained.
         method: `"late"`: the weighted mean of the scores; `"kernel"`: SVMs on the weighted sum of the streams'
             linear kernels, which is that of their vectors, scaled by the roots of the weights and concatenated.
         normalize: `"l2"` scales the scores of each item and stream to unit length before a late fusion.

@@ -10,8 +10,7 @@ from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, load_digits
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
-
-from ..video_files import numbered_frames, write_video
+from tests.support.video_files import numbered_frames, write_video
 
 SIZE = 16
 RECIPE = {

@@ -16,8 +16,7 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.publishing import publish_run
-
-from .conftest import write_run
+from tests.encoding.conftest import write_run
 
 
 def _encode(encoding, items, size=None):
@@ -91,7 +90,7 @@ def test_what_float16_cannot_hold_fails(run, images):
 
 
 def test_damage_is_noted(run, tmp_path):
-    from ..video_files import broken_videos
+    from tests.support.video_files import broken_videos
 
     broken_videos(tmp_path)
     item = Item("truncated.avi:1", "truncated.avi", str(tmp_path / "truncated.avi"))

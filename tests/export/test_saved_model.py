@@ -166,7 +166,7 @@ def test_what_lies_beside_the_graph(saved_model, classifier):
 
 
 def test_warmup_replays(saved_model, loaded):
-    """Every record is answered; the messages are read by hand as tests/export/test_warmup.py checks them with the protos."""
+    """Every record is answered; the messages are read by hand as test_warmup.py checks them with the protos."""
     records = list(tf.data.TFRecordDataset(str(saved_model / WARMUP_FILE)).as_numpy_iterator())
     seen = []
     for record in records:

@@ -14,6 +14,7 @@ from keras_fvvae.backbones import set_trainable
 from keras_fvvae.layers import DescriptorSampling, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FVVAE, fvvae
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
+from tests.support import mirrored_training
 from tests.support.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
 
 TERMS = ("reconstruction", "regularization", "classification")
@@ -347,7 +348,7 @@ def test_mixed_float16_scales_the_loss_of_its_default_optimizer():
 @pytest.fixture(scope="module")
 def mirrored():
     """Results of `mirrored_training.py`, by case and number of devices."""
-    script = Path(__file__).with_name("mirrored_training.py")
+    script = Path(mirrored_training.__file__)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     result = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment, timeout=300

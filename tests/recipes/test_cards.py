@@ -8,7 +8,7 @@ from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import list_recipes
 from keras_fvvae.recipes.cards import card, table, with_table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", list_recipes())

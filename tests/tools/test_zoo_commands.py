@@ -5,8 +5,7 @@ import pytest
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.zoo import packs
-
-from ..test_downloads import serving
+from tests.zoo.test_downloads import serving
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,7 @@ from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
 from tests.support.video_files import broken_videos, numbered_frames, write_video
-
-from .conftest import VIDEO_FRAMES
+from tests.tasks.conftest import VIDEO_FRAMES
 
 MAP = (8, 8, 4)
 

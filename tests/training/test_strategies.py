@@ -20,7 +20,7 @@ from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read
 from tests.support import strategy_worker
 from tests.tasks.conftest import write_digits
 
-SCRIPT = Path(__file__).with_name("strategy_worker.py")
+SCRIPT = Path(strategy_worker.__file__)
 TIMEOUT = 120
 CLUSTER = {"worker": ["one:2222", "two:2222"]}
 

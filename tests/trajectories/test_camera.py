@@ -8,8 +8,7 @@ import pytest
 
 from keras_fvvae.data.readers.flow import optical_flow
 from keras_fvvae.trajectories.camera import CameraMotion, align
-
-from .synthetic import make_video, texture
+from tests.support.synthetic_trajectories import make_video, texture
 
 MOTIONS = {
     "pan": np.array([[1, 0, 3], [0, 1, -2], [0, 0, 1]], float),

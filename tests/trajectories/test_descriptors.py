@@ -11,8 +11,7 @@ from keras_fvvae.trajectories.descriptors import (
     frame_planes,
     orientation_planes,
 )
-
-from .synthetic import texture
+from tests.support.synthetic_trajectories import texture
 
 
 @pytest.mark.parametrize("least", [None, 0.4])

@@ -8,9 +8,8 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.trajectories import DESCRIPTORS, TrajectorySettings, extract_trajectories
 from keras_fvvae.trajectories.extraction import _Draw
 from keras_fvvae.trajectories.tracking import is_plausible, moves_by_itself
+from tests.support.synthetic_trajectories import FRAMES, SIDE, make_video
 from tests.support.video_files import write_video
-
-from .synthetic import FRAMES, SIDE, make_video
 
 # Faster than all of them, and enough where it is not the scales that are tested.
 ONE_SCALE = TrajectorySettings(scales=1)

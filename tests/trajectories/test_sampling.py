@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.trajectories.sampling import sample_points, scale_sizes
-
-from .synthetic import texture
+from tests.support.synthetic_trajectories import texture
 
 
 def test_scales_of_ucf101():

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.trajectories.tracking import ScaleTracks
-
-from .synthetic import texture
+from tests.support.synthetic_trajectories import texture
 
 GRAY = texture(70, 80)
 RIGHT, DOWN, LEFT = (2.0, 0.0), (0.0, 2.0), (-2.0, 0.0)

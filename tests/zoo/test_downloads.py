@@ -15,8 +15,7 @@ import pytest
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.zoo import downloads
 from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url, upload
-
-from .tasks.conftest import small_disk  # noqa: F401
+from tests.tasks.conftest import small_disk  # noqa: F401
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

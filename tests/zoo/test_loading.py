@@ -22,8 +22,7 @@ from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
 from keras_fvvae.zoo import packs, publishing
-
-from .test_downloads import serving
+from tests.zoo.test_downloads import serving
 
 SMALL = {"latent_dim": 3, "backbone_options": {"filters": 4}}
 # Of the digits, in the order of the data set.

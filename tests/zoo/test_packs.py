@@ -13,9 +13,8 @@ from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.zoo import packs, publishing
-
-from .tasks.conftest import small_disk  # noqa: F401
-from .test_downloads import serving
+from tests.tasks.conftest import small_disk  # noqa: F401
+from tests.zoo.test_downloads import serving
 
 ENTRY = "digits_conv"
 

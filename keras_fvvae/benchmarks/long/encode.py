@@ -1,6 +1,7 @@
 """Encoding against the bare backbone: from image files, and from cached activations.
 
-    python keras_fvvae/benchmarks/long/encode.py [--data DIR] [--backbone VGG19] [--tap conv5_4] [--size 448] [--descriptors dense]
+    python -m keras_fvvae.benchmarks.long.encode [--data DIR] [--backbone VGG19] [--tap conv5_4] \
+        [--size 448] [--descriptors dense]
 
 The group `encode` of `keras-fvvae benchmark` at any size. Every row is a ratio in one run: rounds are interleaved in
 random order. The ratio of CPU times says what the work costs where other programs disturb the clock. Without --data,

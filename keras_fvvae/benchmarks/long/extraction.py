@@ -1,6 +1,6 @@
 """What one video costs an extraction (`keras-fvvae encode`), part by part: the figures of docs/scale.md.
 
-    python keras_fvvae/benchmarks/long/extraction.py --data UCF-101 [--items 3000]
+    python -m keras_fvvae.benchmarks.long.extraction --data UCF-101 [--items 3000]
 
 Seconds are CPU time of all threads, so that other programs on the machine change them little. The clips are 10 s of
 H.264 at 30 frames/s, made by repeating and resizing the frames of a video of --data. Weights are random: they do not
@@ -10,15 +10,13 @@ change the speed.
 import argparse
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the tests' writer of videos
 
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
@@ -32,7 +30,6 @@ from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.utils.files import sha256
-from tests.support.video_files import write_video
 
 FRAMES = 300  # 10 s at 30 frames/s
 SIZES = ((256, 340), (720, 1280))  # how Kinetics is usually kept, and what it is cut from
@@ -69,11 +66,23 @@ def _reading(source, folder):
     frames = list(read_video(str(source), lambda total: range(total)).frames.values())
     for height, width in SIZES:
         shown = [cv2.resize(frames[i % len(frames)], (width, height)) for i in range(FRAMES)]
-        path = write_video(folder / f"{height}.mp4", shown, fps=30)
+        path = folder / f"{height}.mp4"
+        _write_video(path, shown)
         collection = Collection([path], ["clip"], [0], ["test"], ["a"], kind="video")
         seconds = _cpu_seconds(lambda c=collection: read_resized(c, 0, [VIEWS]))
         size = path.stat().st_size / 1e6
         print(f"reading 25 of {FRAMES} frames of {width}x{height} ({size:.1f} MB): {seconds:.3f} s a clip", flush=True)
+
+
+def _write_video(path, frames):
+    """H.264 at 30 frames/s, as films of today are."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def _network():

@@ -1,8 +1,8 @@
 """What an accelerator does with the backbone, with encoding and with training, as shares of its own matrix rate.
 
-    python keras_fvvae/benchmarks/long/gpu.py                                   # TensorFlow; VGG19 pool5, 224x224, float32 and bfloat16
-    KERAS_BACKEND=jax python keras_fvvae/benchmarks/long/gpu.py                 # or torch
-    KERAS_BACKEND=jax python keras_fvvae/benchmarks/long/gpu.py --quick         # tiny, to see that it runs: on the CPU too
+    python -m keras_fvvae.benchmarks.long.gpu # TensorFlow; VGG19 pool5, 224x224, float32 and bfloat16
+    KERAS_BACKEND=jax python -m keras_fvvae.benchmarks.long.gpu                 # or torch
+    KERAS_BACKEND=jax python -m keras_fvvae.benchmarks.long.gpu --quick # tiny, to see that it runs: on the CPU too
 
 In the same run and dtype a large matrix product is timed; the share of its rate that a job's own multiplications reach
 says how much is left to gain. Multiplications are counted in convolutions, dense layers and Eq. 11, and in nothing

@@ -1,6 +1,6 @@
 """Jobs that are killed with SIGKILL at random moments and started again: do they end with the same result?
 
-    python keras_fvvae/benchmarks/long/kills.py [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
+    python -m keras_fvvae.benchmarks.long.kills [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
 Five jobs, one after the other: training digits_conv on every fourth digit, `keras-fvvae encode` of a folder of images,
 `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
@@ -41,8 +41,8 @@ AGE = 2 * 3600
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train", "keras_fvvae.tasks.export_runs",
-    "keras_fvvae.encoding.extraction",
+    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train",
+    "keras_fvvae.tasks.export_runs", "keras_fvvae.encoding.extraction",
 ]  # fmt: skip
 
 
@@ -368,8 +368,8 @@ def _markdown(rows, arguments, seconds):
     lines = [
         "# Kill -9 at random moments",
         "",
-        f"`python keras_fvvae/benchmarks/long/kills.py --kills {arguments.kills} --seed {arguments.seed}`: {platform.machine()}, "
-        f"{os.cpu_count()} cores that other programs used at the same time, TensorFlow {tf.__version__}, "
+        f"`python -m keras_fvvae.benchmarks.long.kills --kills {arguments.kills} --seed {arguments.seed}`: "
+        f"{platform.machine()}, {os.cpu_count()} cores that other programs used at the same time, TensorFlow {tf.__version__}, "
         f"{datetime.date.today()}, {seconds / 60:.0f} minutes.",
         "",
         "| job | working seconds, undisturbed | kills | results compared | largest difference of a number (allowed) | "

@@ -1,6 +1,7 @@
 """Does peak memory grow with the number of items? Encoding, training and evaluation of N items and of ten times N.
 
-    python keras_fvvae/benchmarks/long/memory_growth.py [--items 500] [--rounds 2] [--markdown docs/benchmarks/memory.md]
+    python -m keras_fvvae.benchmarks.long.memory_growth [--items 500] [--rounds 2] \
+        [--markdown docs/benchmarks/memory.md]
 
 Every figure is the largest resident memory (`ru_maxrss`) of a fresh process: pages of mapped files count too. What is
 read is written by another process before. Jobs:
@@ -198,7 +199,7 @@ JOBS = {"write": write, "encode": encode, "fit": fit, "vectors": vectors, "evalu
 
 def _markdown(rows, arguments):
     few, many = arguments.items, FACTOR * arguments.items
-    command = f"python keras_fvvae/benchmarks/long/memory_growth.py --items {few} --rounds {arguments.rounds}"
+    command = f"python -m keras_fvvae.benchmarks.long.memory_growth --items {few} --rounds {arguments.rounds}"
     lines = [
         "# Memory and the number of items",
         "",

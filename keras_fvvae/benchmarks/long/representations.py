@@ -6,7 +6,7 @@ one image at a time, and so do the layers in the row "one image"; the row "batch
 that are not installed are left out and said so:
 
     pip install cyvlfeat scikit-image
-    python keras_fvvae/benchmarks/long/representations.py
+    python -m keras_fvvae.benchmarks.long.representations
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """The server under load: FV-VAE against the bare backbone on the same server, and a soak.
 
-    python keras_fvvae/benchmarks/long/serving.py [--backbone VGG19] [--tap conv5_4] [--size 224] [--clients 1 4 16] [--requests 48]
-    python keras_fvvae/benchmarks/long/serving.py --soak 10000
+    python -m keras_fvvae.benchmarks.long.serving [--backbone VGG19] [--tap conv5_4] [--size 224] \
+        [--clients 1 4 16] [--requests 48]
+    python -m keras_fvvae.benchmarks.long.serving --soak 10000
 
 The first serves two SavedModels side by side, the whole classifier and its bare backbone (decoding, resizing, the
 backbone, and the mean of its map), once with batches and once without, and asks both in turns. Where other programs

@@ -1,7 +1,8 @@
 """The one-vs-all SVM against scikit-learn's LinearSVC: time, memory above X, decisions.
 
-    python keras_fvvae/benchmarks/long/svm.py [--samples 2000] [--features 131072] [--classes 101] [--problems 5]
-    python keras_fvvae/benchmarks/long/svm.py --map-samples 9537 --map-features 131072      # only this library, raw float16 memory map
+    python -m keras_fvvae.benchmarks.long.svm [--samples 2000] [--features 131072] [--classes 101] [--problems 5]
+    # only this library, raw float16 memory map
+    python -m keras_fvvae.benchmarks.long.svm --map-samples 9537 --map-features 131072
 
 Every job runs in a process of its own, which reads the same file, so that its peak of memory is its own. LinearSVC
 solves --problems of its one-vs-rest problems, each timed, and the rest is extrapolated; the ratio of CPU times says

@@ -1,6 +1,6 @@
 """Frames from video files against bare decoding and against the bare backbone, and the memory over many items.
 
-    python keras_fvvae/benchmarks/long/video.py [--data DIR] [--backbone VGG19] [--tap pool5] [--memory-items 10000]
+    python -m keras_fvvae.benchmarks.long.video [--data DIR] [--backbone VGG19] [--tap pool5] [--memory-items 10000]
 
 Every row is measured in one run: rounds are interleaved in random order, and medians are taken. Without --data, videos
 of moving digits (240x240, 32 frames) are written. Weights are random: they do not change the speed.

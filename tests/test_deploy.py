@@ -1,4 +1,4 @@
-"""The files in `serving/`: its page is executed from `zoo.load` to curl's answer, its configurations are read."""
+"""The files in `deploy/`: its page is executed from `zoo.load` to curl's answer, its configurations are read."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import yaml
 
 from keras_fvvae.serving import ModelConfig, Server, ServerSettings, read_models_config
 
-FOLDER = Path(__file__).parents[2] / "serving"
+FOLDER = Path(__file__).parents[1] / "deploy"
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
@@ -32,15 +32,15 @@ def test_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make, ask = blocks("python")
     serve, compose, curl = blocks("sh")
-    exec(compile(make, "serving/README.md, 1", "exec"), {})
+    exec(compile(make, "deploy/README.md, 1", "exec"), {})
     assert serve == "keras-fvvae serve models/digits\n"
-    assert "serving/docker-compose.yaml" in compose
+    assert "deploy/docker-compose.yaml" in compose
     models = [ModelConfig("digits", "models/digits")]
     with Server(models, ServerSettings(port=0, grpc_port=0)).running() as server:
         answer = subprocess.run(["bash", "-c", at(server, curl)], capture_output=True, check=True).stdout
         (prediction,) = json.loads(answer)["predictions"]
         assert prediction["label_scores"] == sorted(prediction["scores"], reverse=True)[:5]
-        exec(compile(at(server, ask), "serving/README.md, 2", "exec"), {})
+        exec(compile(at(server, ask), "deploy/README.md, 2", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     label = prediction["labels"][0]
     assert [line.split()[:2] for line in lines[-2:]] == [["digit.png", label]] * 2

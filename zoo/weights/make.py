@@ -16,7 +16,7 @@ from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import sha256
 
 NAME = "digits_conv"
-ZOO = Path(__file__).parent
+ZOO = Path(__file__).parents[1]
 
 
 def main():
