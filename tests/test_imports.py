@@ -1,4 +1,4 @@
-"""Imports point one way: ops -> layers -> models -> (zoo, export, tasks) -> tools (STYLE: Code, 8)."""
+"""Imports go to lower levels only, and every part of the package has a level (`tests/support/parts.py`)."""
 
 import ast
 import subprocess
@@ -8,42 +8,23 @@ from pathlib import Path
 import pytest
 
 import keras_fvvae
+from tests.support.parts import CONTRIBUTING, PARTS, with_table
 
 PACKAGE = Path(keras_fvvae.__file__).parent
 ROOT = PACKAGE.parent
-
-# Modules may import modules of a lower number, and of their own package. Unlisted modules are helpers: they may be
-# imported by all, and import nothing but helpers.
-LEVELS = {
-    "ops": 1,
-    "layers": 2,
-    "positions": 2,
-    "explanations": 3,
-    "backbones": 3,
-    "models": 3,
-    "representations": 3,
-    "building": 4,
-    "encoders": 4,
-    "endpoints": 4,
-    "zoo": 5,
-    "export": 5,
-    "serving": 5,
-    "release": 6,
-    "tasks": 6,
-    "distributed": 7,
-    "benchmarking": 7,
-    "experiments": 7,
-    "tools": 8,
-}
-HIGHEST = max(LEVELS.values())
-KNOW_NOTHING_OF_MODELS = ("data", "features", "metrics", "statistics", "svm", "recipes", "optimizers", "ops", "layers")
 
 
 def _sources():
     """Pairs of a module's part of the package and its file; the command line lives in the folder `tools`."""
     files = [(path.relative_to(PACKAGE).parts, path) for path in PACKAGE.rglob("*.py")]
     tools = [(("tools", *path.relative_to(ROOT / "tools").parts), path) for path in (ROOT / "tools").glob("*.py")]
-    return [(parts[0].removesuffix(".py"), path) for parts, path in [*files, *tools] if parts != ("__init__.py",)]
+    return [(_part(parts), path) for parts, path in [*files, *tools] if parts != ("__init__.py",)]
+
+
+def _part(names):
+    """The part that a module belongs to; a folder of a part can have a level of its own."""
+    longer = ".".join(names[:2])
+    return longer if longer in PARTS else names[0].removesuffix(".py")
 
 
 def _imported_parts(path):
@@ -57,40 +38,27 @@ def _imported_parts(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        parts |= {name.split(".")[1] for name in names if name.startswith("keras_fvvae.")}
+        parts |= {_part(name.split(".")[1:]) for name in names if name.startswith("keras_fvvae.")}
     return parts - {"__version__"}
 
 
-def _level(part):
-    return LEVELS.get(part, 0)
-
-
 @pytest.mark.parametrize(("part", "path"), _sources(), ids=lambda value: getattr(value, "stem", value))
-def test_imports_point_one_way(part, path):
+def test_imports_go_down(part, path):
+    assert part in PARTS, f"{part} has no level: add it to tests/support/parts.py"
     for imported in _imported_parts(path) - {part}:
-        assert _level(imported) < _level(part) or _level(imported) == 0, f"{path} imports {imported}"
-
-
-@pytest.mark.parametrize("part", KNOW_NOTHING_OF_MODELS)
-def test_what_knows_nothing_of_models(part):
-    files = [path for name, path in _sources() if name == part]
-    assert files
-    for path in files:
-        assert not _imported_parts(path) & {"models", "zoo", "tasks", "export", "tools", "release"}, path
+        assert imported in PARTS, f"{path} imports {imported}, which has no level"
+        assert PARTS[imported][0] < PARTS[part][0], f"{path} imports {imported}"
 
 
 def test_the_test_reads_what_it_should():
-    parts = {part for part, _ in _sources()}
-    assert set(LEVELS) <= parts
-    assert "layers" in _imported_parts(PACKAGE / "models" / "nested.py") | _imported_parts(PACKAGE / "zoo.py")
-    assert "models" in _imported_parts(PACKAGE / "zoo.py")
+    assert {part for part, _ in _sources()} == set(PARTS)
+    assert "layers" in _imported_parts(PACKAGE / "models" / "fisher_encoder.py")
+    assert "models" in _imported_parts(PACKAGE / "zoo" / "loading.py")
 
 
-def test_no_helper_imports_a_level_above():
-    """Helpers reach every level: `progress` and `errors`, for example, import nothing of the package."""
-    for part in ("errors", "files", "progress", "metrics", "statistics"):
-        (path,) = [path for name, path in _sources() if name == part]
-        assert all(_level(imported) == 0 for imported in _imported_parts(path)), path
+def test_contributing_has_the_table():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    assert text == with_table(text), "run `python -m tests.support.parts`"
 
 
 def _run(code):

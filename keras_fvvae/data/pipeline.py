@@ -1,7 +1,5 @@
 """tf.data pipelines from collections of images and videos: parallel, in order, and not stopped by a broken file."""
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +7,7 @@ from keras_fvvae.data.crops import random_view
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.data.views import dtype_of, read_resized
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
 
 
@@ -47,7 +46,7 @@ def view_batches(collection, indices, views, items=1):
         return {**batch, "views": flat if several else flat[0], "count": counts if several else counts[0]}
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(indices, "int64"))
-    dataset = dataset.map(load, num_parallel_calls=cpu_count(), deterministic=True)
+    dataset = dataset.map(load, num_parallel_calls=usable_cores(), deterministic=True)
     return without_autotuning(dataset.ragged_batch(items).map(flatten).prefetch(2))
 
 
@@ -93,7 +92,7 @@ def training_batches(
         return tf.map_fn(crop, tf.gather(images, chosen)), tf.gather(labels, index)
 
     dataset = tf.data.Dataset.from_generator(lambda: positions, output_signature=tf.TensorSpec((), tf.int64))
-    dataset = dataset.enumerate(start).map(example, num_parallel_calls=cpu_count(), deterministic=True)
+    dataset = dataset.enumerate(start).map(example, num_parallel_calls=usable_cores(), deterministic=True)
     return without_autotuning(dataset.batch(batch_size).prefetch(2))
 
 
@@ -113,18 +112,13 @@ def unreadable_items(collection, views, update=lambda done: None):
         return index, _read_op(collection, index, [views])[1]
 
     dataset = tf.data.Dataset.from_tensor_slices(np.arange(len(collection), dtype="int64"))
-    dataset = without_autotuning(dataset.map(check, num_parallel_calls=cpu_count(), deterministic=True))
+    dataset = without_autotuning(dataset.map(check, num_parallel_calls=usable_cores(), deterministic=True))
     unreadable = {}
     for done, (index, reason) in enumerate(dataset.as_numpy_iterator(), start=1):
         if reason:
             unreadable[int(index)] = reason.decode()
         update(done)
     return unreadable
-
-
-def cpu_count():
-    """CPUs that this process may use: calls of a parallel `map`."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def without_autotuning(dataset):

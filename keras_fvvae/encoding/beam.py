@@ -6,6 +6,8 @@ import threading
 import uuid
 from pathlib import Path
 
+from keras_fvvae.utils.cores import usable_cores
+
 try:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -15,7 +17,6 @@ except ImportError:  # `extraction.require_beam` says how to install it, before 
 
 from keras_fvvae.encoding.item_encoder import ItemEncoder
 from keras_fvvae.encoding.items import Item
-from keras_fvvae.encoding.processes import usable_cores
 from keras_fvvae.errors import RunError
 from keras_fvvae.utils.files import write_atomically
 

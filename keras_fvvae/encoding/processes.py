@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 
 from keras_fvvae.encoding.item_encoder import ItemEncoder, Result
 from keras_fvvae.errors import KerasFVVAEError, RunError
+from keras_fvvae.utils.cores import usable_cores
 
 # An item is given up when so many processes died while they had nothing else to do: a decoder can crash, or exceed the
 # memory, on one file. Once or twice may be chance.
@@ -46,11 +47,6 @@ def encode_in_processes(encoding, items, processes=1):
         yield from pool.results()
     finally:
         pool.close()
-
-
-def usable_cores():
-    """CPU cores that this process may use; a batch scheduler can give fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:

@@ -7,10 +7,10 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
 from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
+from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
+from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.recipes import EMBEDDED_DATASETS
-from keras_fvvae.tasks.flow import SETTINGS as FLOW_SETTINGS
-from keras_fvvae.tasks.flow import flow_settings
 
 _EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
 

@@ -4,16 +4,16 @@ The client needs nothing but the library itself for REST. The server, and the cl
 `pip install keras_fvvae[serving]`.
 """
 
-import importlib
+from keras_fvvae.utils.lazy import lazy_attributes
 
 _HOMES = {
-    "Client": "client",
-    "ModelConfig": "settings",
-    "Server": "server",
-    "ServerSettings": "settings",
-    "ServingError": "errors",
-    "predict_on_server": "client",
-    "read_models_config": "settings",
+    "Client": "keras_fvvae.serving.client",
+    "ModelConfig": "keras_fvvae.serving.settings",
+    "Server": "keras_fvvae.serving.server",
+    "ServerSettings": "keras_fvvae.serving.settings",
+    "ServingError": "keras_fvvae.serving.errors",
+    "predict_on_server": "keras_fvvae.serving.client",
+    "read_models_config": "keras_fvvae.serving.settings",
 }
 
 __all__ = [
@@ -26,13 +26,5 @@ __all__ = [
     "read_models_config",
 ]
 
-
-def __getattr__(name):
-    # Imported at first use: the client must not wait for TensorFlow, nor need the server's extra.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"keras_fvvae.serving.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'keras_fvvae.serving' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+# Imported at first use: the client must not wait for TensorFlow, nor need the server's extra.
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -1,11 +1,11 @@
 """What the server is told: its limits, and the models it serves."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
+from keras_fvvae.utils.cores import usable_cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ServerSettings:
     grpc_port: int | None = 8500
     max_batch_size: int = 32
     batch_timeout: float = 0.002
-    workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = dataclasses.field(default_factory=lambda: usable_cores())
     max_queued: int = 1024
     max_images: int = 128
     max_request_bytes: int = 64 << 20

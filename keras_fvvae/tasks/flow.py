@@ -15,12 +15,12 @@ from keras_fvvae.data.readers.flow import optical_flow, quantize_flow
 from keras_fvvae.data.readers.image import RESIZE_MODES, resize_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
 from keras_fvvae.data.readers.video import read_video
+from keras_fvvae.data.stored_flow import SETTINGS, flow_settings
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.files import write_atomically
 from keras_fvvae.utils.progress import progress_bar
 
-SETTINGS = "flow.json"
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
 QUALITY = 95
 PARTIAL = ".partial-"
@@ -95,20 +95,6 @@ def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", f
             pool.shutdown(wait=False, cancel_futures=True)  # the videos at work are finished, no other is begun
             raise
     return {"written": len(todo) - len(skipped), "present": len(targets) - len(todo), "skipped": skipped}
-
-
-def flow_settings(out):
-    """How the flow in a folder was computed: method, bound, size, resize and frames, as `compute_flow` took them.
-
-    Raises:
-        DataError: if its `flow.json` cannot be read.
-    """
-    try:
-        settings = json.loads((Path(out) / SETTINGS).read_text(encoding="utf-8"))
-        return {key: settings[key] for key in ("method", "bound", "size", "resize", "frames")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else "its flow.json is damaged"
-        raise DataError(f"The flow folder {out} cannot be used: {why}.") from error
 
 
 def _claim(out, settings):

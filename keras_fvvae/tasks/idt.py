@@ -20,6 +20,7 @@ from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.trajectories import TrajectorySettings, extract_trajectories
 from keras_fvvae.trajectories.codebook import codebook_digest, fit_codebook, load_codebook
 from keras_fvvae.trajectories.descriptors import LENGTH
+from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.files import write_atomically
 from keras_fvvae.utils.progress import progress_bar, track
@@ -131,7 +132,7 @@ def _extract(collection, keys, store, settings, workers, verbose):
 
     with (
         progress_bar("Trajectories", len(todo), enabled=bool(verbose)) as update,
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        ThreadPoolExecutor(workers or usable_cores()) as pool,
     ):
         futures = [pool.submit(one, key, index) for key, index in todo.items()]
         try:

@@ -13,9 +13,9 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.streams import read_run
 from keras_fvvae.training.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo import load_classifier
-from keras_fvvae.zoo.packs import cache_folder
 
 
 def view_scores(run, data=None, cache=None, verbose=1):

@@ -25,8 +25,8 @@ from keras_fvvae.training.fit import OneProcess
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
 from keras_fvvae.training.representation_training import RepresentationTraining, representation_title
 from keras_fvvae.training.vectors import BLOCK_ROWS, encode_averages, encode_vectors
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256
-from keras_fvvae.zoo.packs import cache_folder
 
 DEFAULT_MAX_UNREADABLE = 0.1
 
@@ -61,7 +61,7 @@ def train(
         out: the run folder.
         backbone_weights: `"imagenet"`, a path, or `None` for random weights.
         backbone: a model to use instead of building one; it stays frozen.
-        cache: folder of the cached activations. Default: `activations` in `packs.cache_folder()`.
+        cache: folder of the cached activations. Default: `activations` in `utils.cache.cache_folder()`.
         overwrite: whether to replace another run in that folder.
         max_unreadable: largest share of items that may be unreadable before the training is refused.
         init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for

@@ -3,7 +3,7 @@
 The parts are imported at first use: publishing and downloading need no TensorFlow.
 """
 
-import importlib
+from keras_fvvae.utils.lazy import lazy_attributes
 
 _HOMES = {
     "card": "keras_fvvae.recipes.cards",
@@ -14,12 +14,4 @@ _HOMES = {
 
 __all__ = ["card", "list_entries", "load", "load_classifier"]
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'keras_fvvae.zoo' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

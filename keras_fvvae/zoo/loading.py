@@ -26,7 +26,7 @@ from keras_fvvae.layers import (
     SpatialPyramidPooling,
 )
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
-from keras_fvvae.recipes.cards import card as card  # belongs to this module's interface
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import download, is_url
@@ -215,7 +215,7 @@ def _entry_weights(recipe):
                 f"keras_fvvae."
             )
     digest = recipe.weights["sha256"]
-    return download(recipe.weights["url"], packs.cache_folder() / "weights" / f"{digest}.keras", digest)
+    return download(recipe.weights["url"], cache_folder() / "weights" / f"{digest}.keras", digest)
 
 
 def _open(weights, entry):

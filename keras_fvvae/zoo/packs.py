@@ -26,6 +26,7 @@ from pathlib import Path
 from keras_fvvae import __version__
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256, write_atomically
 from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url
 
@@ -54,17 +55,6 @@ class Pack:
     model: Path
     recipe: Recipe
     version: int | None = None
-
-
-def cache_folder():
-    """`$XDG_CACHE_HOME/keras_fvvae`, else `~/.cache/keras_fvvae`.
-
-    In it: `zoo`, what was published on this machine; `mirrors`, what came from `$KERAS_FVVAE_ZOO`; `downloads`, what
-    came from other addresses.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or ""
-    # A relative path is to be ignored (XDG Base Directory Specification).
-    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "keras_fvvae"
 
 
 def is_entry_name(name):

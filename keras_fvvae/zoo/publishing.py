@@ -14,6 +14,7 @@ from pathlib import Path
 from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes.cards import recipe_card
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256, write_atomically
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import MissingError, is_url, read_url, upload
@@ -84,7 +85,7 @@ def publish(recipe, files, to=None):
             f"{recipe.name!r} cannot be the name of an entry: letters, digits, '.', '_' and '-' are allowed, and not "
             f"the ending .yaml. Choose another with --name."
         )
-    to = packs.cache_folder() / "zoo" if to is None else to
+    to = cache_folder() / "zoo" if to is None else to
     contents = {**files, packs.RECIPE: recipe.to_yaml().encode()}
     try:
         write = _publish_to_server if is_url(to) else _publish_to_folder

@@ -21,6 +21,7 @@ from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
 from tests.zoo.test_downloads import serving
 
@@ -447,7 +448,7 @@ def test_split_that_was_trained_on(run):
     assert _is_trained(zoo.load("mine", dataset_options={"split": 1}), run)
     with pytest.warns(UserWarning, match="`split` = 1, not 3"):
         zoo.load("digits_conv", dataset_options={"split": 3})  # the shipped weights
-    named = packs.cache_folder() / "zoo" / "mine" / "1"
+    named = cache_folder() / "zoo" / "mine" / "1"
     assert _is_trained(zoo.load("mine", weights=named, dataset_options={"split": 1}), run)
 
 
@@ -457,7 +458,7 @@ def test_entry_of_ones_own(run):
     assert _is_trained(model, run)
     assert zoo.load("mine", weights=None).fvvae.latent_dim == 3
     with pytest.raises(WeightsError, match="of a pack of 'mine', not of 'digits_conv'"):
-        zoo.load("digits_conv", weights=packs.cache_folder() / "zoo" / "mine" / "1")
+        zoo.load("digits_conv", weights=cache_folder() / "zoo" / "mine" / "1")
 
 
 def test_weights_by_the_url_of_a_recipe(run, server, tmp_path):
@@ -468,7 +469,7 @@ def test_weights_by_the_url_of_a_recipe(run, server, tmp_path):
     for _ in range(2):
         assert _is_trained(zoo.load(tmp_path / "mine.yaml"), run)
     assert len(server.requests) == 1
-    (kept,) = (packs.cache_folder() / "weights").iterdir()
+    (kept,) = (cache_folder() / "weights").iterdir()
     kept.write_bytes(content[:-1] + b"x")  # is seen, and repaired
     assert _is_trained(zoo.load(tmp_path / "mine.yaml"), run)
     assert len(server.requests) == 2

@@ -12,6 +12,7 @@ import keras_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
 from tests.tasks.conftest import small_disk  # noqa: F401
 from tests.zoo.test_downloads import serving
@@ -193,11 +194,11 @@ def test_full_disk(publish, small_disk):  # noqa: F811
 
 def test_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert packs.cache_folder() == Path("/somewhere/keras_fvvae")
+    assert cache_folder() == Path("/somewhere/keras_fvvae")
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert packs.cache_folder() == tmp_path / ".cache" / "keras_fvvae"
+        assert cache_folder() == tmp_path / ".cache" / "keras_fvvae"
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path, monkeypatch):

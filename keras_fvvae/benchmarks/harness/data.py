@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.data import Views, resize_image, view_batches
-from keras_fvvae.data.pipeline import cpu_count, without_autotuning
+from keras_fvvae.data.pipeline import without_autotuning
+from keras_fvvae.utils.cores import usable_cores
 
 BARE = "bare tf.io.decode_jpeg, bytes in memory"
 
@@ -26,7 +27,7 @@ def measure(rounds, images, size, batch_size, data=None):
 
         def bare(function):
             dataset = tf.data.Dataset.from_tensor_slices(contents)
-            dataset = dataset.map(function, num_parallel_calls=cpu_count(), deterministic=True)
+            dataset = dataset.map(function, num_parallel_calls=usable_cores(), deterministic=True)
             return without_autotuning(dataset.prefetch(2))
 
         datasets = {

@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from keras_fvvae.utils.cores import usable_cores
+
 PACKAGES = ("keras_fvvae", "tensorflow", "keras", "numpy", "scikit-learn", "cyvlfeat", "scikit-image")
 
 
@@ -12,7 +14,7 @@ def describe_machine():
     """Dictionary of the processor, its usable cores, memory in GB, operating system and Python."""
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_gb": round(os.sysconf("SC_PAGESIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -29,6 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.utils.cores import usable_cores
+
 STEPS = 60
 EVERY = 4
 IMAGES = 400
@@ -369,8 +371,8 @@ def _markdown(rows, arguments, seconds):
         "# Kill -9 at random moments",
         "",
         f"`python -m keras_fvvae.benchmarks.long.kills --kills {arguments.kills} --seed {arguments.seed}`: "
-        f"{platform.machine()}, {os.cpu_count()} cores that other programs used at the same time, TensorFlow {tf.__version__}, "
-        f"{datetime.date.today()}, {seconds / 60:.0f} minutes.",
+        f"{platform.machine()}, {usable_cores()} cores that other programs used at the same time, "
+        f"TensorFlow {tf.__version__}, {datetime.date.today()}, {seconds / 60:.0f} minutes.",
         "",
         "| job | working seconds, undisturbed | kills | results compared | largest difference of a number (allowed) | "
         "half-written files left / removed by the next call after an hour |",

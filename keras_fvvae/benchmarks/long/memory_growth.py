@@ -18,7 +18,6 @@ is bounded by its size, and would grow with few items.
 import argparse
 import datetime
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -27,6 +26,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from keras_fvvae.utils.cores import usable_cores
 
 FACTOR = 10
 SHARD_BYTES = 2**20
@@ -203,7 +204,7 @@ def _markdown(rows, arguments):
     lines = [
         "# Memory and the number of items",
         "",
-        f"`{command}`: {platform.machine()}, {os.cpu_count()} cores, {datetime.date.today()}. Peak resident memory in "
+        f"`{command}`: {platform.machine()}, {usable_cores()} cores, {datetime.date.today()}. Peak resident memory in "
         "MB, the median of the rounds (smallest - largest).",
         "",
         f"| job | {few:,} items | {many:,} items | ratio | allowed |",

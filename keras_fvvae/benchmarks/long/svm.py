@@ -15,7 +15,6 @@ share, and noise e; then signed square root and unit length (left to the library
 
 import argparse
 import json
-import os
 import platform
 import resource
 import tempfile
@@ -30,6 +29,7 @@ import sklearn
 from sklearn.svm import LinearSVC
 
 from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.utils.cores import usable_cores
 
 C = 100.0
 SHARED_DIRECTIONS = 100
@@ -46,7 +46,7 @@ def main():
             report = _memory_map(arguments, Path(folder))
         else:
             report = _against_linear_svc(arguments, Path(folder))
-    report["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, scikit-learn {sklearn.__version__}"
+    report["machine"] = f"{platform.machine()}, {usable_cores()} cores, scikit-learn {sklearn.__version__}"
     print(json.dumps(report, indent=1))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=1))

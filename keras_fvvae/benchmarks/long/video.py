@@ -26,6 +26,7 @@ from keras_fvvae.data import Collection, Views, view_batches
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.training.inputs import items_per_batch
+from keras_fvvae.utils.cores import usable_cores
 
 
 def main():
@@ -116,7 +117,7 @@ def _report(arguments, seconds, cpu_seconds, videos, frames):
     ]
     print(
         f"{arguments.backbone} {arguments.tap}, {arguments.modality}, {videos} videos, {frames} views of 224x224, "
-        f"{arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, {os.cpu_count()} cores, "
+        f"{arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, {usable_cores()} cores, "
         f"{len(tf.config.list_logical_devices('GPU'))} GPU\n"
     )
     print("| what | views per second | time, ratio to the bare backbone | the same, CPU time |")

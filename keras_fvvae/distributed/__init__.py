@@ -1,1 +1,0 @@
-"""Work on many processes and machines: training over `tf.distribute`, extraction in shards or on Apache Beam."""
