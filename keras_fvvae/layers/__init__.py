@@ -19,6 +19,7 @@ from keras_fvvae.layers.learnt_guidance_pooling import LearntGuidancePooling
 from keras_fvvae.layers.net_vlad import NetVLAD
 from keras_fvvae.layers.random_maclaurin import RandomMaclaurin
 from keras_fvvae.layers.spatial_pyramid_pooling import SpatialPyramidPooling
+from keras_fvvae.layers.spectral_normalization import SpectralNormalization
 from keras_fvvae.layers.tensor_sketch import TensorSketch
 from keras_fvvae.layers.vector_normalization import VectorNormalization
 from keras_fvvae.layers.vlad import VLAD
@@ -44,6 +45,7 @@ __all__ = [
     "NetVLAD",
     "RandomMaclaurin",
     "SpatialPyramidPooling",
+    "SpectralNormalization",
     "TensorSketch",
     "VectorNormalization",
 ]
