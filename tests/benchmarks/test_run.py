@@ -22,7 +22,7 @@ def test_a_group_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
     assert seen[1::2] == [[], ["first"], ["first"], ["first", "second"]]  # written after each
     assert [row["group"] for row in record["rows"]] == ["first", "second"]
     assert record["rows"][0]["reason"] == (
-        "failed: ModuleNotFoundError: No module named 'keras_fvvae.benchmarking.first'; see first.log"
+        "failed: ModuleNotFoundError: No module named 'keras_fvvae.benchmarks.suites.first'; see first.log"
     )
     assert "Traceback" in (tmp_path / "out" / "first.log").read_text()
     assert record == json.loads((tmp_path / "out" / "results.json").read_text())

@@ -86,7 +86,7 @@ def _measure(name, record, out):
     if name == "memory":
         arguments["rounds"] = MEMORY_ROUNDS
         arguments["peaks"] = {other: info["peak_mb"] for other, info in record["groups"].items() if info["peak_mb"]}
-    outcome = call_in_child(f"keras_fvvae.benchmarking.{name}:measure", arguments, out / f"{name}.log")
+    outcome = call_in_child(f"keras_fvvae.benchmarks.suites.{name}:measure", arguments, out / f"{name}.log")
     rows = [absent_row(name, f"failed: {outcome.reason}; see {name}.log")] if outcome.reason else outcome.value
     if record["quick"]:  # at small sizes fixed costs prevail
         rows = [{**row, "at_most": None} for row in rows]

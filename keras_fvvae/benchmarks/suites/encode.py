@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.benchmarks.harness.bare_pipeline import bare_pipeline
 from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import resize_image, view_batches
-from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import ActivationInputs, recipe_views
-from keras_fvvae.utils.cores import usable_cores
 
 BARE = "bare backbone, images in memory"
 FROM_FILES = "Fisher vectors from image files"
@@ -81,9 +80,7 @@ def bare_reading(paths, size, batch_size):
     def read(path):
         return resize_image(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), size)
 
-    dataset = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    dataset = dataset.map(read, num_parallel_calls=usable_cores(), deterministic=True)
-    return without_autotuning(dataset.batch(batch_size).prefetch(2))
+    return bare_pipeline([str(path) for path in paths], read, batch_size)
 
 
 def _products(layer, batch_size, count):

@@ -5,8 +5,8 @@ import statistics
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarks.harness.peers import LAYER, mixture_jobs, unit_descriptors, vlad_jobs
 from keras_fvvae.benchmarks.harness.rounds import row, time_rounds
+from keras_fvvae.benchmarks.suites.peers import LAYER, mixture_jobs, unit_descriptors, vlad_jobs
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer
 from keras_fvvae.svm import OneVsRestSVM
 
