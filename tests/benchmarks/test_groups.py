@@ -66,8 +66,14 @@ def test_peers_agree(jobs):
 
 
 def test_training():
-    settings = {"recipe": "image_folder", "map": [2, 2, 4], "classes": 3, "latent_dim": 3, "batch_size": 4,
-                "sampled_descriptors": 3}  # fmt: skip
+    settings = {
+        "recipe": "image_folder",
+        "map": [2, 2, 4],
+        "classes": 3,
+        "latent_dim": 3,
+        "batch_size": 4,
+        "sampled_descriptors": 3,
+    }
     rows = training.measure(1, [settings])
     _check(rows, 1)
     assert rows[0]["what"] == training.PRODUCTS

@@ -49,7 +49,10 @@ def test_loss_curves_of_two_runs(tmp_path):
     }
     figure = figures.loss_curves(histories)
     assert [axis.get_title() for axis in figure.axes] == [
-        "reconstruction (nats)", "regularization (nats)", "classification (nats)", "accuracy (training)",
-    ]  # fmt: skip
+        "reconstruction (nats)",
+        "regularization (nats)",
+        "classification (nats)",
+        "accuracy (training)",
+    ]
     assert len(figure.axes[0].lines) == 4
     assert figures.save(figure, tmp_path / "loss.png").startswith(PNG)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_fvvae.benchmarks.harness.children import call_in_child
@@ -16,7 +17,15 @@ from keras_fvvae.utils.files import reason, write_atomically
 MEMORY_ROUNDS = 3
 
 
-def run_benchmark(out, only=None, quick=False, rounds=ROUNDS, data=None, command="", say=lambda text: None):
+def run_benchmark(
+    out: str | Path,
+    only: Sequence[str] | None = None,
+    quick: bool = False,
+    rounds: int = ROUNDS,
+    data: str | Path | None = None,
+    command: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict:
     """Measures groups one after the other and writes `results.json` and `results.md` into a folder.
 
     A group that fails is a row with the reason, and its output is in `<group>.log`; the others go on.

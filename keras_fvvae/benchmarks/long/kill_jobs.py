@@ -6,6 +6,7 @@ differ; `work`, `phase` (where in its work a killed one was), `result`, `leftove
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Train:
     title, tolerance = "train", 0.0
     files = ("run/checkpoints/*.h5", "run/.partial-*", "run/history.json", "run/manifest.json")
 
-    def work(self, folder):
+    def work(self, folder: Path) -> None:
         from keras_fvvae.data import load_digits
         from keras_fvvae.recipes import load_recipe
         from keras_fvvae.training import fit
@@ -33,12 +34,12 @@ class Train:
         some = digits.subset(np.arange(0, len(digits), EVERY))
         train(load_recipe("digits_conv", steps=STEPS), some, folder / "run", verbose=0)
 
-    def phase(self, folder):
+    def phase(self, folder: Path) -> str:
         run = folder / "run"
         ends = {"history.json": "steps", "vectors.json": "vectors", "metrics.json": "SVM", "manifest.json": "saving"}
         return next((phase for name, phase in ends.items() if not (run / name).exists()), "finished")
 
-    def result(self, folder):
+    def result(self, folder: Path) -> dict:
         from keras_fvvae.runs.folder import RunFolder
         from keras_fvvae.zoo import load_classifier
 
@@ -48,7 +49,7 @@ class Train:
         vectors = {"vectors": np.load(run.path / "vectors.npy")}
         return texts | vectors | {f"weight {number}": weight for number, weight in enumerate(weights)}
 
-    def leftovers(self, folder):
+    def leftovers(self, folder: Path) -> list[Path]:
         return [path for pattern in ("*partial*", "checkpoints*") for path in (folder / "run").rglob(pattern)]
 
     clean = None
@@ -59,17 +60,17 @@ class Encode:
 
     title, files, tolerance = "encode", ("out/*/shard-*.json",), 1e-6
 
-    def __init__(self, run, images):
+    def __init__(self, run: Path, images: Path):
         self.run, self.images = run, images
 
-    def work(self, folder):
+    def work(self, folder: Path) -> None:
         from keras_fvvae import features
         from keras_fvvae.tools.encode import command
 
         features.SHARD_BYTES = 1
         _call(command, self.run, self.images, "--out", folder / "out")
 
-    def phase(self, folder):
+    def phase(self, folder: Path) -> str:
         stored = len(list(folder.glob("out/*/shard-*.json")))
         return f"{stored * 4 // IMAGES * 25} % stored"
 
@@ -79,18 +80,18 @@ class Encode:
 
         return Output(folder / "out", open_encoding(self.run, "image")).open_store()
 
-    def result(self, folder):
+    def result(self, folder: Path) -> dict:
         store = self._store(folder)
         if lost := store.discard_damaged():
             raise SystemExit(f"{lost} vectors of {folder} are damaged.")
         failed = {"failed.csv": (folder / "out" / "failed.csv").read_text()}
         return failed | {key: np.array(store[key]) for key in store}
 
-    def leftovers(self, folder):
+    def leftovers(self, folder: Path) -> list[Path]:
         arrays = (folder / "out").glob("*/shard-*.npy")
         return [*folder.rglob(".*"), *(path for path in arrays if not path.with_suffix(".json").exists())]
 
-    def clean(self, folder):
+    def clean(self, folder: Path) -> None:
         self._store(folder)
 
 
@@ -99,10 +100,10 @@ class Svm:
 
     title, files, tolerance = "SVM", ("fit-*",), 0.0
 
-    def __init__(self, vectors):
+    def __init__(self, vectors: Path):
         self.vectors = vectors
 
-    def work(self, folder):
+    def work(self, folder: Path) -> None:
         from keras_fvvae.svm import OneVsRestSVM, row_blocks
         from keras_fvvae.utils import checkpoints
 
@@ -113,17 +114,17 @@ class Svm:
         svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint").fit(X, np.arange(len(X)) % SVM_CLASSES)
         np.savez(folder / "result.npz", coef=svm.coef_, intercept=svm.intercept_)
 
-    def phase(self, folder):
+    def phase(self, folder: Path) -> str:
         names = {path.name.split("-")[0] for path in folder.glob("checkpoint/*.npz")}
         if "duals" in names:
             return "duals and weights"
         return "Gram matrix" if names else "first block"
 
-    def result(self, folder):
+    def result(self, folder: Path) -> dict:
         with np.load(folder / "result.npz") as content:
             return dict(content)
 
-    def leftovers(self, folder):
+    def leftovers(self, folder: Path) -> list[Path]:
         return list(folder.rglob("*partial*"))
 
     clean = None
@@ -134,15 +135,15 @@ class Export:
 
     title, files, tolerance = "export", ("served/.partial-*",), 0.0
 
-    def __init__(self, run, requests):
+    def __init__(self, run: Path, requests: list[bytes]):
         self.run, self.requests = run, requests
 
-    def work(self, folder):
+    def work(self, folder: Path) -> None:
         from keras_fvvae.tools.export import command
 
         _call(command, self.run, "--out", folder / "served")
 
-    def phase(self, folder):
+    def phase(self, folder: Path) -> str:
         newest = max(folder.glob("served/*"), key=os.path.getmtime)
         if newest.name.isdigit():
             return "renamed"
@@ -151,7 +152,7 @@ class Export:
                 return phase
         return "tracing"
 
-    def result(self, folder):
+    def result(self, folder: Path) -> dict:
         # A call that was killed after it had renamed its version was complete: the next one has written another.
         paths = sorted(
             (path for path in (folder / "served").iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
@@ -172,10 +173,10 @@ class Export:
         labels = {"labels.txt": (path / "assets/labels.txt").read_text()}
         return labels | {f"{name} {key}": value.numpy() for name in found for key, value in found[name].items()}
 
-    def leftovers(self, folder):
+    def leftovers(self, folder: Path) -> list[Path]:
         return list((folder / "served").glob(".*"))
 
-    def clean(self, folder):
+    def clean(self, folder: Path) -> None:
         self.work(folder)
 
 
@@ -185,7 +186,7 @@ class ExportWriting(Export):
     title, files = "export, writing", ("served/.partial-*/model/**/*",)
 
 
-def compare(found, expected, tolerance):
+def compare(found: dict, expected: dict, tolerance: float) -> tuple[float, list[str]]:
     """Largest difference of the numbers, and the names of what is not the same."""
     if found.keys() != expected.keys():
         return 0.0, sorted(found.keys() ^ expected.keys())

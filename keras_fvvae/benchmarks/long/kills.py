@@ -49,12 +49,15 @@ AGE = 2 * 3600
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train",
-    "keras_fvvae.tasks.export_runs", "keras_fvvae.encoding.extraction",
-]  # fmt: skip
+    "keras_fvvae.tools.encode",
+    "keras_fvvae.tools.export",
+    "keras_fvvae.training.train",
+    "keras_fvvae.tasks.export_runs",
+    "keras_fvvae.encoding.extraction",
+]
 
 
-def main():
+def main() -> None:
     """Prints the table, and writes it."""
     arguments = _arguments()
     context = multiprocessing.get_context("forkserver")
@@ -139,10 +142,18 @@ def _kill_and_compare(context, job, kills, draw, folder):
             found = job.leftovers(target)
         problems += [f"{target.name}: {path.relative_to(target)} is left" for path in found]
     return {
-        "job": job.title, "seconds": seconds, "kills": done, "results": finished, "phases": dict(phases),
-        "values": sum(np.size(value) for value in expected.values()), "largest": largest, "tolerance": job.tolerance,
-        "left": left, "removed": removed, "problems": problems,
-    }  # fmt: skip
+        "job": job.title,
+        "seconds": seconds,
+        "kills": done,
+        "results": finished,
+        "phases": dict(phases),
+        "values": sum(np.size(value) for value in expected.values()),
+        "largest": largest,
+        "tolerance": job.tolerance,
+        "left": left,
+        "removed": removed,
+        "problems": problems,
+    }
 
 
 def _run(context, job, folder, delay):

@@ -38,7 +38,7 @@ CLASSES = 10
 SETTINGS = {"descriptors": "dense", "latent_dim": 15, "batch_size": 32, "steps": 200, "lambda3": 0.0}
 
 
-def main():
+def main() -> None:
     """Prints the table, and writes it."""
     arguments = _arguments()
     if arguments.job:
@@ -96,7 +96,7 @@ def _call(command, *words):
             raise RuntimeError(f"exit code {end.code}") from end
 
 
-def write(folder, count):
+def write(folder: Path, count: int) -> None:
     """What the jobs read."""
     import tensorflow as tf
 
@@ -150,7 +150,7 @@ def _inputs(folder, count):
     return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}")
 
 
-def fit(folder, count):
+def fit(folder: Path, count: int) -> None:
     """Training from cached activations, checked first as a training does."""
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
@@ -164,7 +164,7 @@ def fit(folder, count):
         module.fit(model, inputs, np.arange(count), inputs.recipe, RunFolder(run), verbose=0)
 
 
-def vectors(folder, count):
+def vectors(folder: Path, count: int) -> None:
     """Fisher vectors of cached activations in a file."""
     from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.builders.trainable import build_fvvae
@@ -177,7 +177,7 @@ def vectors(folder, count):
         encode_vectors(encoder, inputs, count // 2, Path(target, "vectors.npy"), verbose=0)
 
 
-def encode(folder, count):
+def encode(folder: Path, count: int) -> dict[str, float]:
     """The command; the peak of its worker process is that of the largest child."""
     from keras_fvvae import features
     from keras_fvvae.tools.encode import command
@@ -188,7 +188,7 @@ def encode(folder, count):
     return {"worker": _peak_mb(resource.RUSAGE_CHILDREN)}
 
 
-def evaluate(folder, count):
+def evaluate(folder: Path, count: int) -> None:
     """The command."""
     from keras_fvvae.tools.evaluate import command
 

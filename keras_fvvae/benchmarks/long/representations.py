@@ -26,7 +26,7 @@ from keras_fvvae.benchmarks.suites.peers import (
 BATCH = 16
 
 
-def main():
+def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=512)

@@ -1,7 +1,11 @@
 """Encoding against the bare backbone: from image files, and from cached activations."""
 
+from __future__ import annotations
+
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +20,9 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import ActivationInputs, recipe_views
 
+if TYPE_CHECKING:
+    from keras_fvvae.recipes import Recipe
+
 BARE = "bare backbone, images in memory"
 FROM_FILES = "Fisher vectors from image files"
 CACHED = "Fisher vectors from cached activations"
@@ -24,7 +31,7 @@ BOUND = "bound: bare reading, backbone, the encoder's matrix products"
 TARGET = {FROM_FILES: 1 / 0.9}
 
 
-def measure(rounds, networks, batch_size, data=None):
+def measure(rounds: int, networks: Sequence[dict], batch_size: int, data: str | None = None) -> list[dict]:
     """Rows for every one of `networks`: dictionaries of `backbone`, `tap`, `size`, `descriptors` and `images`."""
     rows = []
     for network in networks:
@@ -41,7 +48,7 @@ def measure(rounds, networks, batch_size, data=None):
     return rows
 
 
-def encode_rows(recipe, paths, rounds, batch_size, cache):
+def encode_rows(recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: int, cache: Path) -> list[dict]:
     """Rows of one recipe on image files, with random weights; `cache` is the folder of the cached activations."""
     backbone = build_recipe_backbone(recipe, None)
     model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
@@ -74,7 +81,7 @@ def encode_rows(recipe, paths, rounds, batch_size, cache):
     return time_rows(time_rounds(jobs, rounds), BARE, "ms an image", len(paths), network_name(recipe), TARGET)
 
 
-def bare_reading(paths, size, batch_size):
+def bare_reading(paths: Sequence[str], size: tuple[int, int], batch_size: int) -> tf.data.Dataset:
     """`tf.data` of files, read, decoded and resized by TensorFlow's operations alone."""
 
     def read(path):
@@ -101,6 +108,6 @@ def _products(layer, batch_size, count):
     return lambda: products()[1].numpy()
 
 
-def network_name(recipe):
+def network_name(recipe: Recipe) -> str:
     """Backbone, tap and input size in a few words."""
     return " ".join(filter(None, [recipe.backbone, recipe.tap, "x".join(map(str, recipe.input_size))]))
