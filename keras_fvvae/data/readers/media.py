@@ -14,17 +14,17 @@ _FRAME = re.compile(r"^(?P<stem>.*?)(?P<number>\d+)\.(?:jpg|jpeg|png|bmp|webp)$"
 FLOW_STEMS = ("flow_x_", "flow_y_")
 
 
-def is_image(name):
+def is_image(name: str | Path) -> bool:
     """Whether a file name is that of an image."""
     return str(name).lower().endswith(IMAGE_EXTENSIONS)
 
 
-def is_video(name):
+def is_video(name: str | Path) -> bool:
     """Whether a file name is that of a video."""
     return str(name).lower().endswith(VIDEO_EXTENSIONS)
 
 
-def numbered_frames(folder):
+def numbered_frames(folder: str | Path) -> dict[str, list[Path]]:
     """The frames of a folder in the order of their numbers, which may start anywhere.
 
     Args:

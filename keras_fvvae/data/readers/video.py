@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +38,7 @@ class DecodedVideo:
     bad_packets: int
 
     @property
-    def damage(self):
+    def damage(self) -> str:
         """What is wrong with a video that can be used as far as it decodes, in words; "" for a whole one."""
         found = []
         if self.expected - self.total > HEADER_TOLERANCE:
@@ -46,7 +48,7 @@ class DecodedVideo:
         return "; ".join(found)
 
 
-def uniform_positions(total, count):
+def uniform_positions(total: int, count: int) -> np.ndarray:
     """Positions of `count` frames in the middles of `count` equal parts of a video (paper: 25, Section 5.2).
 
     A video of fewer frames gives all of them, each once.
@@ -64,7 +66,7 @@ def uniform_positions(total, count):
     return ((2 * np.arange(count) + 1) * total) // (2 * count)
 
 
-def every_position(total, step, offset=0):
+def every_position(total: int, step: int, offset: int = 0) -> np.ndarray:
     """Positions of every `step`-th frame.
 
     Example:
@@ -74,7 +76,12 @@ def every_position(total, step, offset=0):
     return np.arange(offset, total, step)
 
 
-def read_video(source, choose, convert=None, to_the_end=True):
+def read_video(
+    source: str | Path | np.ndarray,
+    choose: Callable[[int], Iterable[int]],
+    convert: Callable[[np.ndarray], Any] | None = None,
+    to_the_end: bool = True,
+) -> DecodedVideo:
     """Decodes a video forward and returns chosen frames.
 
     One pass, without seeking. The positions are chosen for the count that the container claims; when the pass shows
