@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
 
 SPLITS = ("train", "test")
@@ -144,9 +145,10 @@ class Collection:
 
         Raises:
             OSError: if the file cannot be read.
+            DataError: if it is no file: a named pipe, for example.
         """
         source = self.sources[index]
-        return source if isinstance(source, np.ndarray) else Path(source).read_bytes()
+        return source if isinstance(source, np.ndarray) else read_regular(source)
 
     def key(self, index: int) -> str:
         """Text that changes when the item does: path, size and time of change, or a digest of the pixels."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
+from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ class FlowFolder:
     def read(self, position: int) -> np.ndarray | None:
         """uint8 array `(height, width, 2)`, or `None` where a frame is damaged."""
         try:
-            x, y = (decode_pixels(paths[position].read_bytes())[..., 0] for paths in self.paths)
-        except (OSError, ValueError):
+            x, y = (decode_pixels(read_regular(paths[position]))[..., 0] for paths in self.paths)
+        except (OSError, ValueError, DataError):
             return None
         return np.stack([x, y], axis=-1) if x.shape == y.shape else None
 
