@@ -1,5 +1,7 @@
 """Arrays on disk, keyed by item and by the settings that made them."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import json
@@ -9,6 +11,7 @@ import uuid
 import zlib
 from collections import deque
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,8 +19,7 @@ import numpy as np
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
 
-# A shard is written when it reaches this size, few enough files for large sets, or this age in seconds: what a kill
-# costs at most.
+# A shard is written when it reaches this size or this age.
 SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 60
 # Shards that stay mapped when nobody uses their arrays. Each takes a file descriptor and up to its size of resident
@@ -42,6 +44,8 @@ class FeatureStore:
         directory: parent folder; created if missing.
         settings: JSON-serialisable dictionary of everything that the arrays depend on.
         dtype: of the stored arrays. float16 (default) halves the space; activations lose 3 decimal digits at worst.
+        shard_bytes: a shard is written when it reaches this size. Default 64 MiB: few enough files for large sets.
+        shard_seconds: or this age. Default 60: what a kill costs at most.
 
     Raises:
         DataError: if the folder cannot be written.
@@ -55,8 +59,18 @@ class FeatureStore:
         (True, (25, 2, 2, 3))
     """
 
-    def __init__(self, directory, settings, dtype="float16"):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        settings: dict[str, Any],
+        dtype: str | np.dtype = "float16",
+        *,
+        shard_bytes: int = SHARD_BYTES,
+        shard_seconds: float = SHARD_SECONDS,
+    ) -> None:
         self.dtype = np.dtype(dtype)
+        self.shard_bytes = shard_bytes
+        self.shard_seconds = shard_seconds
         canonical = json.dumps({**settings, "dtype": self.dtype.name}, sort_keys=True)
         self.path = Path(directory) / hashlib.sha256(canonical.encode()).hexdigest()[:16]
         try:
@@ -118,7 +132,7 @@ class FeatureStore:
         self._pending[key] = value
         self._pending_notes.update({key: note} if note else {})
         self._pending_bytes += value.nbytes
-        if self._pending_bytes >= SHARD_BYTES or time.monotonic() - self._pending_since >= SHARD_SECONDS:
+        if self._pending_bytes >= self.shard_bytes or time.monotonic() - self._pending_since >= self.shard_seconds:
             self.flush()
 
     def flush(self):

@@ -40,9 +40,8 @@ def test_other_settings_are_another_store(tmp_path):
     assert len(FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float16")) == 0
 
 
-def test_full_shards_are_written_by_themselves(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD_BYTES", 48)  # two arrays of 24 bytes
-    store = FeatureStore(tmp_path, {}, dtype="float32")
+def test_full_shards_are_written_by_themselves(tmp_path):
+    store = FeatureStore(tmp_path, {}, dtype="float32", shard_bytes=48)  # two arrays of 24 bytes
     for key in "abc":
         store.add(key, np.zeros((2, 3)))
     reopened = FeatureStore(tmp_path, {}, dtype="float32")
@@ -84,9 +83,8 @@ def test_arrays_of_different_lengths(tmp_path):
         [store.add(key, np.zeros(shape)) for key, shape in (("x", (1, 2)), ("y", (1, 3)))]
 
 
-def test_an_old_shard_is_written_before_it_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD_SECONDS", 0)
-    FeatureStore(tmp_path, {}).add("a", np.zeros(2))
+def test_an_old_shard_is_written_before_it_is_full(tmp_path):
+    FeatureStore(tmp_path, {}, shard_seconds=0).add("a", np.zeros(2))
     assert "a" in FeatureStore(tmp_path, {})
 
 
@@ -127,8 +125,7 @@ def test_leftovers_of_a_kill_are_removed_when_they_are_old(tmp_path):
 _WRITER = """
 import os, sys, numpy as np
 from keras_fvvae import features
-features.SHARD_BYTES = 4000
-store = features.FeatureStore(sys.argv[1], {}, dtype="float32")
+store = features.FeatureStore(sys.argv[1], {}, dtype="float32", shard_bytes=4000)
 for number in range(100000):
     store.add(f"{sys.argv[2]}{number}", np.full((1 + number % 3, 50), number))
     print(number, flush=True)
@@ -177,10 +174,9 @@ def _mapped(store):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
-def test_few_shards_are_mapped(tmp_path, monkeypatch):
+def test_few_shards_are_mapped(tmp_path):
     """Neither checking nor reading takes more maps, files and memory where there are more shards."""
-    monkeypatch.setattr(features, "SHARD_BYTES", 1)
-    store = FeatureStore(tmp_path, {}, dtype="float32")
+    store = FeatureStore(tmp_path, {}, dtype="float32", shard_bytes=1)
     for number in range(30):
         store.add(f"{number:02d}", np.full((2, 3), number))
     store = FeatureStore(tmp_path, {}, dtype="float32")

@@ -2,7 +2,7 @@
 
     python -m keras_fvvae.benchmarks.long.kills [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
-Five jobs, one after the other: training digits_conv on every fourth digit, `keras-fvvae encode` of a folder of images,
+Five jobs, one after the other: training digits_conv on every fourth digit, an `Extraction` of a folder of images,
 `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
 run once undisturbed. Then it is started in a new folder, killed after a random time between 0 and the seconds that the
 undisturbed one worked, and started again in the same folder, up to four times, until a call comes to its end; that
@@ -43,7 +43,7 @@ AGE = 2 * 3600
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train",
+    "keras_fvvae.tools.export", "keras_fvvae.training.train",
     "keras_fvvae.tasks.export_runs", "keras_fvvae.encoding.extraction",
 ]  # fmt: skip
 
@@ -87,7 +87,7 @@ class Train:
 
 
 class Encode:
-    """`keras-fvvae encode`: equal to what an image's place in its batch changes, which is rounding."""
+    """`Extraction`, as the command has: equal to what an image's place in its batch changes, rounding."""
 
     title, files, tolerance = "encode", ("out/*/shard-*.json",), 1e-6
 
@@ -95,11 +95,9 @@ class Encode:
         self.run, self.images = run, images
 
     def work(self, folder):
-        from keras_fvvae import features
-        from keras_fvvae.tools.encode import command
+        from keras_fvvae.encoding.extraction import Extraction
 
-        features.SHARD_BYTES = 1
-        _call(command, self.run, self.images, "--out", folder / "out")
+        Extraction(self.run, self.images, folder / "out", shard_bytes=1).run()
 
     def phase(self, folder):
         stored = len(list(folder.glob("out/*/shard-*.json")))
@@ -135,14 +133,13 @@ class Svm:
         self.vectors = vectors
 
     def work(self, folder):
-        from keras_fvvae.svm import OneVsRestSVM, row_blocks
-        from keras_fvvae.utils import checkpoints
+        from keras_fvvae.svm import OneVsRestSVM
 
-        checkpoints.CHECKPOINT_SECONDS = 0
-        row_blocks.BLOCK_COLUMNS = SVM_BLOCK_COLUMNS
         X = np.load(self.vectors, mmap_mode="r")
         (folder / f"fit-{os.getpid()}").touch()
-        svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint").fit(X, np.arange(len(X)) % SVM_CLASSES)
+        settings = {"checkpoint_seconds": 0, "block_columns": SVM_BLOCK_COLUMNS}
+        svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint", **settings)
+        svm.fit(X, np.arange(len(X)) % SVM_CLASSES)
         np.savez(folder / "result.npz", coef=svm.coef_, intercept=svm.intercept_)
 
     def phase(self, folder):
