@@ -60,7 +60,7 @@ def loss_curves(histories):
 
 
 def confusion(metrics, class_names):
-    """The confusion matrix of a result from `classification_metrics`, rows normalised."""
+    """The confusion matrix of a result from `plain_metrics`, rows normalised."""
     counts = np.asarray(metrics["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(class_names) <= NAMED_CLASSES

@@ -12,6 +12,7 @@ import jinja2
 
 import keras_fvvae
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.utils.files import reason, write_atomically
 
 # Metrics that a paper's table can have, by the name of its column.
@@ -123,8 +124,7 @@ def _measured(outcome, column):
     value = next((outcome.metrics[key] for key in METRICS.get(column, ()) if key in outcome.metrics), None)
     if value is None:
         return ""
-    error = outcome.metrics.get("standard_error") if column in ("accuracy", "top-1") else None
-    return f"{100 * value:.1f}" + (f" +- {100 * error:.1f}" if error is not None else "")
+    return accuracy_text(outcome.metrics) if column in ("accuracy", "top-1") else f"{100 * value:.1f}"
 
 
 def _number(value):

@@ -33,7 +33,7 @@ def kernel_matrix(
         ValueError: for NaN or infinite values.
 
     Example:
-        >>> kernel_matrix(np.array([[3.0, 4.0], [1.0, 0.0]]), [0], [0, 1], normalize=True).tolist()
+        >>> kernel_matrix(np.array([[3.0, 4.0], [1.0, 0.0]]), [0], [0, 1], normalize=True).round(6).tolist()
         [[1.0, 0.6]]
     """
     reader = ColumnReader(RowBlocks([vectors]), block_columns=block_columns)
