@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,87 @@ def test_unwritable_folder(tmp_path):
 def test_settings_are_readable(tmp_path):
     store = _filled(tmp_path, tap="res5c")
     assert json.loads((store.path / "settings.json").read_text())["tap"] == "res5c"
+
+
+def _outcomes(folder, expected):
+    """What a store with some damage gives: for every item the array, or in words why there is none."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        store = FeatureStore(folder, {"tap": "pool5"}, dtype="float32")
+    assert not set(store) - set(expected), "an item under another name"
+    outcomes = {}
+    for key in expected:
+        try:
+            outcomes[key] = store[key].tolist(), store.note(key)
+        except KeyError:
+            assert any("is damaged; its arrays count as missing" in str(one.message) for one in said)
+            outcomes[key] = "missing"
+        except DataError as error:
+            outcomes[key] = str(error) if "\n" in str(error) else "damaged"
+    return outcomes
+
+
+@pytest.mark.filterwarnings("ignore:The listing")
+def test_no_single_bit_changes_an_array_unnoticed(tmp_path):
+    store = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    for number, key in enumerate("abc"):
+        store.add(key, np.arange(6 * (number + 1)).reshape(-1, 3), "a note" if key == "b" else "")
+        if key != "b":
+            store.flush()
+    expected = {key: (store[key].tolist(), store.note(key)) for key in store}
+    files = {path: path.read_bytes() for path in sorted(store.path.iterdir())}
+    rng, noticed = np.random.default_rng(0), 0
+    for flip in range(200):
+        path = list(files)[flip % len(files)]
+        changed = bytearray(files[path])
+        bit = rng.integers(8 * len(changed))
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        outcomes = _outcomes(tmp_path, expected)
+        assert all(outcome in (expected[key], "missing", "damaged") for key, outcome in outcomes.items()), (path, bit)
+        noticed += outcomes != expected
+        path.write_bytes(files[path])
+    assert noticed > 100
+
+
+def test_a_number_of_rows_that_was_changed(tmp_path):
+    store = _filled(tmp_path)
+    listing = next(store.path.glob("shard-*.json"))
+    listing.write_text(listing.read_text().replace('"rows": [2,', '"rows": [3,'))
+    with pytest.warns(UserWarning, match=r"shard-.*\.json is damaged; its arrays count as missing\."):
+        reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    assert len(reopened) == 0
+    assert reopened.discard_damaged() == 0
+    assert not list(store.path.glob("shard-*"))
+
+
+def _as_before(listing, **changes):
+    """Makes a listing that of version 0.1."""
+    content = {**json.loads(listing.read_text()), **changes}
+    del content["sha256"]
+    listing.write_text(json.dumps(content))
+
+
+def test_stores_of_the_first_version_open(tmp_path):
+    store = _filled(tmp_path)
+    _as_before(next(store.path.glob("shard-*.json")))
+    reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    assert np.array_equal(reopened["b"], np.ones((2, 3)))
+    assert reopened.discard_damaged() == 0
+
+
+def test_rows_of_the_first_version_must_add_up(tmp_path):
+    store = _filled(tmp_path)
+    _as_before(next(store.path.glob("shard-*.json")), rows=[2, 3, 2])
+    reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    with pytest.raises(DataError, match="is damaged; delete it"):
+        reopened["b"]
+
+
+def test_an_array_of_another_byte_order(tmp_path):
+    """One bit of the header; its numbers stay as they are, and so does their checksum."""
+    store = _filled(tmp_path)
+    shard = next(store.path.glob("shard-*.npy"))
+    shard.write_bytes(shard.read_bytes().replace(b"'<f4'", b"'>f4'"))
+    with pytest.raises(DataError, match="is damaged; delete it"):
+        FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")["b"]
