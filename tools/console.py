@@ -42,13 +42,14 @@ def print_results(metrics):
     from rich.console import Console
     from rich.table import Table
 
+    from keras_fvvae.evaluation.intervals import accuracy_text
+
     table = Table(box=None, header_style="bold")
-    for column, justify in (("representation", "left"), ("dimension", "right"), ("accuracy", "right")):
+    for column, justify in (("representation", "left"), ("dimension", "right"), ("accuracy (%)", "right")):
         table.add_column(column, justify=justify)
     for name, result in metrics.items():
         if isinstance(result, dict) and "accuracy" in result:
-            accuracy = f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}"
-            table.add_row(name, f"{result['dimension']:,}", accuracy)
+            table.add_row(name, f"{result['dimension']:,}", accuracy_text(result))
     console = Console()
     if table.row_count:
         console.print(table)
@@ -57,8 +58,10 @@ def print_results(metrics):
 
 def print_fusion(result):
     """Prints the accuracies of streams and of their late fusion, and the gain."""
+    from keras_fvvae.evaluation.intervals import accuracy_text
+
     for name, metrics in [*result["streams"].items(), (f"{result.get('method', 'late')} fusion", result["fusion"])]:
-        click.echo(f"{metrics['accuracy']:6.1%} +- {metrics['standard_error']:.1%}  {name}")
+        click.echo(f"{accuracy_text(metrics):>20} %  {name}")
     gain, error = (100 * result[key] for key in ("gain", "gain_standard_error"))
     click.echo(
         f"Gain over the best stream: {gain:+.1f} +- {error:.1f} points on {result['items']} test items "

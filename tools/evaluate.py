@@ -60,7 +60,8 @@ def command(
 ):  # fmt: skip
     """Evaluate finished RUNs and files of scores on their test items.
 
-    Intervals are percentiles of a seeded bootstrap over items. Of several labels per item one is enough.
+    Intervals of shares are Wilson's, others percentiles of a seeded bootstrap over items. Of several labels per item
+    one is enough.
     """
     load_tensorflow_quietly()
     from keras_fvvae.tasks import evaluate as task

@@ -14,6 +14,7 @@ from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
 
@@ -36,6 +37,7 @@ class Extraction:
         shard: a `Shard`; `None` (default): all items.
         kind: `"image"`, `"video"`, or `"auto"`: as the files are.
         dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
+        shard_bytes: size of the store's shards, see `FeatureStore`.
 
     Raises:
         RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
@@ -52,11 +54,12 @@ class Extraction:
         shard: Shard | None = None,
         kind: str = "auto",
         dataset: str | None = None,
+        shard_bytes: int = SHARD_BYTES,
     ):
         collection = _open_data(data, kind, dataset)
         shard = shard or Shard()
         self.encoding = open_encoding(run, collection.kind, raw, dtype)
-        self.output = Output(out, self.encoding)
+        self.output = Output(out, self.encoding, shard_bytes)
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
         self.notes = collection.notes

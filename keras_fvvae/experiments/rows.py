@@ -58,7 +58,7 @@ class Outcome:
 
     Attributes:
         name, paper: as in the row.
-        metrics: of the test part, as from `classification_metrics`; empty if it was not run.
+        metrics: of the test part, as from `plain_metrics`; empty if it was not run.
         settings: of the representation, in words.
         seconds: of fitting, encoding and classifying, as in a run's seconds.json.
         items: how many were encoded.

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.blas import dsyrk
 
+from keras_fvvae.utils.products import add_products, column_blocks
 from keras_fvvae.utils.progress import track
 
 # Entries of X held in float64 at a time, 64 MB: columns are read in blocks of this size divided by the number of rows.
@@ -53,13 +53,13 @@ def gram_components(vectors, components, verbose=0):
             f"Received: components={components}; give more vectors or ask for fewer components."
         )
     mean = np.empty(length)
-    # In Fortran order BLAS adds to it in place; only the lower triangle is filled, and read.
+    # Only the lower triangle is filled, and read.
     gram = np.zeros((count, count), order="F")
     for columns in track(_blocks(count, length), "Gram matrix", enabled=bool(verbose)):
         block = _finite(vectors[:, columns])
         mean[columns] = block.mean(axis=0)
         block -= mean[columns]
-        gram = dsyrk(1.0, block.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+        gram = add_products(gram, block)
     values, coordinates = _largest(gram, components, count - 1)
     coordinates /= np.sqrt(values)
     directions = np.empty((length, components), "float32")
@@ -130,8 +130,7 @@ class Covariance:
 
 
 def _blocks(count, length):
-    step = max(1, BLOCK_ENTRIES // count)
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    return list(column_blocks(length, max(1, BLOCK_ENTRIES // count)))
 
 
 def _finite(rows):

@@ -13,6 +13,7 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import recipe_views
@@ -98,6 +99,7 @@ def _write(run_paths, out, collection, streams, fusion):
             runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
             shown=SHOWN_SETTINGS,
             kind=collection.kind,
+            interval=_interval,
             skipped=metrics[0]["skipped"],
             notes=metrics[0]["notes"],
             version=keras_fvvae.__version__,
@@ -105,6 +107,11 @@ def _write(run_paths, out, collection, streams, fusion):
     )
     write_atomically(out, html.encode())
     return out
+
+
+def _interval(result):
+    low, high = accuracy_interval(result)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _is_result(value):

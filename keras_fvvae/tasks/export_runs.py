@@ -5,6 +5,7 @@ import numpy as np
 from keras_fvvae.builders.encoders import build_classifier
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FisherEncoder
@@ -117,8 +118,7 @@ def _measured(run, vectors):
         return f"The run {run.path.name} has no test items: its accuracy is not known."
     result = vectors.result
     return (
-        f"Accuracy of the run {run.path.name}: {result['accuracy']:.1%} +- {result['standard_error']:.1%} "
-        f"({run.read_json('metrics.json')['protocol']})."
+        f"Accuracy of the run {run.path.name}: {accuracy_text(result)} % ({run.read_json('metrics.json')['protocol']})."
     )
 
 

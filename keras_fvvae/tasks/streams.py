@@ -8,7 +8,7 @@ from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.svm.kernels import gram_matrix, kernel_scores, lowest_where_unseen, out_of_fold_scores
+from keras_fvvae.svm.kernels import kernel_matrix, kernel_scores, lowest_where_unseen, out_of_fold_scores
 from keras_fvvae.training.representation_training import representation_title
 
 
@@ -127,7 +127,7 @@ class Stream:
         """Inner products of the vectors of items."""
         rows = [self._rows[item] for item in items]
         others = None if others is None else [self._rows[item] for item in others]
-        return gram_matrix(self._vectors(), rows, others, self._normalize)
+        return kernel_matrix(self._vectors(), rows, others, self._normalize)
 
     def test_scores(self, test, train, labels, class_count):
         """Scores `(n, classes)` of test items; training items and their labels are used where there are no scores."""

@@ -12,7 +12,7 @@ from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_b
 from keras_fvvae.data.readers.flow import FlowSettings
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
-from keras_fvvae.features import FeatureStore
+from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.utils.progress import progress_bar
 
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
@@ -118,9 +118,10 @@ class ActivationInputs:
         recipe: a `Recipe`.
         backbone: model from images to activation maps.
         directory: of the `FeatureStore`s.
+        shard_bytes: size of their shards.
     """
 
-    def __init__(self, collection, recipe, backbone, directory):
+    def __init__(self, collection, recipe, backbone, directory, shard_bytes=SHARD_BYTES):
         self.collection = collection
         self.recipe = recipe
         self.backbone = backbone
@@ -132,7 +133,7 @@ class ActivationInputs:
             "weights": _weights_digest(backbone),
             **self.views.settings(collection.kind),
         }
-        self.store = FeatureStore(directory, settings)
+        self.store = FeatureStore(directory, settings, shard_bytes=shard_bytes)
         self.keys = [collection.key(index) for index in range(len(collection))]
 
     def on(self, collection):

@@ -15,8 +15,7 @@ from keras_fvvae.builders.encoders import build_classifier
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError, RunError
-from keras_fvvae.evaluation.evaluate import evaluate_scores
-from keras_fvvae.evaluation.metrics import classification_metrics
+from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.svm import OneVsRestSVM
@@ -265,17 +264,10 @@ def _evaluate(svm, vectors, collection):
     kernel, bias = svm.dense_weights(len(collection.class_names))
     blocks = (vectors[rows] @ kernel + bias for rows in np.array_split(test, -(-len(test) // BLOCK_ROWS)))
     scores = np.concatenate(list(blocks))
-    metrics = classification_metrics(scores, collection.labels[test], collection.class_names)
-    labels = collection.labels[test]
+    label_sets = None
     if collection.label_sets is not None:  # a hit is any of an item's labels, as ActivityNet counts it
-        labels = [collection.label_sets[i] or (collection.labels[i],) for i in test]
-    evaluated = evaluate_scores(scores, labels, collection.class_names, resamples=0)
-    metrics["mean_average_precision"] = evaluated["mean_average_precision"]["value"]
-    if collection.label_sets is not None:
-        metrics["accuracy"] = accuracy = evaluated["accuracy"]["value"]
-        metrics["standard_error"] = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
-        if "top3_accuracy" in metrics:
-            metrics["top3_accuracy"] = evaluated["top3_accuracy"]["value"]
+        label_sets = [collection.label_sets[i] or (collection.labels[i],) for i in test]
+    metrics = plain_metrics(scores, collection.labels[test], collection.class_names, label_sets)
     return {"dimension": vectors.shape[1], **metrics, "scores": np.round(scores, 5).tolist()}
 
 

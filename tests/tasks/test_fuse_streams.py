@@ -10,7 +10,7 @@ from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.fusion import late_fusion
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.svm.kernels import gram_matrix, out_of_fold_scores
+from keras_fvvae.svm.kernels import kernel_matrix, out_of_fold_scores
 from keras_fvvae.tasks.fuse import fuse
 from tests.support.written_runs import make_streams, write_run
 
@@ -41,7 +41,7 @@ class _Data:
         return write_run(self.folder / name, self.recipe, names, **parts)
 
     def held_out(self, vectors, seed=0):
-        gram = gram_matrix(vectors, range(len(self.train)))
+        gram = kernel_matrix(vectors, range(len(self.train)))
         return out_of_fold_scores(gram, self.train_labels, 4, C, seed=seed)
 
 

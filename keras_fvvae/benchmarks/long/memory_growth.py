@@ -132,12 +132,10 @@ def write(folder: Path, count: int) -> None:
 def _inputs(folder, count):
     import keras
 
-    from keras_fvvae import features
     from keras_fvvae.data import Collection
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.training.inputs import ActivationInputs
 
-    features.SHARD_BYTES = SHARD_BYTES
     keras.utils.set_random_seed(0)
     # Never called: the maps are drawn. Its weights are part of the store's key.
     images = keras.Input((14, 14, 3))
@@ -147,7 +145,7 @@ def _inputs(folder, count):
         np.full((2, 2, 3), [number // 65536, number // 256 % 256, number % 256], "uint8") for number in range(count)
     ]
     collection = Collection(sources, [str(n) for n in range(count)], [-1] * count, ["train"] * count, [])
-    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}")
+    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}", SHARD_BYTES)
 
 
 def fit(folder: Path, count: int) -> None:
@@ -178,13 +176,11 @@ def vectors(folder: Path, count: int) -> None:
 
 
 def encode(folder: Path, count: int) -> dict[str, float]:
-    """The command; the peak of its worker process is that of the largest child."""
-    from keras_fvvae import features
-    from keras_fvvae.tools.encode import command
+    """As the command does; the peak of its worker process is that of the largest child."""
+    from keras_fvvae.encoding.extraction import Extraction
 
-    features.SHARD_BYTES = SHARD_BYTES
     with tempfile.TemporaryDirectory() as out:
-        _call(command, folder / "run", folder / f"images-{count}", "--out", out)
+        Extraction(folder / "run", folder / f"images-{count}", out, shard_bytes=SHARD_BYTES).run()
     return {"worker": _peak_mb(resource.RUSAGE_CHILDREN)}
 
 
