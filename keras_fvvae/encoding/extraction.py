@@ -29,14 +29,17 @@ class Extraction:
         shard: a `Shard`; `None` (default): all items.
         kind: `"image"`, `"video"`, or `"auto"`: as the files are.
         dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
+        dataset_options: arguments of the layout's loader, such as `{"boxes": True}`.
 
     Raises:
         RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
         ValueError: for an unknown `dtype` or `dataset`.
     """
 
-    def __init__(self, run, data, out, raw=False, dtype="float32", shard=None, kind="auto", dataset=None):
-        collection = _open_data(data, kind, dataset)
+    def __init__(
+        self, run, data, out, raw=False, dtype="float32", shard=None, kind="auto", dataset=None, dataset_options=None
+    ):
+        collection = _open_data(data, kind, dataset, dataset_options or {})
         shard = shard or Shard()
         self.encoding = open_encoding(run, collection.kind, raw, dtype)
         self.output = Output(out, self.encoding)
@@ -93,9 +96,9 @@ class Extraction:
         return self.output.summary(self.items, shards, check, self.absent)
 
 
-def _open_data(data, kind, dataset):
+def _open_data(data, kind, dataset, dataset_options):
     if dataset is not None:
-        return open_dataset(data, dataset, {})
+        return open_dataset(data, dataset, dataset_options)
     if Path(data).is_dir():
         return load_folder(data, kind=kind, unlabelled=True)
     if not Path(data).exists():
