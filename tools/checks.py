@@ -18,6 +18,16 @@ def require_runs(paths: Iterable[str]) -> None:
         RunFolder(path).require_finished()
 
 
+def require_run_or_pack(path: str) -> None:
+    """Raises `RunError` for the path of a folder that does not exist; a URL or an entry's name is taken."""
+    from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.zoo import packs
+    from keras_fvvae.zoo.downloads import is_url
+
+    if not (is_url(path) or Path(path).exists() or packs.is_entry_name(path)):
+        RunFolder(path).require_finished()
+
+
 def require_files(*paths: str | None) -> None:
     """Raises `DataError` unless every path that is not `None` exists."""
     for path in paths:

@@ -32,7 +32,7 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             if "extra argument" in error.message and any("--data" in parameter.opts for parameter in self.params):
-                error.message += " Data are named by --data."
+                error.message = f"{error.message.rstrip('.')}. Data are named by --data."
             raise
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+# Blanks after a column.
+GAP = 2
 # Lines of each kind that are printed; files and --json have all.
 SHOWN = 10
 
@@ -67,7 +69,7 @@ def table_text(
 
     Args:
         rows: of equal lengths; their text is no markup.
-        right: columns that are aligned to the right, whose words stay whole. Default: all but the first and the last.
+        right: columns that are aligned to the right. Default: all but the first and the last.
         title: line above the table.
         width: in characters. Default: the terminal's, or the variable COLUMNS; 80 where there is neither.
 
@@ -80,17 +82,34 @@ def table_text(
     from rich.table import Table
 
     right = range(1, len(rows[0]) - 1) if right is None else tuple(right)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    text = io.StringIO()
+    console = Console(file=text, width=width, markup=False, emoji=False, highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+    widths = _column_widths(rows, console.width - GAP * len(rows[0]))
     for number, heading in enumerate(rows[0]):
-        longest = max(len(word) for row in rows for word in (row[number].split() or [""]))
-        aligned = {"justify": "right", "min_width": longest} if number in right else {"overflow": "fold"}
-        table.add_column(heading, **aligned)
+        justify = "right" if number in right else "left"
+        table.add_column(heading, justify=justify, overflow="fold", width=widths[number])
     for row in rows[1:]:
         table.add_row(*row)
-    text = io.StringIO()
-    Console(file=text, width=width, markup=False, emoji=False, highlight=False).print(table)
+    console.print(table)
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     return "\n".join([*([title] if title else []), *(line for line in lines if line)])
+
+
+def _column_widths(rows: Sequence[Sequence[str]], available: int) -> list[int]:
+    """Widths of columns: what they hold in one line; of too many, the widest become less, words being kept whole.
+
+    Words are broken only where all columns are as narrow as their longest word and the table is still too wide.
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(*rows, strict=True))
+    widths = [max(1, *(cell_len(cell) for cell in column)) for column in columns]
+    words = [max([1, *(cell_len(word) for cell in column for word in cell.split())]) for column in columns]
+    while sum(widths) > available and max(widths) > 1:
+        above = [number for number, width in enumerate(widths) if width > words[number]]
+        widths[max(above or range(len(widths)), key=widths.__getitem__)] -= 1
+    return widths
 
 
 def print_results(metrics: dict[str, Any]) -> None:

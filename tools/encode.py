@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from keras_fvvae.tools.checks import require_run_or_pack
 from keras_fvvae.tools.commands import Command, section
 from keras_fvvae.tools.console import load_tensorflow_quietly, print_list
 from keras_fvvae.tools.options import data_option
@@ -82,6 +83,7 @@ def command(
     from keras_fvvae.encoding.items import parse_shard
 
     shard = parse_shard(shard_text) if shard_text else None
+    require_run_or_pack(run)
     require_data(data, dataset)
     load_tensorflow_quietly()
     from keras_fvvae.encoding.extraction import Extraction, require_beam

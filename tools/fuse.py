@@ -58,6 +58,10 @@ def command(
     Late fusion is the weighted mean of the scores; kernel fusion trains on the weighted sum of the streams' kernels.
     """
     count = len(runs) + len(scores) + len(features)
+    if count < 2:
+        raise click.UsageError("Fusion needs at least two streams: finished RUNs, --scores or --features.")
+    if len(set(runs)) < len(runs):
+        raise click.UsageError("One run is named twice.")
     if weights and len(weights) != count:
         what = "runs" if count == len(runs) else "streams"
         raise click.UsageError(f"{count} {what} need {count} times --weight, or none.")

@@ -99,7 +99,7 @@ class Encode:
         from keras_fvvae.tools.encode import command
 
         features.SHARD_BYTES = 1
-        _call(command, self.run, self.images, "--out", folder / "out")
+        _call(command, self.run, "--data", self.images, "--out", folder / "out")
 
     def phase(self, folder):
         stored = len(list(folder.glob("out/*/shard-*.json")))

@@ -184,7 +184,7 @@ def encode(folder, count):
 
     features.SHARD_BYTES = SHARD_BYTES
     with tempfile.TemporaryDirectory() as out:
-        _call(command, folder / "run", folder / f"images-{count}", "--out", out)
+        _call(command, folder / "run", "--data", folder / f"images-{count}", "--out", out)
     return {"worker": _peak_mb(resource.RUSAGE_CHILDREN)}
 
 
