@@ -101,11 +101,12 @@ class Experiment:
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
         part: function from the data's collection to the one that is used, such as `validation_collection`.
+        dataset_options: arguments of the data set's loader that all rows take, before those of their recipes.
     """
 
     def __init__(
         self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, fine_tuning=True,
-        verbose=1, say=lambda text: None, part=lambda collection: collection,
+        verbose=1, say=lambda text: None, part=lambda collection: collection, dataset_options=None,
     ):  # fmt: skip
         self.out = Path(out)
         self.data = data
@@ -116,6 +117,7 @@ class Experiment:
         self.verbose = verbose
         self.say = say
         self.part = part
+        self.dataset_options = dataset_options or {}
         self._collections = {}
         self._tuned = {}
         self._fvvaes = {}
@@ -123,7 +125,7 @@ class Experiment:
     def run(self, rows):
         """Runs rows in order; returns a list of `Outcome`s."""
         done = {}
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(map(self._with_dataset_options, rows), start=1):
             self.say(f"[{number}/{len(rows)}] {row.name}")
             done[row.name] = outcome = self._outcome(row, done)
             if outcome.reason:
@@ -139,6 +141,12 @@ class Experiment:
         if key not in self._collections:
             self._collections[key] = self.part(recipe_collection(recipe, self.data, self.common_classes))
         return self._collections[key]
+
+    def _with_dataset_options(self, row):
+        if row.recipe is None or not self.dataset_options:
+            return row
+        options = {**row.recipe.dataset_options, **self.dataset_options}
+        return dataclasses.replace(row, recipe=row.recipe.replace(dataset_options=options))
 
     def _outcome(self, row, done):
         if row.reason:

@@ -3,46 +3,15 @@
 import itertools
 
 import numpy as np
-import yaml
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from keras_fvvae.data.collection import UNLABELLED
-from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.errors import DataError
 from keras_fvvae.experiments.rows import Row
-from keras_fvvae.recipes import as_number
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3
-
-
-def parse_grid(assignments):
-    """Settings to try, from `key=a,b,c` texts; values are read as YAML.
-
-    Args:
-        assignments: list of texts; `spp_levels=[2, 1],[3, 1]` are two lists, `tap=conv5_3,null` a name and none.
-
-    Returns:
-        Dictionary from key to list of values.
-
-    Raises:
-        RecipeError: for what is not of that form.
-
-    Example:
-        >>> parse_grid(["lambda3=0,1e3", "latent_dim=127,255"])
-        {'lambda3': [0, 1000.0], 'latent_dim': [127, 255]}
-    """
-    grid = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
-            values = None
-        if not separator or not values or key.strip() in grid:
-            raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")
-        grid[key.strip()] = [as_number(value) for value in values]
-    return grid
 
 
 def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):

@@ -11,16 +11,14 @@ from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
 from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.recipes import EMBEDDED_DATASETS
+from keras_fvvae.runs.requirements import require_data, require_recipe_data
 
 _EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
 
 
 def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
     """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
-    if not Path(data).exists() and name != "tfds":
-        raise DataError(f"The data folder or list {data} does not exist.")
-    if name in EMBEDDED_DATASETS:
-        raise DataError(f"The data set {name!r} brings its own data; check its folder as another, without `dataset`.")
+    require_data(data, name)
     known = DATASETS[recognise(data) if name == "auto" else name].options
     split = {key: value for key, value in (("test_fraction", test_fraction), ("seed", seed)) if key in known}
     return _load(load_dataset, data, name, **{**split, **options})
@@ -49,12 +47,8 @@ def recipe_collection(recipe, data=None, common_classes=False):
     Raises:
         DataError: if the data cannot be used, or `data` is missing or not wanted.
     """
-    embedded = recipe.dataset in EMBEDDED_DATASETS
-    if embedded and data is not None:
-        raise DataError(f"The recipe {recipe.name} brings its own data ({recipe.dataset}); leave out --data.")
-    if not embedded and data is None:
-        raise DataError(f"The recipe {recipe.name} needs --data: the folder or list of your images or videos.")
-    if embedded:
+    require_recipe_data(recipe, data)
+    if recipe.dataset in EMBEDDED_DATASETS:
         loader = _EMBEDDED[recipe.dataset]
         known = inspect.signature(loader).parameters
         for option in recipe.dataset_options:

@@ -84,10 +84,7 @@ class RunFolder:
             RunError: if there is none, it is not finished, or a file of it was altered.
         """
         run = cls(path)
-        if not run.is_run():
-            raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
-        if not run.is_finished():
-            raise RunError(f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on.")
+        run.require_finished()
         try:
             manifest = run.read_json("manifest.json")
             version, digests = manifest["format"], dict(manifest["sha256"])
@@ -101,6 +98,19 @@ class RunFolder:
             if sha256(run.path / name) != digest:
                 raise RunError(f"{run.path / name} was altered after the training: its SHA-256 has changed.")
         return run
+
+    def require_finished(self):
+        """Refuses what is not the folder of a finished training, without reading its files.
+
+        Raises:
+            RunError: saying what it is instead.
+        """
+        if not self.path.exists():
+            raise RunError(f"The run {self.path} does not exist.")
+        if not self.is_run():
+            raise RunError(f"{self.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
+        if not self.is_finished():
+            raise RunError(f"The training in {self.path} is not finished: repeat its `keras-fvvae train` to go on.")
 
     def is_run(self):
         return (self.path / "recipe.yaml").is_file()

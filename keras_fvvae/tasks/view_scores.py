@@ -18,7 +18,7 @@ from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo import load_classifier
 
 
-def view_scores(run, data=None, cache=None, verbose=1):
+def view_scores(run, data=None, cache=None, dataset_options=None, verbose=1):
     """Scores of every view of a run's test items.
 
     An item's score in a run is that of the mean of its views' raw vectors, normalised once (Section 4); here each
@@ -28,6 +28,8 @@ def view_scores(run, data=None, cache=None, verbose=1):
         run: path of a finished run.
         data: the folder or list that it was trained on; `None` for embedded data sets.
         cache: folder of the cached activations. Default: as for `train`.
+        dataset_options: arguments of the data set's loader, before those that the run was trained with: where its
+            annotations lie here.
         verbose: 1 for progress bars.
 
     Returns:
@@ -39,7 +41,8 @@ def view_scores(run, data=None, cache=None, verbose=1):
     """
     names = read_run(run).test.ids
     folder = RunFolder(run)  # checked by `read_run`
-    items = _items(recipe_collection(folder.recipe, data), names, run, data)
+    recipe = folder.recipe.replace(dataset_options={**folder.recipe.dataset_options, **(dataset_options or {})})
+    items = _items(recipe_collection(recipe, data), names, run, data)
     classifier = load_classifier(folder.path / "model.keras")
     encoder = classifier.encoder
     inputs = ActivationInputs(items, folder.recipe, encoder.backbone, Path(cache or cache_folder() / "activations"))

@@ -27,7 +27,19 @@ def call(*arguments):
 
 
 def test_vectors_and_scores(data, tmp_path):
-    arguments = [data, "--out", tmp_path / "out", "--scales", 1, "--components", 2, "--workers", 1, "--common-classes"]
+    arguments = [
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--scales",
+        1,
+        "--components",
+        2,
+        "--workers",
+        1,
+        "--common-classes",
+    ]
     code, output, errors = call(*arguments)
     assert code == 0, errors
     assert f"trajectories a video; vectors in {tmp_path / 'out' / 'vectors.npy'}\n" in output
@@ -40,7 +52,7 @@ def test_vectors_and_scores(data, tmp_path):
 
 
 def test_out_inside_the_data(data):
-    code, _, errors = call(data, "--out", data / "idt")
+    code, _, errors = call("--data", data, "--out", data / "idt")
     assert code == 2
     assert "lies inside" in errors
     assert not (data / "idt").exists()

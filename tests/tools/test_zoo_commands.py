@@ -52,7 +52,7 @@ def test_mistakes_are_one_sentence(run, tmp_path, run_command):
     (tmp_path / "text.mat").write_text("hello")
     (run.parent / "file").touch()
     for arguments, message in (
-        (["publish", tmp_path / "absent"], "absent is not a run of keras_fvvae"),
+        (["publish", tmp_path / "absent"], "absent does not exist."),
         (["publish", run, "--name", "a/b"], "'a/b' cannot be the name of an entry"),
         (["publish", run, "--to", run.parent / "file"], "cannot be published to"),
         (["publish", run, "--to", "s3://bucket"], "only http and https are, not s3"),
