@@ -42,7 +42,9 @@ def _fresh(code, folder):
     command = [sys.executable, "-c", PRELUDE + code]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
-    return [json.loads(line.removeprefix("ANSWER ")) for line in result.stdout.splitlines() if line.startswith("ANSWER")]
+    return [
+        json.loads(line.removeprefix("ANSWER ")) for line in result.stdout.splitlines() if line.startswith("ANSWER")
+    ]
 
 
 def _assert_close(actual, expected, tolerance=1e-3):

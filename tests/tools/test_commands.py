@@ -8,8 +8,8 @@ import sys
 import pytest
 from keras_fvvae.tools import main as tools_main
 
+from tests.support.small_data import write_digits
 from tests.support.video_files import broken_videos
-from tests.tasks.conftest import write_digits
 
 SETTINGS = ["latent_dim=3", "batch_size=8", "steps=4", "sampled_descriptors=20", "descriptors=dense"]
 
