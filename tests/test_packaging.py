@@ -32,6 +32,7 @@ def test_wheel_works_from_an_empty_folder(site, tmp_path):
         "from importlib import resources\n"
         "assert (resources.files('keras_fvvae') / 'reporting' / 'templates' / 'report.html').is_file()\n"
         "assert (resources.files('keras_fvvae') / 'serving' / 'static').is_dir()\n"
+        "assert (resources.files('keras_fvvae') / 'py.typed').is_file()\n"
         "sys.argv = ['keras-fvvae', 'zoo', 'list']\n"
         "from keras_fvvae.tools.main import main\n"
         "main()\n"
