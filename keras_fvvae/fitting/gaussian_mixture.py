@@ -32,7 +32,7 @@ class GaussianMixture(NamedTuple):
     variances: np.ndarray
     log_likelihoods: tuple
     restarts: int
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class MixtureStatistics:

@@ -27,8 +27,8 @@ _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type
 class Cluster(NamedTuple):
     """The machines of TF_CONFIG: how many processes there are, and which this one is; 0 is the chief."""
 
-    count: int
-    index: int
+    count: int  # type: ignore[assignment]
+    index: int  # type: ignore[assignment]
 
 
 def read_cluster(environment=os.environ):

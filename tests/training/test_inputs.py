@@ -14,8 +14,8 @@ from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
+from tests.support.small_data import VIDEO_FRAMES
 from tests.support.video_files import broken_videos, numbered_frames, write_video
-from tests.tasks.conftest import VIDEO_FRAMES
 
 MAP = (8, 8, 4)
 

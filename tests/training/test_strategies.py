@@ -18,7 +18,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read_cluster
 from tests.support import strategy_worker
-from tests.tasks.conftest import write_digits
+from tests.support.small_data import write_digits
 
 SCRIPT = Path(strategy_worker.__file__)
 TIMEOUT = 120

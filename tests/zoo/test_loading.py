@@ -161,7 +161,6 @@ def test_does_not_warn_where_none_are_asked_for():
         _load()
 
 
-@pytest.mark.skipif(not recipes.load_recipe("digits_conv").weights, reason="no trained weights ship yet (make weights)")
 def test_embedded_weights_load_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

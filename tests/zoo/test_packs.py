@@ -14,7 +14,6 @@ from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
-from tests.tasks.conftest import small_disk  # noqa: F401
 from tests.zoo.test_downloads import serving
 
 ENTRY = "digits_conv"
@@ -183,7 +182,7 @@ def test_folder_that_cannot_be_written(publish, tmp_path):
         publish(tmp_path / "file")
 
 
-def test_full_disk(publish, small_disk):  # noqa: F811
+def test_full_disk(publish, small_disk):
     publish(small_disk(64))
     with pytest.raises(
         WeightsError, match="'digits_conv' cannot be published to .*disk: No space left on device. Free"
@@ -310,7 +309,7 @@ def test_cache_that_cannot_be_written(publish, server, tmp_path, monkeypatch):
         packs.find(ENTRY)
 
 
-def test_filled_cache_need_not_be_writable(publish, server, small_disk, monkeypatch):  # noqa: F811
+def test_filled_cache_need_not_be_writable(publish, server, small_disk, monkeypatch):
     publish(server.folder)
     disk = small_disk(1000)
     monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
