@@ -36,8 +36,6 @@ CONSECUTIVE_TAPS = {
     "VGG19": "block5_conv3+conv5_4",
     "DigitsConvNet": "conv2+conv3",
 }
-# Data sets without videos.
-OF_IMAGES = ("digits", "cub")
 # A network that starts from random weights is fine-tuned at a higher rate than one from ImageNet.
 SCRATCH_LEARNING_RATE = 0.05
 
@@ -80,7 +78,7 @@ def variant_rows(recipe, names=None):
 def _with_stages(row, name):
     """ActionVLAD's two stages, its rates, each of the recipe's steps; and its bags of all of a video's frames."""
     recipe = row.recipe
-    if name == "action_vlad" and recipe.dataset in OF_IMAGES:
+    if name == "action_vlad" and not recipe.of_videos:
         return Row(row.name, reason="it aggregates over frames; of images it is NetVLAD")
     steps = recipe.steps
     common = {"optimizer": "adam", "epsilon": 1e-4, "clip_norm": 5.0, "steps": steps}

@@ -26,17 +26,14 @@ from keras_fvvae.layers import (
     SpatialPyramidPooling,
 )
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.recipes.keys import Mark, marked_keys
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import download, is_url
 
 # Keys of a recipe that decide the architecture or what its input means: trained weights go with one value only.
-ARCHITECTURE = (
-    "backbone", "backbone_options", "tap", "input_size", "modality", "descriptors", "spp_levels", "spp_pooling",
-    "normalization", "normalization_scale", "latent_dim", "hidden_units", "hidden_activation", "decoder_units",
-    "decoder_layers", "attention", "representation", "representation_options", "pca_components",
-)  # fmt: skip
+ARCHITECTURE = marked_keys(recipes.Recipe, Mark.ARCHITECTURE)
 # Where a recipe does not name the split, its data set's loader takes this one.
 DEFAULT_SPLIT = 1
 
@@ -117,7 +114,7 @@ def load(name, weights="auto", backbone_weights="imagenet", num_classes=None, **
     if trained is not None:
         return _continued(trained, recipe, wanted, backbone_weights)
     if num_classes is None:
-        num_classes = recipes.DATASET_CLASSES.get(recipe.dataset)
+        num_classes = recipes.DATASETS[recipe.dataset].num_classes
     backbone = build_recipe_backbone(recipe, backbone_weights)
     _require_classes(recipe, num_classes)
     if REPRESENTATIONS[recipe.representation].training == FVVAE_TRAINING:

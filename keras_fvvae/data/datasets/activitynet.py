@@ -1,5 +1,7 @@
 """ActivityNet: untrimmed videos with labelled segments, in the three forms in which its annotations are passed on."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -10,7 +12,14 @@ import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, read_text, stem_key
+from keras_fvvae.data.datasets.places import (
+    index_videos,
+    note_missing,
+    numbered_lines,
+    places_of_lists,
+    read_text,
+    stem_key,
+)
 from keras_fvvae.errors import DataError
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
@@ -119,6 +128,13 @@ def find_activitynet_annotations(directory, annotations=None):
             if paths:
                 return paths[-1]
     return None
+
+
+def is_activitynet(directory: str | Path) -> bool:
+    """Whether a folder has annotations of ActivityNet."""
+    places = places_of_lists(directory)
+    folders = [folder for place in places for folder in (place, place / "annotations") if folder.is_dir()]
+    return any(find_activitynet_annotations(directory, folder) for folder in folders)
 
 
 def identifier(name):

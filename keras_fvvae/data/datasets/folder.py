@@ -1,5 +1,7 @@
 """A folder of images or videos with one sub-folder per class."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
@@ -93,6 +95,11 @@ def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="au
     note_untrained(labels, splits, class_names, notes, kind)
     names = [str(path.relative_to(directory)) for path, *_ in rows]
     return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes, kind=kind)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path can be a folder of files: any that is not a file."""
+    return not Path(path).is_file()
 
 
 def _unlabelled(directory, kind):

@@ -1,5 +1,7 @@
 """A list of images or videos in a CSV or JSON lines file."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -94,6 +96,11 @@ def load_list(path, root=None, kind="auto", test_fraction=DEFAULT_TEST_FRACTION,
         label_sets=label_sets if any(len(labels) > 1 for labels in label_sets) else None,
         missing=missing,
     )
+
+
+def is_list(path: str | Path) -> bool:
+    """Whether a path is that of a file, which can only be a list."""
+    return Path(path).is_file()
 
 
 def _csv_rows(path, notes):

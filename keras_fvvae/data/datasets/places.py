@@ -1,5 +1,7 @@
 """What every reader of lists shares: their lines, and where on disk the things lie that they name."""
 
+from __future__ import annotations
+
 import os
 import re
 import unicodedata
@@ -9,6 +11,15 @@ from keras_fvvae.data.datasets.folder import walk
 from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
+
+# Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.
+_VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
+
+
+def places_of_lists(directory: str | Path) -> list[Path]:
+    """Where a data folder's lists may be: in it, and beside it if it has the name of a folder of videos."""
+    directory = Path(directory)
+    return [directory, directory.parent] if directory.absolute().name.lower() in _VIDEO_FOLDERS else [directory]
 
 
 def read_text(path):

@@ -1,5 +1,7 @@
 """Data sets of TensorFlow Datasets, written once as the files that everything else here works on."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -66,6 +68,19 @@ def load_tfds(builder, directory, train="train", test="test", image=None, label=
         kind=kind,
         label_sets=label_sets if any(len(labels) > 1 for labels in label_sets) else None,
     )
+
+
+def load_tfds_below(
+    directory: str | Path,
+    builder: str,
+    train: str = "train",
+    test: str = "test",
+    image: str | None = None,
+    label: str | None = None,
+    data_dir: str | None = None,
+) -> Collection:
+    """`load_tfds` with the path first, as every loader of a recipe's data takes it."""
+    return load_tfds(builder, directory, train, test, image, label, data_dir)
 
 
 def _import_tfds():

@@ -1,5 +1,7 @@
 """UCF101: 13,320 clips of 101 actions in three official splits, as files or as folders of frames."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, stem_key
+from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, places_of_lists, stem_key
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
 
@@ -112,6 +114,12 @@ def find_ucf101_lists(directory, annotations=None, split=1):
             if all(path.is_file() for path in paths):
                 return paths, [numbers for _, numbers in pair], official
     return None
+
+
+def is_ucf101(directory: str | Path) -> bool:
+    """Whether a folder has the lists of a split of UCF101."""
+    places = places_of_lists(directory)
+    return any(find_ucf101_lists(directory, place, split) for place in places for split in UCF101_SPLITS)
 
 
 def _find_lists(directory, annotations, split):
