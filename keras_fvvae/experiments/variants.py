@@ -1,5 +1,6 @@
 """Every representation beside each other: FV-VAE, its variants, and what the paper compares it with."""
 
+from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE
 from keras_fvvae.errors import RecipeError, unknown_name
 from keras_fvvae.experiments.rows import Row
 
@@ -7,7 +8,7 @@ from keras_fvvae.experiments.rows import Row
 # centroids; 64 centroids for NetVLAD and ActionVLAD as in theirs.
 VARIANTS = {
     "ave": ("AVE", {"representation": "ave"}),
-    "ga": ("GA", {"representation": "global_activations", "tap": "fc7"}),
+    "ga": ("GA", {"representation": "global_activations"}),
     "concatenation": ("Concatenation", {"representation": "concatenation"}),
     "fv": ("FV (GMM)", {"representation": "gmm_fisher_vector", "representation_options": {"num_components": 128}}),
     "vlad": ("VLAD", {"representation": "vlad", "representation_options": {"num_centroids": 256}}),
@@ -30,12 +31,6 @@ VARIANTS = {
     "fv_vae_maclaurin": ("FV-VAE, random Maclaurin", {"representation": "fv_vae_maclaurin"}),
     "fv_vae_pca": ("FV-VAE, PCA", {"pca_components": 256}),
 }  # fmt: skip
-# Layers that come one after the other, of which cross-layer pooling takes two, by backbone.
-CONSECUTIVE_TAPS = {
-    "VGG16": "block5_conv2+conv5_3",
-    "VGG19": "block5_conv3+conv5_4",
-    "DigitsConvNet": "conv2+conv3",
-}
 # A network that starts from random weights is fine-tuned at a higher rate than one from ImageNet.
 SCRATCH_LEARNING_RATE = 0.05
 
@@ -89,16 +84,19 @@ def _with_stages(row, name):
 
 
 def _with_two_taps(row):
-    if row.recipe.backbone not in CONSECUTIVE_TAPS:
-        return Row(row.name, reason=f"no two consecutive layers of {row.recipe.backbone} are named here; set `tap`")
-    return Row(row.name, row.recipe.replace(tap=CONSECUTIVE_TAPS[row.recipe.backbone]))
+    backbone = row.recipe.backbone
+    info = BACKBONES.get(backbone)
+    if info is None or info.consecutive_taps is None:
+        return Row(row.name, reason=f"no two consecutive layers of {backbone} are named here; set `tap`")
+    return Row(row.name, row.recipe.replace(tap=info.consecutive_taps))
 
 
 def _with_global_tap(row):
     """GA is fc7 of VGG, pool5 of ResNet; other networks have no layer that the paper would call so."""
     backbone = row.recipe.backbone
-    if backbone.startswith("VGG"):
-        return Row(row.name, row.recipe.replace(input_size=[224, 224]))
-    if backbone in ("ResNet50", "ResNet101", "ResNet152"):
+    taps = BACKBONES[backbone].vector_taps if backbone in BACKBONES else {}
+    if "fc7" in taps:  # its weights are for one size
+        return Row(row.name, row.recipe.replace(tap="fc7", input_size=[OWN_SIZE, OWN_SIZE]))
+    if "pool5" in taps:
         return Row(row.name, row.recipe.replace(tap="pool5"))
     return Row(row.name, reason=f"{backbone} has no fully-connected layer before its classes")
