@@ -83,6 +83,15 @@ def _are_multipliers(value):
         return False
 
 
+def _are_weights(value):
+    if not isinstance(value, dict) or not value:
+        return value == {}
+    if not all(isinstance(text, str) for text in value.values()) or not {"file", "url"} & value.keys():
+        return False
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value.get("file", "plain"))
+    return bool(plain and re.fullmatch("[0-9a-f]{64}", value.get("sha256", "")))
+
+
 def _is_list_of(check):
     return lambda value: isinstance(value, list | tuple) and all(check(item) for item in value)
 
@@ -103,6 +112,10 @@ LEVELS = Accepts(
     lambda value: bool(value) and POSITIVE_INTEGERS.test(value), "a list of positive integers, at least one"
 )
 MULTIPLIERS = Accepts(_are_multipliers, "a mapping from regular expressions to numbers, none negative")
+# A name in it becomes a part of a path, its SHA-256 one too: neither may lead out of its folder.
+WEIGHTS = Accepts(
+    _are_weights, "empty, or a mapping with `sha256`, 64 hexadecimal digits in lower case, and `file`, a name, or `url`"
+)
 TEXT = Accepts(lambda value: isinstance(value, str), "text")
 MAPPING = Accepts(lambda value: isinstance(value, dict), "a mapping")
 LIST = Accepts(lambda value: isinstance(value, list), "a list")

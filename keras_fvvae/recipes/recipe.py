@@ -24,6 +24,7 @@ from keras_fvvae.recipes.keys import (
     SEED,
     SHARE,
     TEXT,
+    WEIGHTS,
     Mark,
     check_values,
     default_of,
@@ -232,7 +233,7 @@ class Recipe:
     svm_c: float = key("svm", 100.0, POSITIVE, "C of the one-vs-all SVM", ESSENTIAL)
     seed: int = key("data", 0, SEED, "of everything random", ESSENTIAL)
     paper: dict = key(CARD, {}, MAPPING, "where the paper reports this model, and what")
-    weights: dict = key(CARD, {}, MAPPING, "file and sha256 of trained weights that ship with the package")
+    weights: dict = key(CARD, {}, WEIGHTS, "file and sha256 of trained weights that ship with the package")
     measured: list = key(
         CARD, [], LIST, "results measured with this library: command, data, protocol, machine, figures"
     )

@@ -68,6 +68,14 @@ def test_unknown_entry_names_the_nearest():
         load_recipe("digit_conv")
 
 
+WEIGHTS = "empty, or a mapping with `sha256`, 64 hexadecimal digits in lower case, and `file`, a name, or `url`"
+ZEROS = "0" * 64
+# What would become a part of a path or a request.
+UNSAFE = [
+    {"file": "x.keras"}, {"sha256": ZEROS}, {"url": "https://x/y", "sha256": "../../x"}, [], "x",
+    {"url": "https://x/y", "sha256": ZEROS[1:]}, {"url": "https://x/y", "sha256": "A" * 64},
+    {"file": "../x.keras", "sha256": ZEROS}, {"url": 3, "sha256": ZEROS},
+]  # fmt: skip
 WRONG = [
     ("name", 3, "text"),
     (
@@ -113,6 +121,7 @@ WRONG = [
     ("svm_c", 0, "a positive number"),
     ("seed", -1, "an integer from 0 to 2**32 - 1"),
     ("paper", "yes", "a mapping"),
+    *[("weights", value, WEIGHTS) for value in UNSAFE],
     ("measured", {}, "a list"),
 ]
 
