@@ -8,6 +8,7 @@ from keras_fvvae.builders.representations import build_descriptors, build_head, 
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.recipes.registry import REPRESENTATIONS
 
 
 def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
@@ -57,6 +58,8 @@ def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model at {path}.")
+    for representation in REPRESENTATIONS.values():
+        _ = representation.layer_class  # Keras knows the classes of what is imported
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
