@@ -1,5 +1,7 @@
 """Encoders and classifiers, built from recipes and loaded from files."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import keras
@@ -8,10 +10,16 @@ from keras_fvvae.builders.representations import build_descriptors, build_head, 
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
 
 
-def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
+def build_encoder(
+    recipe: Recipe,
+    backbone: keras.Model | None,
+    fvvae: FVVAE | None = None,
+    activations_shape: tuple[int, ...] | None = None,
+) -> FisherEncoder:
     """The (not yet adapted) encoder of a recipe's representation.
 
     Args:
@@ -38,14 +46,16 @@ def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
     return encoder
 
 
-def build_classifier(encoder, class_names):
+def build_classifier(encoder: FisherEncoder, class_names: list[str]) -> Classifier:
     """The (not yet fitted) classifier on a built encoder."""
     classifier = Classifier(encoder, class_names)
     classifier.build((None, *encoder.backbone.input.shape[1:]))
     return classifier
 
 
-def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)):
+def load_model(
+    path: str | Path, kinds: tuple[type[keras.Model], ...] = (Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
+) -> keras.Model:
     """Loads a saved model of this library; no code in the file is executed.
 
     Args:
@@ -71,7 +81,7 @@ def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
     return model
 
 
-def load_encoder(path):
+def load_encoder(path: str | Path) -> FisherEncoder:
     """The encoder of a `model.keras` file, be it a classifier's or alone.
 
     Raises:

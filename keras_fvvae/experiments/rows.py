@@ -1,11 +1,15 @@
 """Rows of a table of results: each is a training, or a fusion of others; what cannot be run says why."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS, SOFTMAX_TRAINING
@@ -65,7 +69,7 @@ class Outcome:
     protocol: str = ""
 
     @property
-    def encode_ms(self):
+    def encode_ms(self) -> float | None:
         """Milliseconds to encode an item from its activations; `None` if unknown."""
         return 1e3 * self.seconds["encode"] / self.items if self.items and "encode" in self.seconds else None
 
@@ -89,9 +93,17 @@ class Experiment:
     """
 
     def __init__(
-        self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, fine_tuning=True,
-        verbose=1, say=lambda text: None, part=lambda collection: collection,
-    ):  # fmt: skip
+        self,
+        out: str | Path,
+        data: str | Path | None = None,
+        backbone_weights: str | Path | dict[str, str | Path | None] | None = "imagenet",
+        common_classes: bool = False,
+        cache: str | Path | None = None,
+        fine_tuning: bool = True,
+        verbose: int = 1,
+        say: Callable[[str], None] = lambda text: None,
+        part: Callable[[Collection], Collection] = lambda collection: collection,
+    ) -> None:
         self.out = Path(out)
         self.data = data
         self.backbone_weights = backbone_weights
@@ -105,7 +117,7 @@ class Experiment:
         self._tuned = {}
         self._fvvaes = {}
 
-    def run(self, rows):
+    def run(self, rows: list[Row]) -> list[Outcome]:
         """Runs rows in order; returns a list of `Outcome`s."""
         done = {}
         for number, row in enumerate(rows, start=1):
@@ -117,7 +129,7 @@ class Experiment:
                 self.say(f"    accuracy {100 * outcome.metrics['accuracy']:.1f} %")
         return list(done.values())
 
-    def collection(self, recipe):
+    def collection(self, recipe: Recipe) -> Collection:
         """The collection of a recipe; the same object for the same settings."""
         key = _key(recipe, "input")  # stored flow is checked against the recipe's settings of flow
         if key not in self._collections:
@@ -175,9 +187,13 @@ class Experiment:
         result = fuse([run], scores=[row.scores], resamples=0)
         protocol = f"{row.name} from {row.scores}, {result['items']} test items"
         return Outcome(
-            row.name, row.paper, result["streams"][str(row.scores)], settings=str(row.scores), scores=row.scores,
+            row.name,
+            row.paper,
+            result["streams"][str(row.scores)],
+            settings=str(row.scores),
+            scores=row.scores,
             protocol=protocol,
-        )  # fmt: skip
+        )
 
     def _fused(self, row, done):
         parts = [done.get(name) for name in row.fuse]
@@ -190,7 +206,7 @@ class Experiment:
         return Outcome(row.name, row.paper, result["fusion"], settings="equal weights", protocol=protocol)
 
 
-def outcome_of(row, run):
+def outcome_of(row: Row, run: RunFolder) -> Outcome:
     """The `Outcome` of a row whose run is finished.
 
     Raises:
@@ -203,12 +219,18 @@ def outcome_of(row, run):
     seconds = run.read_json("seconds.json") if (run.path / "seconds.json").is_file() else {}
     items = len(run.read_json("vectors.json")["names"])
     return Outcome(
-        row.name, row.paper, result, _settings(row.recipe), seconds, items, RunFolder(run.path).path,
+        row.name,
+        row.paper,
+        result,
+        _settings(row.recipe),
+        seconds,
+        items,
+        RunFolder(run.path).path,
         protocol=metrics["protocol"],
-    )  # fmt: skip
+    )
 
 
-def run_name(recipe):
+def run_name(recipe: Recipe) -> str:
     """Name of a run's folder: its representation, and a digest of all of its settings.
 
     Example:

@@ -1,6 +1,9 @@
 """Model selection: a grid of settings, scored on a validation part of the training split."""
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -9,14 +12,20 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.rows import Row
-from keras_fvvae.recipes import as_number
+from keras_fvvae.recipes import Recipe, as_number
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_fvvae.data.collection import Collection
+    from keras_fvvae.experiments.rows import Outcome
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3
 
 
-def parse_grid(assignments):
+def parse_grid(assignments: list[str]) -> dict[str, list[Any]]:
     """Settings to try, from `key=a,b,c` texts; values are read as YAML.
 
     Args:
@@ -45,7 +54,7 @@ def parse_grid(assignments):
     return grid
 
 
-def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):
+def validation_collection(collection: Collection, folds: int = DEFAULT_FOLDS, seed: int = 0) -> Collection:
     """The training part alone, one fold of it as the test part: the real test items have no part in a selection.
 
     Folds are stratified by class; items of one group (the clips of one video) stay together.
@@ -88,7 +97,7 @@ def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):
     return chosen
 
 
-def sweep_rows(recipe, grid):
+def sweep_rows(recipe: Recipe, grid: dict[str, list[Any]]) -> list[Row]:
     """A row for every combination of settings.
 
     Raises:
@@ -102,7 +111,7 @@ def sweep_rows(recipe, grid):
     return rows
 
 
-def sweep_picture(grid, outcomes):
+def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure:
     """Accuracy against the first numeric setting, a curve for each combination of the others; or as bars."""
     axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
     if axis is None:

@@ -1,8 +1,11 @@
 """Every representation beside each other: FV-VAE, its variants, and what the paper compares it with."""
 
+from __future__ import annotations
+
 from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE
 from keras_fvvae.errors import RecipeError, unknown_name
 from keras_fvvae.experiments.rows import Row
+from keras_fvvae.recipes import Recipe
 
 # Changes of a recipe, by the name of a variant. The sizes are the paper's where it gives them: 128 components, 256
 # centroids; 64 centroids for NetVLAD and ActionVLAD as in theirs.
@@ -35,7 +38,7 @@ VARIANTS = {
 SCRATCH_LEARNING_RATE = 0.05
 
 
-def variant_rows(recipe, names=None):
+def variant_rows(recipe: Recipe, names: list[str] | None = None) -> list[Row]:
     """The rows of a comparison on a recipe's data and backbone.
 
     All are compared on one frozen backbone. Where the recipe trains its backbone together with the FV-VAE, it is

@@ -35,7 +35,12 @@ _SUBSET_FILES = {"training": "train", "validation": "val", "testing": "test"}
 _ID_LENGTH = 11  # of YouTube
 
 
-def load_activitynet(directory, annotations=None, test_subset="validation", training_subset="training"):
+def load_activitynet(
+    directory: str | Path,
+    annotations: str | Path | None = None,
+    test_subset: str = "validation",
+    training_subset: str = "training",
+) -> Collection:
     """Collects the videos of ActivityNet for the classification of untrimmed videos.
 
     Annotations may be the official JSON (`activity_net.v1-3.min.json`), `anet_anno_action.json` with
@@ -116,7 +121,7 @@ def load_activitynet(directory, annotations=None, test_subset="validation", trai
     )
 
 
-def find_activitynet_annotations(directory, annotations=None):
+def find_activitynet_annotations(directory: str | Path, annotations: str | Path | None = None) -> Path | None:
     """The annotation file, or None: the given one, or the first of `ANNOTATIONS` in, below or beside a folder."""
     if annotations is not None and not Path(annotations).is_dir():
         return Path(annotations)
@@ -137,13 +142,13 @@ def is_activitynet(directory: str | Path) -> bool:
     return any(find_activitynet_annotations(directory, folder) for folder in folders)
 
 
-def identifier(name):
+def identifier(name: str) -> str:
     """A video's identifier without the `v_` that some annotations put before it."""
     name = stem_key(name)
     return name.removeprefix("v_") if len(name) != _ID_LENGTH else name
 
 
-def read_annotations(path):
+def read_annotations(path: Path) -> tuple[list[tuple[str, str, dict[str, float]]], list[str] | None]:
     """Entries (name, subset, seconds by label) of an annotation file, and the names of the classes or None."""
     named = path.with_name("action_name.csv")
     class_names = [line for _, line in numbered_lines(named)][1:] if named.is_file() else None

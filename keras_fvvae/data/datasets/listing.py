@@ -27,7 +27,13 @@ JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 _SPLITS = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {"testing": "test"}
 
 
-def load_list(path, root=None, kind="auto", test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+def load_list(
+    path: str | Path,
+    root: str | Path | None = None,
+    kind: str = "auto",
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    seed: int = 0,
+) -> Collection:
     """Collects the images or videos that a list names.
 
     The list is a CSV file whose header names the columns `file` (or `path`, `video`, `image`), `label` (or `class`) and

@@ -18,7 +18,15 @@ COMPLETE = "collection.json"
 _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"RIFF": "webp"}
 
 
-def load_tfds(builder, directory, train="train", test="test", image=None, label=None, data_dir=None):
+def load_tfds(
+    builder: str,
+    directory: str | Path,
+    train: str = "train",
+    test: str = "test",
+    image: str | None = None,
+    label: str | None = None,
+    data_dir: str | None = None,
+) -> Collection:
     """Collects a data set of TensorFlow Datasets.
 
     Its images are written below `directory` as they are encoded, its videos as folders of encoded frames; nothing is

@@ -24,7 +24,7 @@ _LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "annotations/ucfTrainTestlis
 _NAME = re.compile(r"^v_(?P<action>.+)_(?P<group>g\d+)_c\d+$", re.IGNORECASE)
 
 
-def load_ucf101(directory, split=1, annotations=None):
+def load_ucf101(directory: str | Path, split: int = 1, annotations: str | Path | None = None) -> Collection:
     """Collects the videos of UCF101 by one of its official splits.
 
     Understood are the official lists (`ucfTrainTestlist/classInd.txt`, `trainlist01.txt`, `testlist01.txt`) and
@@ -101,7 +101,9 @@ def load_ucf101(directory, split=1, annotations=None):
     )
 
 
-def find_ucf101_lists(directory, annotations=None, split=1):
+def find_ucf101_lists(
+    directory: str | Path, annotations: str | Path | None = None, split: int = 1
+) -> tuple[list[Path], list[int], bool] | None:
     """The two lists of a split, how many numbers their lines hold, and whether they are the official ones; or None."""
     if annotations is None:
         bases = [Path(directory), Path(directory).parent]
