@@ -9,11 +9,11 @@ import numpy as np
 import yaml
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.rows import Row
 from keras_fvvae.recipes import Recipe, as_number
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.utils.labels import UNLABELLED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

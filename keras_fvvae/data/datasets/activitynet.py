@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
 from keras_fvvae.data.datasets.places import (
     index_videos,
@@ -21,6 +21,7 @@ from keras_fvvae.data.datasets.places import (
     stem_key,
 )
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import KINDS, SPLITS, UNLABELLED, Collection
+from keras_fvvae.data.collection import KINDS, SPLITS, Collection
 from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.labels import UNLABELLED
 
 # Names under which data sets keep their parts; validation images are test images where a data set has no other.
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "validation", "valid")}

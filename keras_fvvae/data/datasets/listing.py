@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import KINDS, UNLABELLED, Collection
+from keras_fvvae.data.collection import KINDS, Collection
 from keras_fvvae.data.datasets.folder import (
     DEFAULT_TEST_FRACTION,
     SPLIT_FOLDERS,
@@ -21,6 +21,7 @@ from keras_fvvae.data.datasets.folder import (
 from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_lines, read_text
 from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")

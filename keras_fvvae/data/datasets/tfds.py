@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.labels import UNLABELLED
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"
