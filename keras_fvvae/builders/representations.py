@@ -8,6 +8,7 @@ import keras
 
 from keras_fvvae import layers
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.layers.old_names import with_new_names
 
 FVVAE_TRAINING = "fvvae"
 SOFTMAX_TRAINING = "softmax"
@@ -38,10 +39,10 @@ class Representation:
 
 
 # Arguments of the layers that are not a recipe's to choose.
-_DECIDED = ("fvvae", "kwargs", "normalize", "normalization", "decoder_layers")
+_DECIDED = ("fvvae", "kwargs", "normalization", "decoder_layers")
 _RESIDUALS = ("blocks", "l2")
 _GUIDED = ("blocks", "square_root", "l2")
-_UNNORMALISED = {"normalize": False}
+_UNNORMALISED = {"normalization": None}
 
 
 def _centroids(layer, shape):
@@ -51,7 +52,7 @@ def _centroids(layer, shape):
 REPRESENTATIONS = {
     "fv_vae": Representation("FV-VAE", layers.FisherVectorHead, steps=None, training=FVVAE_TRAINING),
     "fv_vae_maclaurin": Representation(
-        "FV-VAE, random Maclaurin", layers.FisherMaclaurin, {"dimension": 8192, "information": "separable"},
+        "FV-VAE, random Maclaurin", layers.FisherMaclaurin, {"output_dim": 8192, "information": "separable"},
         training=FVVAE_TRAINING,
     ),
     "ave": Representation("AVE", layers.AveragePooling),
@@ -60,8 +61,8 @@ REPRESENTATIONS = {
     "vlad": Representation("VLAD", layers.VLAD, steps=("square_root", "blocks", "l2"), blocks=_centroids),
     "gmm_fisher_vector": Representation("FV (GMM)", layers.GMMFisherVector),
     "bilinear": Representation("BP", layers.BilinearPooling),
-    "random_maclaurin": Representation("BP, random Maclaurin", layers.RandomMaclaurin, {"dimension": 8192}),
-    "tensor_sketch": Representation("BP, tensor sketch", layers.TensorSketch, {"dimension": 8192}),
+    "random_maclaurin": Representation("BP, random Maclaurin", layers.RandomMaclaurin, {"output_dim": 8192}),
+    "tensor_sketch": Representation("BP, tensor sketch", layers.TensorSketch, {"output_dim": 8192}),
     "net_vlad": Representation(
         "NetVLAD", layers.NetVLAD, _UNNORMALISED, _RESIDUALS, _centroids, training=SOFTMAX_TRAINING
     ),
@@ -93,9 +94,13 @@ def build_head(recipe, fvvae=None):
         RecipeError: for `representation_options` that the layer does not have, or does not accept.
     """
     info = REPRESENTATIONS[recipe.representation]
-    options = {**info.options, **recipe.representation_options}
+    try:
+        chosen = with_new_names(recipe.representation_options)
+    except ValueError as error:
+        raise RecipeError(f"`representation_options` of {recipe.representation!r}: {error}") from error
+    options = {**info.options, **chosen}
     known = [name for name in inspect.signature(info.layer).parameters if name not in _DECIDED]
-    for name in recipe.representation_options:
+    for name in chosen:
         if name not in known:
             raise RecipeError(unknown_name(f"option of the representation {recipe.representation!r}:", name, known))
     if "seed" in known:
