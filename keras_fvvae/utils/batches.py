@@ -52,9 +52,7 @@ def read_batches(data: Any, description: str = "", verbose: int = 0) -> Iterator
         yield _batch(element)
         found = True
     if not found:
-        raise ValueError(
-            "The data set is empty: there is nothing to adapt to (an iterator is, after its first pass)."
-        )
+        raise ValueError("The data set is empty: there is nothing to adapt to (an iterator is, after its first pass).")
 
 
 def read_arrays(data: Any, owner: str, description: str = "", verbose: int = 0) -> Iterator[np.ndarray]:

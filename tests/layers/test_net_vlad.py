@@ -256,12 +256,17 @@ def test_adapt_samples_a_bounded_number(monkeypatch):
 
 
 def test_needs_adapt():
-    with pytest.raises(ValueError, match="This `NetVLAD` has no centroids yet: call `adapt` on descriptors of the training set first, or give `alpha`"):
+    with pytest.raises(
+        ValueError,
+        match="This `NetVLAD` has no centroids yet: call `adapt` on descriptors of the training set first, or give `alpha`",
+    ):
         NetVLAD(3)(_descriptors())
 
 
 def test_fewer_descriptors_than_centroids():
-    with pytest.raises(ValueError, match="A codebook of 64 entries needs at least as many descriptors. Received: 18 desc"):
+    with pytest.raises(
+        ValueError, match="A codebook of 64 entries needs at least as many descriptors. Received: 18 desc"
+    ):
         NetVLAD().adapt(_descriptors())
     with pytest.raises(ValueError, match="The data set is empty: there is nothing to adapt to"):
         NetVLAD().adapt([])
