@@ -140,7 +140,7 @@ def test_a_zero_image_has_no_parts():
 
 
 @pytest.mark.parametrize(
-    "head", [layers.NetVLAD(4, alpha=10.0), layers.BilinearPooling(normalization="improved"), layers.VLAD(4, "improved")]
+    "head", [layers.NetVLAD(4, alpha=10.0), layers.BilinearPooling("improved"), layers.VLAD(4, "improved")]
 )
 def test_what_cannot_be_split(head):
     assert not can_explain(head)

@@ -258,7 +258,7 @@ def test_adapt_samples_a_bounded_number(monkeypatch):
 def test_needs_adapt():
     with pytest.raises(
         ValueError,
-        match="This `NetVLAD` has no centroids yet: call `adapt` on descriptors of the training set first, or give `alpha`",
+        match="This `NetVLAD` has no centroids yet: call `adapt` .* or give `alpha` to start",
     ):
         NetVLAD(3)(_descriptors())
 
