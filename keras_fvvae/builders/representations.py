@@ -8,6 +8,7 @@ import keras
 
 from keras_fvvae import layers
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.layers.old_names import with_new_names
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import (
     FVVAE_TRAINING,
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 # Arguments of the layers that are not a recipe's to choose.
-_DECIDED = ("fvvae", "kwargs", "normalize", "normalization", "decoder_layers")
+_DECIDED = ("fvvae", "kwargs", "normalization", "decoder_layers")
 
 
 def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.Layer:
@@ -42,9 +43,13 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
         RecipeError: for `representation_options` that the layer does not have, or does not accept.
     """
     info = REPRESENTATIONS[recipe.representation]
-    options = {**info.options, **recipe.representation_options}
+    try:
+        chosen = with_new_names(recipe.representation_options)
+    except ValueError as error:
+        raise RecipeError(f"`representation_options` of {recipe.representation!r}: {error}") from error
+    options = {**info.options, **chosen}
     known = [name for name in inspect.signature(info.layer_class).parameters if name not in _DECIDED]
-    for name in recipe.representation_options:
+    for name in chosen:
         if name not in known:
             raise RecipeError(unknown_name(f"option of the representation {recipe.representation!r}:", name, known))
     if "seed" in known:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import KerasFVVAEError

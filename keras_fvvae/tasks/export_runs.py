@@ -128,7 +128,7 @@ def _compressed(classifier, vectors, components, C):
     if old.compression is not None:
         raise RunError("The run's representation is compressed by PCA already.")
     data = vectors.read()
-    compression = GramPCA(components, normalize=True, name="compression")
+    compression = GramPCA(components, normalization="l2", name="compression")
     compression.adapt(data[: vectors.first_test_row])
     labelled = np.count_nonzero(vectors.labels[: vectors.first_test_row] != UNLABELLED)
     blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
@@ -137,7 +137,7 @@ def _compressed(classifier, vectors, components, C):
     encoder.build((None, *old.backbone.input.shape[1:]))
     result = build_classifier(encoder, classifier.class_names)
     result.set_svm(OneVsRestSVM(C).fit(compact, vectors.labels[:labelled]))
-    note = f"The representation is compressed from {old.dimension:,} to {components:,} numbers by PCA"
+    note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
     if vectors.result is None:
         return result, f"{note}; what that changes is not known without test items."
     before = vectors.test_scores(*classifier.svm.get_weights())

@@ -43,7 +43,7 @@ def _samples_dense_maps(inputs, descriptors):
         return False
     if not isinstance(inputs, ActivationInputs) or inputs.recipe.views_per_step != 1:
         return False
-    return descriptors.layers[-1].count < math.prod(inputs.shape[:2])
+    return descriptors.layers[-1].num_descriptors < math.prod(inputs.shape[:2])
 
 
 class SampledInputs:
@@ -64,7 +64,7 @@ class SampledInputs:
         self.normalization, _, sampling = descriptors.layers
         # A copy, seeded as the model's first generator: batches are made in another thread than the one that trains.
         self.sampling = layers.DescriptorSampling.from_config(sampling.get_config())
-        self.shape = (sampling.count, inputs.shape[-1])
+        self.shape = (sampling.num_descriptors, inputs.shape[-1])
         self._norms = {}
 
     def training_batches(self, stream, batch_size, start=0):
@@ -80,7 +80,7 @@ class SampledInputs:
         @tf.function(autograph=False)
         def draw(seed):
             self.sampling.seed_generator.state.assign(seed)
-            return self.sampling.draw(batch_size, length, self.sampling.count)
+            return self.sampling.draw(batch_size, length, self.sampling.num_descriptors)
 
         def generate():
             for step in count(start // batch_size):
