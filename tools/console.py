@@ -37,7 +37,7 @@ def parse_settings(context, parameter, values):
     return settings
 
 
-def print_results(metrics):
+def print_results(results):
     """Prints the accuracies of a run beside each other, with their protocol."""
     from rich.console import Console
     from rich.table import Table
@@ -45,14 +45,13 @@ def print_results(metrics):
     table = Table(box=None, header_style="bold")
     for column, justify in (("representation", "left"), ("dimension", "right"), ("accuracy", "right")):
         table.add_column(column, justify=justify)
-    for name, result in metrics.items():
-        if isinstance(result, dict) and "accuracy" in result:
-            accuracy = f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}"
-            table.add_row(name, f"{result['dimension']:,}", accuracy)
+    for name, metrics in results.metrics.items():
+        accuracy = f"{metrics['accuracy']:.1%} +- {metrics['standard_error']:.1%}"
+        table.add_row(name, f"{metrics['dimension']:,}", accuracy)
     console = Console()
     if table.row_count:
         console.print(table)
-    console.print(metrics["protocol"], style="dim", soft_wrap=True)
+    console.print(results.protocol, style="dim", soft_wrap=True)
 
 
 def print_fusion(result):

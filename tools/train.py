@@ -103,18 +103,22 @@ def command(
         first = recipe.replace(lambda3=0.0, fine_tune_steps=0, dataset="folder", dataset_options=options)
         unlabelled = recipe_collection(first, pretrain)
         init = out.with_name(f"{out.name}_pretraining")
-        train(first, unlabelled, init, weights, None, cache, overwrite, max_unreadable, workers=workers)
-    run = train(recipe, collection, out, weights, None, cache, overwrite, max_unreadable, init, workers=workers)
+        train(
+            first, unlabelled, init, backbone_weights=weights, cache=cache, overwrite=overwrite,
+            max_unreadable=max_unreadable, workers=workers,
+        )  # fmt: skip
+    run = train(
+        recipe, collection, out, backbone_weights=weights, cache=cache, overwrite=overwrite,
+        max_unreadable=max_unreadable, init=init, workers=workers,
+    )  # fmt: skip
     if run is None:
         click.echo(f"Done; the chief has written {out}.")
         return
     report = write_report([run.path], run.path / "report.html", collection)
-    metrics = run.read_json("metrics.json")
-    print_results(metrics)
-    for note in metrics["notes"][len(collection.notes) :]:
+    results = run.results
+    print_results(results)
+    for note in results.notes[len(collection.notes) :]:
         click.echo(f"Note: {note}", err=True)
-    if metrics["skipped"]:
-        click.echo(
-            f"{metrics['skipped']} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.", err=True
-        )
+    if results.skipped:
+        click.echo(f"{results.skipped} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.", err=True)
     click.echo(f"Run: {run.path}\nReport: {report}")

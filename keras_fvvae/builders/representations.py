@@ -82,6 +82,18 @@ REPRESENTATIONS = {
 }  # fmt: skip
 
 
+def representation_title(recipe):
+    """The name of a recipe's representation in tables.
+
+    Example:
+        >>> from keras_fvvae.recipes import Recipe
+        >>> representation_title(Recipe()), representation_title(Recipe(lambda3=0.0))
+        ('FV-VAE', 'FV-VAE minus')
+    """
+    name = REPRESENTATIONS[recipe.representation].title
+    return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
+
+
 def build_head(recipe, fvvae=None):
     """The layer of a recipe's representation, not adapted yet.
 

@@ -6,13 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from keras_fvvae.builders.encoders import load_encoder
+from keras_fvvae.builders.representations import representation_title
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.training.representation_training import representation_title
 from keras_fvvae.training.train import train, weights_source
 
 # What makes two rows share a fine-tuned backbone, which is then trained once.
@@ -164,11 +163,11 @@ class Experiment:
         key = json.dumps([getattr(recipe, name) for name in _FINE_TUNING])
         backbone, weights = None, self._weights(recipe.backbone)
         if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
-            backbone = load_encoder(self._tuned[key] / "model.keras").backbone
+            backbone = RunFolder(self._tuned[key]).encoder().backbone
         trained_key = _fvvae_key(recipe)
         run = train(
-            recipe, collection, self.out / recipe.name, weights, backbone, self.cache, verbose=self.verbose,
-            source=weights_source(weights), trained=self._fvvaes.get(trained_key),
+            recipe, collection, self.out / recipe.name, backbone_weights=weights, backbone=backbone, cache=self.cache,
+            verbose=self.verbose, source=weights_source(weights), trained=self._fvvaes.get(trained_key),
         )  # fmt: skip
         self._tuned.setdefault(key, run.path)
         if trained_key is not None:
@@ -209,15 +208,13 @@ def outcome_of(row, run):
     Raises:
         KerasFVVAEError: for a run without test items.
     """
-    metrics = run.read_json("metrics.json")
-    result = metrics.get(representation_title(row.recipe))
-    if result is None:
+    results = run.results
+    if results.own is None:
         raise KerasFVVAEError("nothing was held out for testing")
-    seconds = run.read_json("seconds.json") if (run.path / "seconds.json").is_file() else {}
-    items = len(run.read_json("vectors.json")["names"])
+    items = len(run.vectors().names)
     return Outcome(
-        row.name, row.paper, result, _settings(row.recipe), seconds, items, RunFolder(run.path).path,
-        protocol=metrics["protocol"],
+        row.name, row.paper, results.own, _settings(row.recipe), run.seconds, items, run.path,
+        protocol=results.protocol,
     )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Training that starts from another run, such as one without labels on other data."""
 
-from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.runs.folder import RunFolder
 
@@ -16,8 +15,9 @@ class InitialRun:
     """
 
     def __init__(self, path):
-        self.path = RunFolder.open(path).path
-        self.encoder = load_encoder(self.path / "model.keras")
+        self.run = RunFolder.open(path)
+        self.path = self.run.path
+        self.encoder = self.run.encoder()
 
     def copy_backbone(self, backbone):
         """Gives a backbone the weights of the run's.
@@ -51,12 +51,12 @@ class InitialRun:
     @property
     def history(self):
         """Of its losses."""
-        return RunFolder(self.path).read_json("history.json")
+        return self.run.history
 
     @property
     def seconds_of_fit(self):
         """Of its training, Fisher statistics included."""
-        return RunFolder(self.path).read_json("seconds.json")["fit"]
+        return self.run.seconds["fit"]
 
     def _copy(self, sources, targets, what):
         shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]

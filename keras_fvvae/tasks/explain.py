@@ -17,7 +17,6 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.utils.files import reason, write_atomically
-from keras_fvvae.zoo import load_classifier
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
 MAX_VIEWS = 16
@@ -69,7 +68,7 @@ def explain(run, files, out, class_name=None):
         DataError: for an unknown class.
     """
     folder = RunFolder.open(run)
-    classifier = load_classifier(folder.path / "model.keras")
+    classifier = folder.classifier()
     if not can_explain(classifier.encoder.head):
         raise RunError(f"The score of the representation {folder.recipe.representation!r} cannot be split.")
     names = classifier.class_names

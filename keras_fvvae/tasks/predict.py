@@ -8,7 +8,6 @@ from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import items_per_batch, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
-from keras_fvvae.zoo import load_classifier
 
 
 def predict(run, files, top_k=5):
@@ -28,7 +27,7 @@ def predict(run, files, top_k=5):
     """
     folder = RunFolder.open(run)
     views, kind = recipe_views(folder.recipe), folder.kind
-    classifier = load_classifier(folder.path / "model.keras")
+    classifier = folder.classifier()
     encoder = classifier.encoder
     names = np.array(classifier.class_names)
     unlabelled, test = [UNLABELLED] * len(files), ["test"] * len(files)

@@ -15,7 +15,6 @@ from keras_fvvae.training.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.progress import progress_bar
-from keras_fvvae.zoo import load_classifier
 
 
 def view_scores(run, data=None, cache=None, verbose=1):
@@ -38,9 +37,9 @@ def view_scores(run, data=None, cache=None, verbose=1):
         DataError: if the data cannot be used, or lacks a test item.
     """
     names = read_run(run).test.ids
-    folder = RunFolder(run)  # checked by `read_run`
+    folder = RunFolder(run)  # opened and checked by `read_run`
     items = _items(recipe_collection(folder.recipe, data), names, run, data)
-    classifier = load_classifier(folder.path / "model.keras")
+    classifier = folder.classifier()
     encoder = classifier.encoder
     inputs = ActivationInputs(items, folder.recipe, encoder.backbone, Path(cache or cache_folder() / "activations"))
     if skipped := inputs.prepare(verbose):

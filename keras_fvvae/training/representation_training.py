@@ -1,19 +1,18 @@
 """What a recipe's representation learns, whatever it is: the loss of Eq. 8, a codebook, a softmax, or nothing."""
 
 from keras_fvvae.builders.encoders import build_encoder
-from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
+from keras_fvvae.builders.representations import (
+    FVVAE_TRAINING,
+    REPRESENTATIONS,
+    SOFTMAX_TRAINING,
+    representation_title,
+)
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.training.fit import fit
 from keras_fvvae.training.sampled_inputs import trained_on
 from keras_fvvae.training.vectors import adapt_head
-
-
-def representation_title(recipe):
-    """The name of a recipe's representation in tables."""
-    name = REPRESENTATIONS[recipe.representation].title
-    return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
 
 
 class RepresentationTraining:

@@ -193,9 +193,9 @@ def test_command_on_two_processes(tmp_path):
     assert chief[0] == other[0] == 0, chief[2][-2000:] + other[2][-2000:]
     assert "Report:" in chief[1]
     assert other[1] == f"Done; the chief has written {tmp_path / 'run'}.\n"
-    metrics = RunFolder.open(tmp_path / "run").read_json("metrics.json")
-    assert metrics["FV-VAE"]["examples"] == 6
-    assert "Trained on 2 devices of 2 processes." in metrics["notes"]
+    results = RunFolder.open(tmp_path / "run").results
+    assert results.own["examples"] == 6
+    assert "Trained on 2 devices of 2 processes." in results.notes
     items = [json.loads(path.read_text())["keys"] for path in (tmp_path / "cache").glob("*/shard-*.json")]
     assert sorted(map(len, items)) == [12, 12]
 

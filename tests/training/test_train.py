@@ -53,25 +53,24 @@ def _same(one, other):
 def test_run_is_complete(folder, train, trainable_from):
     run = train(folder, trainable_from=trainable_from)
     run = RunFolder.open(run.path)
-    metrics = run.read_json("metrics.json")
-    assert set(metrics) == {"protocol", "skipped", "notes", "AVE", "FV-VAE"}
-    assert metrics["FV-VAE"]["examples"] == 6
-    assert metrics["FV-VAE"]["dimension"] == 8 * 4
-    assert len(run.read_json("history.json")["loss"]) == 6
+    assert list(run.results.metrics) == ["AVE", "FV-VAE"]
+    assert run.results.own["examples"] == 6
+    assert run.results.own["dimension"] == 8 * 4
+    assert len(run.history["loss"]) == 6
     vectors = np.load(run.path / "vectors.npy")
     assert vectors.shape == (24, 8, 4)
     assert np.allclose(np.linalg.norm(vectors.reshape(24, -1), axis=1), 1, atol=1e-5)
-    assert not (run.path / "checkpoints").exists()
+    assert np.array_equal(run.vectors().values, vectors.reshape(24, -1))
+    assert set(run.manifest.sha256) == {path.name for path in run.path.iterdir()} - {"manifest.json"}
 
 
 def test_saved_model_gives_the_evaluated_scores(folder, train):
     run = train(folder, trainable_from="all")
-    names = run.read_json("vectors.json")["names"][-6:]
-    expected = np.array(run.read_json("metrics.json")["FV-VAE"]["scores"])
+    names, expected = run.vectors().test.ids, run.scores()["FV-VAE"]
     results = list(predict(run.path, [folder / name for name in names], top_k=3))
     for row, result in zip(expected, results, strict=True):
         assert np.allclose(np.sort(row)[::-1], result["scores"], atol=1e-4)
-        assert result["labels"][0] == run.read_json("labels.json")["class_names"][row.argmax()]
+        assert result["labels"][0] == run.class_names[row.argmax()]
 
 
 def test_the_model_comes_from_the_training_part_only(folder, train):
@@ -120,7 +119,7 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
     with pytest.raises(RunError, match="is not finished"):
         RunFolder.open(run.path)
     run = train(folder, **changes)
-    assert run.read_json("history.json") == whole.read_json("history.json")
+    assert run.history == whole.history
     assert _same(_weights(run), _weights(whole))
 
 
@@ -175,11 +174,13 @@ def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
         ["train", "test", *good.splits],
         good.class_names,
     )
-    run = task_train.train(clean.recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    run = task_train.train(
+        clean.recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0
+    )
     rows = list(csv.reader((run.path / "skipped.csv").open()))
     assert rows[0] == ["file", "reason"]
     assert dict(rows[1:]) == {"0/broken.jpg": "truncated or damaged", "7/empty.png": "the file is empty"}
-    assert run.read_json("metrics.json")["skipped"] == 2
+    assert run.results.skipped == 2
     assert _same(_weights(run), _weights(clean))
 
 
@@ -210,8 +211,8 @@ def test_a_class_with_one_image(folder, train):
     (folder / "lonely").mkdir()
     (folder / "lonely" / "1.png").write_bytes(next((folder / "7").iterdir()).read_bytes())
     run = train(folder)
-    assert any("'lonely' has too few images (1)" in note for note in run.read_json("metrics.json")["notes"])
-    assert run.read_json("labels.json")["class_names"] == ["0", "1", "7", "lonely"]
+    assert any("'lonely' has too few images (1)" in note for note in run.results.notes)
+    assert run.class_names == ["0", "1", "7", "lonely"]
 
 
 def test_overflowing_activations(folder, train, recipe):
@@ -239,14 +240,17 @@ def test_diverging_training_is_stopped(folder, train):
 
 def test_no_test_images(folder, train, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "load_folder", lambda path: data.load_folder(path, 0.0))
-    metrics = train(folder).read_json("metrics.json")
-    assert set(metrics) == {"protocol", "skipped", "notes"}
-    assert "24 training and 0 test images" in metrics["protocol"]
+    run = train(folder)
+    assert run.results.metrics == {}
+    assert run.scores() == {}
+    assert "24 training and 0 test images" in run.results.protocol
+    with pytest.raises(RunError, match="has no test scores: nothing was held out for testing"):
+        _ = run.vectors().test
 
 
 def test_finished_run_is_not_trained_again(folder, train, monkeypatch):
     run = train(folder)
-    monkeypatch.setattr(task_train, "_stages", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(task_train.Training, "complete", lambda *a: pytest.fail("trained again"))
     assert train(folder).path == run.path
 
 
@@ -293,10 +297,15 @@ def test_changed_images_are_another_training(folder, train):
 def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
     collection = load_folder(folder)
     zoo.build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
-    task_train.train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    task_train.train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     with pytest.raises(RunError, match="other backbone weights"):
         task_train.train(
-            recipe, collection, tmp_path / "run", tmp_path / "trunk.weights.h5", cache=tmp_path / "cache", verbose=0
+            recipe,
+            collection,
+            tmp_path / "run",
+            backbone_weights=tmp_path / "trunk.weights.h5",
+            cache=tmp_path / "cache",
+            verbose=0,
         )
 
 
@@ -340,7 +349,9 @@ def test_output_folder_that_is_something_else(folder, train, tmp_path):
         train(folder, out="file/run")
 
 
-@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+@pytest.mark.parametrize(
+    "name", ["model.keras", "metrics.json", "vectors.json", "scores.npy", "history.json", "seconds.json"]
+)
 def test_altered_run_is_refused(folder, train, name):
     run = train(folder)
     content = (run.path / name).read_bytes()
