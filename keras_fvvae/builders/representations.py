@@ -4,14 +4,12 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 
-import keras
-
 from keras_fvvae import layers
+from keras_fvvae.builders.descriptors import DESCRIPTORS, MAP, PAIR, DescriptorPlan
 from keras_fvvae.errors import RecipeError, unknown_name
 
 FVVAE_TRAINING = "fvvae"
 SOFTMAX_TRAINING = "softmax"
-DESCRIPTORS, MAP, PAIR = "descriptors", "map", "pair"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,22 +128,19 @@ def build_normalization(recipe, head, shape):
     return layers.VectorNormalization(info.steps, info.blocks(head, shape), name="normalization")
 
 
+def descriptor_plan(recipe):
+    """The `DescriptorPlan` of a recipe: what its representation takes, and how that is made of activation maps."""
+    return DescriptorPlan(
+        takes=REPRESENTATIONS[recipe.representation].takes,
+        scheme=recipe.normalization,
+        scale=recipe.normalization_scale,
+        levels=tuple(recipe.spp_levels) if recipe.descriptors == "spp" else None,
+        pooling=recipe.spp_pooling,
+        count=recipe.sampled_descriptors,
+        seed=recipe.seed,
+    )
+
+
 def build_descriptors(recipe, shape):
     """The model from activation maps `(batch, *shape)` to what the recipe's representation takes."""
-    takes = REPRESENTATIONS[recipe.representation].takes
-    inputs = keras.Input(shape)
-    normalization = layers.DescriptorNormalization(recipe.normalization, recipe.normalization_scale)
-    if takes == PAIR:
-        joined = normalization(inputs)
-        half = shape[-1] // 2
-        return keras.Model(inputs, [joined[..., :half], joined[..., half:]], name="descriptors")
-    parts = [inputs, normalization]
-    if takes == MAP:
-        return keras.Sequential(parts, name="descriptors")
-    if recipe.descriptors == "spp":
-        parts.append(layers.SpatialPyramidPooling(tuple(recipe.spp_levels), recipe.spp_pooling))
-    else:
-        parts.append(keras.layers.Reshape((-1, shape[-1])))
-    if recipe.sampled_descriptors is not None:
-        parts.append(layers.DescriptorSampling(recipe.sampled_descriptors, seed=recipe.seed))
-    return keras.Sequential(parts, name="descriptors")
+    return descriptor_plan(recipe).build(shape)

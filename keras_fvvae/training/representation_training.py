@@ -87,7 +87,7 @@ class RepresentationTraining:
                 history = self.donor.history
             else:
                 model, batches = trained_on(inputs, self.fvvae, self.recipe)
-                history = fit(model, batches, indices, self.recipe, run, verbose, workers=workers)
+                history = fit(model, batches, indices, self.recipe, run, verbose=verbose, workers=workers)
             below = self.fvvae.backbone
             self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
             adapt_head(self.encoder, inputs, indices, verbose)
@@ -119,8 +119,10 @@ class RepresentationTraining:
                 compile_stage(model, recipe, stage)
             schedule = recipe.replace(steps=stage.steps, learning_rate=stage.learning_rate, stages=[])
             name = "checkpoints" if number == 1 else f"checkpoints-{number}"
-            title = f"Softmax, stage {number}"
-            losses = fit(model, inputs, indices, schedule, run, verbose, name, title, workers)
+            losses = fit(
+                model, inputs, indices, schedule, run, verbose=verbose, checkpoints=name,
+                title=f"Softmax, stage {number}", workers=workers,
+            )  # fmt: skip
             for key, values in losses.items():
                 history.setdefault(key, []).extend(values)
         return history

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -28,17 +27,14 @@ from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.training.classification import evaluate_svm, fit_svm
 from keras_fvvae.training.fine_tune import fine_tune
-from keras_fvvae.training.fit import OneProcess
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.processes import OneProcess, Processes
 from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256
-
-if TYPE_CHECKING:
-    from keras_fvvae.training.strategies import Workers
 
 DEFAULT_MAX_UNREADABLE = 0.1
 # Average pooling of the same activations, to which every run compares its representation.
@@ -58,7 +54,7 @@ def train(
     init: str | os.PathLike | None = None,
     verbose: int = 1,
     source: str | None = None,
-    workers: Workers | None = None,
+    workers: Processes | None = None,
     trained: str | os.PathLike | None = None,
 ) -> RunFolder | None:
     """Trains a recipe on a collection of labelled images or videos.
@@ -170,7 +166,7 @@ class Training:
         recipe: a `Recipe`.
         collection: a `Collection`, all that the data hold.
         run: the `RunFolder` to write.
-        workers: who trains: `OneProcess` or `Workers`.
+        workers: who trains: `OneProcess`, or `Workers` of `keras_fvvae.training.strategies`.
         settings: `TrainingSettings`.
 
     Attributes:
@@ -183,7 +179,7 @@ class Training:
         recipe: Recipe,
         collection: Collection,
         run: RunFolder,
-        workers: OneProcess | Workers,
+        workers: Processes,
         settings: TrainingSettings,
     ):
         self.recipe = recipe
@@ -246,7 +242,7 @@ class Training:
         verbose = self.settings.verbose
         skipped = PixelInputs(self.collection, self.recipe).prepare(verbose)
         readable = self._usable(skipped)
-        losses = fine_tune(self._backbone, readable, self.recipe, self.run, verbose, self.workers)
+        losses = fine_tune(self._backbone, readable, self.recipe, self.run, verbose=verbose, workers=self.workers)
         self.run.write_json(files.FINE_TUNING_LOSSES, losses)
 
     def collect_inputs(self) -> None:

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read_cluster
+from keras_fvvae.training.cluster import Cluster, read_cluster
+from keras_fvvae.training.strategies import Workers, open_workers
 from tests.support import strategy_worker
 from tests.tasks.conftest import write_digits
 
@@ -132,16 +133,6 @@ def test_replicas_draw_each_for_itself(one, mirrored):
     assert len(mirrored["seeds"]) == 2
     assert mirrored["seeds"][0] == one["seeds"][0]
     assert mirrored["seeds"][0] != mirrored["seeds"][1]
-
-
-def test_statistics_merge_exactly(pair, mirrored):
-    for result in pair:
-        merged, whole = result["statistics"], mirrored["statistics"]
-        assert merged["count"] == whole["count"] == 7
-        for name in ("mean_square", "factors", "centroids", "mixture"):
-            for values, expected in zip(merged[name], whole[name], strict=True):
-                np.testing.assert_array_equal(values, expected, err_msg=name)
-        assert merged["of_one"] == whole["mean_square"]
 
 
 def test_what_the_user_is_told(pair, mirrored):
