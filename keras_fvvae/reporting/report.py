@@ -1,14 +1,20 @@
 """An HTML report of one run, or of several beside each other."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
+import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 
 import keras_fvvae
+from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
@@ -36,7 +42,13 @@ SHOWN_SETTINGS = (
 )  # fmt: skip
 
 
-def write_report(run_paths, out, collection, streams=None, fusion=None):
+def write_report(
+    run_paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    collection: Collection,
+    streams: Sequence[str] | None = None,
+    fusion: dict[str, Any] | None = None,
+) -> Path:
     """Writes a self-contained HTML file, and its figures as PNG and SVG in `figures/` beside it.
 
     Args:

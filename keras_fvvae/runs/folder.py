@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
-from keras_fvvae.runs import files, format1
+from keras_fvvae.runs import files, reading, upkeep
 from keras_fvvae.runs.identity import data_identity, differences
 from keras_fvvae.runs.manifest import Manifest, read_manifest, write_manifest
 from keras_fvvae.runs.results import RunResults
@@ -73,15 +73,14 @@ class RunFolder:
         if run.path.exists():
             found = run._differences(recipe, data)
             if not overwrite and not found:
-                run._remove_leftovers()
+                upkeep.remove_leftovers(run.path)
                 return run
-            if not overwrite and run._holds_results():
+            if not overwrite and upkeep.holds_results(run.path):
                 raise RunError(
                     f"{run.path} holds another training ({'; '.join(found)}). Choose another folder with --out, "
                     f"or replace it with --overwrite."
                 )
-            run._require_own()
-            run._clear()
+            upkeep.clear(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             run.write_json(files.LABELS, {"class_names": collection.class_names, "data": data})
@@ -175,10 +174,7 @@ class RunFolder:
         Raises:
             RunError: if its file is damaged.
         """
-        with self._reading(files.METRICS) as path:
-            if self.manifest.format == 1:
-                return format1.results(self.read_json(files.METRICS), self._representation_of_format_1())
-            return RunResults.from_json(path.read_text(encoding="utf-8"))
+        return reading.read_results(self.path, self.manifest, self.recipe)
 
     def scores(self) -> dict[str, np.ndarray]:
         """By representation the scores of the test items, float64 `(test items, classes)`; empty without these.
@@ -186,14 +182,7 @@ class RunFolder:
         Raises:
             RunError: if their file is damaged.
         """
-        if self.manifest.format == 1:
-            with self._reading(files.METRICS):
-                found = format1.scores(self.read_json(files.METRICS))
-        else:
-            names = self.results.metrics
-            with self._reading(files.SCORES) as path:
-                found = dict(zip(names, np.load(path), strict=True)) if names else {}
-        return {name: values.astype("float64") for name, values in found.items()}
+        return reading.read_scores(self.path, self.manifest, self.results)
 
     def vectors(self) -> RunVectors:
         """The run's items with their vectors, which are read and checked when they are first used.
@@ -201,27 +190,21 @@ class RunFolder:
         Raises:
             RunError: if a file is damaged.
         """
-        from keras_fvvae.runs.vectors import RunVectors
+        from keras_fvvae.runs.vectors import RunVectors  # imports TensorFlow, which results need not
 
-        representation = self.results.representation
+        manifest, representation = self.manifest, self.results.representation
         scores = self.scores().get(representation)
-        with self._reading(files.ITEMS):
-            items = self.read_json(files.ITEMS)
-            names, labels = list(items["names"]), np.asarray(items["labels"])
-            tested = 0 if scores is None else len(scores)
-            splits = format1.splits(len(names), tested) if self.manifest.format == 1 else items["splits"]
-            if not len(names) == len(labels) == len(splits):
-                raise ValueError("names, labels and splits differ in number")
+        names, labels, splits = reading.read_items(self.path, manifest, scores)
         return RunVectors(
             path=str(self.path),
             representation=representation,
             class_names=self.class_names,
             names=names,
             labels=labels,
-            splits=np.asarray(splits),
+            splits=splits,
             scores=scores,
             C=self.recipe.svm_c,
-            read=self._read_vectors,
+            read=functools.partial(reading.read_vectors, self.path, manifest),
         )
 
     def write(self, name: str, content: bytes) -> None:
@@ -259,69 +242,7 @@ class RunFolder:
     def finish(self) -> None:
         """Writes the manifest and removes the checkpoints."""
         write_manifest(self.path)
-        self._remove_leftovers()
-
-    @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[Path]:
-        """What cannot be understood in a file becomes one sentence that names it."""
-        try:
-            yield self.path / name
-        except FileNotFoundError as error:
-            raise RunError(f"{self.path} is incomplete: {name} is missing; restore it, or train again.") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{self.path / name} is damaged; restore it, or train again with --overwrite ({error})."
-            ) from error
-
-    def _read_vectors(self) -> np.ndarray:
-        path = self.path / files.VECTORS
-        try:
-            self.manifest.check(self.path, files.VECTORS)
-            return np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read, and its vectors are needed: {error}.") from error
-
-    def _representation_of_format_1(self) -> str:
-        from keras_fvvae.builders.representations import representation_title  # imports Keras; newer runs need it not
-
-        return representation_title(self.recipe)
-
-    def _remove_leftovers(self) -> None:
-        """Removes what a killed training left half-written, and the checkpoints of a finished one."""
-        for path in self.path.rglob(".*partial*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
-        if self.is_finished():
-            for path in [*self.path.glob(f"{files.CHECKPOINTS}*"), self.path / files.FINE_TUNING]:
-                shutil.rmtree(path, ignore_errors=True)
-
-    def _require_own(self) -> None:
-        """Refuses a folder that holds anything which a run does not write: it is never deleted."""
-        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
-        foreign = sorted(
-            name
-            for name in names
-            if name not in files.OWN and ".partial" not in name and not name.startswith(files.CHECKPOINTS)
-        )
-        if foreign:
-            raise RunError(
-                f"{self.path} exists and is not a run of keras_fvvae alone (it holds {foreign[0]!r}); choose another "
-                f"folder with --out."
-            )
-
-    def _clear(self) -> None:
-        for path in self.path.iterdir():
-            if path.name == files.LOCK:
-                continue  # held by this training
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-    def _holds_results(self) -> bool:
-        """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
-        names = (files.FINE_TUNING, files.HISTORY, files.MANIFEST)
-        return any((self.path / name).exists() for name in names) or any(self.path.glob(f"{files.CHECKPOINTS}*"))
+        upkeep.remove_leftovers(self.path)
 
     def _differences(self, recipe: Recipe, data: dict[str, Any]) -> list[str]:
         """How the training in the folder differs from the one asked for, in words."""

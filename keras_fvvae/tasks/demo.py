@@ -1,6 +1,9 @@
 """The whole way on embedded data: train, encode, classify, compare, export, check, report."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +44,13 @@ class DemoResult:
     videos: VideoDemoResult
 
 
-def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
+def demo(
+    out: str | os.PathLike = "runs/demo",
+    steps: int | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> DemoResult:
     """Trains `digits_conv` from scratch and does everything that one does with a trained FV-VAE.
 
     1. Backbone and FV-VAE are trained end to end; Fisher vectors, SVM; accuracy beside that of average pooling (AVE).
@@ -74,9 +83,14 @@ def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
     # The same backbone, now frozen: its activations are inputs as any others.
     minus_recipe = recipe.replace(lambda3=0.0, trainable_from=None)
     minus = train(
-        minus_recipe, digits, out / "fv_vae_minus", backbone=classifier.encoder.backbone, cache=out / "activations",
-        overwrite=overwrite, verbose=verbose,
-    )  # fmt: skip
+        minus_recipe,
+        digits,
+        out / "fv_vae_minus",
+        backbone=classifier.encoder.backbone,
+        cache=out / "activations",
+        overwrite=overwrite,
+        verbose=verbose,
+    )
 
     saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     difference = _compare(saved_model, classifier, digits)

@@ -1,5 +1,11 @@
 """Finished runs as a SavedModel, with what its options cost in accuracy, measured on the runs' test items."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from keras_fvvae.builders.encoders import build_classifier
@@ -16,15 +22,15 @@ BLOCK_ROWS = 256
 
 
 def export_runs(
-    run_paths,
-    out,
-    version=None,
-    top_k=TOP_K,
-    weights=None,
-    half_svm=False,
-    valid_output=False,
-    pca_components=None,
-):
+    run_paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    version: int | None = None,
+    top_k: int = TOP_K,
+    weights: Sequence[float] | None = None,
+    half_svm: bool = False,
+    valid_output: bool = False,
+    pca_components: int | None = None,
+) -> Path:
     """Writes a finished run as a SavedModel, or two, on frames and on optical flow, as one in which they are fused.
 
     The card in `assets.extra` holds the recipes, the accuracies measured by the runs, and by how much the options

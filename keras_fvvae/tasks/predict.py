@@ -1,5 +1,11 @@
 """Labels for image or video files from a trained run."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -10,7 +16,7 @@ from keras_fvvae.training.inputs import items_per_batch, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
 
 
-def predict(run, files, top_k=5):
+def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5) -> Iterator[dict[str, Any]]:
     """Classifies files.
 
     Args:

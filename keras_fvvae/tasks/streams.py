@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.vectors import RunVectors
@@ -34,48 +37,63 @@ class Stream:
         normalize: whether vectors are scaled to unit length (a run's are).
     """
 
-    def __init__(self, name, *, rows=None, vectors=None, scores=None, scored=None, C=100.0, normalize=False):
+    def __init__(
+        self,
+        name: str,
+        *,
+        rows: dict[str, int] | None = None,
+        vectors: Callable[[], np.ndarray] | None = None,
+        scores: np.ndarray | None = None,
+        scored: dict[str, int] | None = None,
+        C: float = 100.0,
+        normalize: bool = False,
+    ):
         self.name = name
         self._rows, self._vectors, self._C, self._normalize = rows, vectors, C, normalize
         self._scores, self._scored = scores, scored
 
-    def has(self, item):
+    def has(self, item: str) -> bool:
         """Whether it can say something about a test item."""
         return item in (self._rows if self._scores is None else self._scored)
 
-    def has_training(self, item):
+    def has_training(self, item: str) -> bool:
         """Whether it can be trained or cross-validated on an item."""
         return item in (self._scored if self._vectors is None else self._rows)
 
     @property
-    def trains(self):
+    def trains(self) -> bool:
         """Whether training items are needed for its test scores."""
         return self._scores is None
 
     @property
-    def has_vectors(self):
+    def has_vectors(self) -> bool:
+        """Whether it has a kernel."""
         return self._vectors is not None
 
-    def gram(self, items, others=None):
+    def gram(self, items: Sequence[str], others: Sequence[str] | None = None) -> np.ndarray:
         """Inner products of the vectors of items."""
         rows = [self._rows[item] for item in items]
         others = None if others is None else [self._rows[item] for item in others]
         return gram_matrix(self._vectors(), rows, others, self._normalize)
 
-    def test_scores(self, test, train, labels, class_count):
+    def test_scores(
+        self, test: Sequence[str], train: Sequence[str], labels: np.ndarray, class_count: int
+    ) -> np.ndarray:
         """Scores `(n, classes)` of test items; training items and their labels are used where there are no scores."""
         if self._scores is not None:
             return self._scores[[self._scored[item] for item in test]]
         return kernel_scores(self.gram(train), labels, self.gram(test, train), class_count, self._C)
 
-    def training_scores(self, train, labels, class_count, folds, seed):
+    def training_scores(
+        self, train: Sequence[str], labels: np.ndarray, class_count: int, folds: int, seed: int
+    ) -> np.ndarray:
         """Out-of-fold scores of training items; those of a score file are taken to be such."""
         if self._vectors is None:
             return self._scores[[self._scored[item] for item in train]]
         return out_of_fold_scores(self.gram(train), labels, class_count, self._C, folds, seed)
 
 
-def run_stream(run, columns, train_keys, test_keys):
+def run_stream(run: RunVectors, columns: Sequence[int], train_keys: Sequence[str], test_keys: Sequence[str]) -> Stream:
     """The stream of a run; `columns` are its classes in the common order."""
     rows = {key: row for row, key in enumerate(train_keys)}
     rows |= {key: run.first_test_row + row for row, key in enumerate(test_keys)}

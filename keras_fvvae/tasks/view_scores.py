@@ -1,5 +1,8 @@
 """Scores of single views: the frames of videos and the crops of images, each classified by itself."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,12 @@ from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.progress import progress_bar
 
 
-def view_scores(run, data=None, cache=None, verbose=1):
+def view_scores(
+    run: str | os.PathLike,
+    data: str | os.PathLike | None = None,
+    cache: str | os.PathLike | None = None,
+    verbose: int = 1,
+) -> ScoreTable:
     """Scores of every view of a run's test items.
 
     An item's score in a run is that of the mean of its views' raw vectors, normalised once (Section 4); here each

@@ -78,8 +78,15 @@ def fine_tune(
     labelled = labelled[collection.labels[labelled] != UNLABELLED]
     inputs = PixelInputs(collection, schedule)
     history = fit(
-        model, inputs, labelled, schedule, run, verbose=verbose, checkpoints=files.FINE_TUNING, title="Fine-tuning",
+        model,
+        inputs,
+        labelled,
+        schedule,
+        run,
+        verbose=verbose,
+        checkpoints=files.FINE_TUNING,
+        title="Fine-tuning",
         workers=workers,
-    )  # fmt: skip
+    )
     set_trainable(backbone, recipe.trainable_from)
     return history

@@ -67,7 +67,7 @@ def test_scores_of_another_method_are_measured_and_fused(outcomes):
 
 def test_finished_runs_are_shared_between_experiments(experiment, outcomes, recipe, monkeypatch):
     """Another experiment with the same settings under another name trains nothing."""
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     (again,) = experiment.run([Row("other name", recipe.replace(name="x", representation="ave", description="y"))])
     assert again.metrics == outcomes["mean"].metrics
     assert again.run == outcomes["mean"].run
@@ -125,7 +125,7 @@ def test_rows_with_a_fine_tuned_backbone_are_shared_in_any_order(tmp_path, recip
     rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
     settings = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
     first = Experiment(tmp_path / "runs", **settings).run(rows)
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     again = Experiment(tmp_path / "runs", **settings).run(rows[::-1])
     assert [outcome.reason for outcome in again] == ["", ""]
     assert [outcome.metrics for outcome in again[::-1]] == [outcome.metrics for outcome in first]

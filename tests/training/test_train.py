@@ -126,7 +126,9 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     whole = train(folder, out="whole")
     monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(task_train, "encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         train(folder)
     monkeypatch.undo()
@@ -252,6 +254,22 @@ def test_finished_run_is_not_trained_again(folder, train, monkeypatch):
     run = train(folder)
     monkeypatch.setattr(task_train.Training, "complete", lambda *a: pytest.fail("trained again"))
     assert train(folder).path == run.path
+
+
+def test_two_trainings_in_one_folder(folder, train, tmp_path, monkeypatch):
+    """The second is told, with `overwrite` too, and the first ends as if it had been alone."""
+    whole, original = train(folder, out="whole"), task_train.Training.fit
+
+    def meanwhile(self):
+        for overwrite in (False, True):
+            with pytest.raises(RunError, match="Another training is writing to .*: wait until it has ended"):
+                train(folder, overwrite=overwrite)
+        monkeypatch.undo()
+        original(self)
+
+    monkeypatch.setattr(task_train.Training, "fit", meanwhile)
+    assert _same(_weights(train(folder)), _weights(whole))
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_other_settings_in_the_same_folder(folder, train):

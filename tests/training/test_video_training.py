@@ -18,6 +18,7 @@ from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import inputs as task_inputs
+from keras_fvvae.training import stages
 from keras_fvvae.training import train as task_train
 from keras_fvvae.training.sampled_inputs import SampledInputs
 from tests.support.video_files import broken_videos, numbered_frames, write_video
@@ -360,8 +361,8 @@ def test_full_disk_after_training(videos, train, small_disk, monkeypatch):
         (disk / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 4096))
         return original(*arguments)
 
-    original = task_train.encode_vectors
-    monkeypatch.setattr(task_train, "encode_vectors", fill)
+    original = stages.encode_vectors
+    monkeypatch.setattr(stages, "encode_vectors", fill)
     with pytest.raises(RunError, match=r"Writing to .*run failed: No space left on device\. What was computed is kept"):
         train(videos, out=disk / "run", latent_dim=2)
     assert (disk / "run" / "checkpoints" / "step-00000004.weights.h5").is_file()
