@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import data, zoo
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
@@ -218,7 +219,7 @@ def test_a_class_with_one_image(folder, train):
 
 
 def test_overflowing_activations(folder, train, recipe):
-    backbone = zoo.build_recipe_backbone(recipe, None)
+    backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[-1][:] = 1e6  # the last bias: beyond float16, in which activations are kept
     backbone.set_weights(weights)
@@ -227,7 +228,7 @@ def test_overflowing_activations(folder, train, recipe):
 
 
 def test_nan_weights(folder, train, recipe):
-    backbone = zoo.build_recipe_backbone(recipe, None)
+    backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[2][..., 0] = np.nan
     backbone.set_weights(weights)
@@ -314,7 +315,7 @@ def test_changed_images_are_another_training(folder, train):
 
 def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
     collection = load_folder(folder)
-    zoo.build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
+    build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
     task_train.train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     with pytest.raises(RunError, match="other backbone weights"):
         task_train.train(
