@@ -28,20 +28,21 @@ class Manifest:
     sha256: dict[str, str]
 
     def check(self, folder: Path, name: str) -> None:
-        """Compares a file with its digest; one that the manifest does not list (format 1) is taken as it is.
+        """Compares a file with its digest; of format 1, one that the manifest does not list is taken as it is.
 
         Raises:
             RunError: if it is missing, cannot be read, or holds other bytes than the training wrote.
         """
-        if name not in self.sha256:
+        expected = self.sha256.get(name)
+        if expected is None and self.format == 1:
             return
+        if expected is None or not (folder / name).is_file():
+            raise RunError(f"{folder} is incomplete: {name} is missing; restore it, or train again.")
         try:
             found = sha256(folder / name)
-        except FileNotFoundError as error:
-            raise RunError(f"{folder} is incomplete: {name} is missing; restore it, or train again.") from error
         except OSError as error:
             raise RunError(f"{folder / name} cannot be read: {reason(error)}.") from error
-        if found != self.sha256[name]:
+        if found != expected:
             raise RunError(
                 f"{folder / name} was altered after the training: its SHA-256 has changed; restore it, or train again "
                 f"with --overwrite."

@@ -85,6 +85,13 @@ def test_vectors_are_checked_once(run, monkeypatch):
     assert len(calls) == 1
 
 
+def test_vectors_that_the_training_did_not_write_are_none(tmp_path):
+    path = write_run(tmp_path / "run", Recipe(name="tiny"), ["a", "b"], TRAIN, TEST, SCORES)
+    np.save(path / "vectors.npy", VECTORS)
+    with pytest.raises(RunError, match="is incomplete: vectors.npy is missing"):
+        _ = RunFolder.open(path).vectors().values
+
+
 def _digest(run):
     return json.loads((run.path / "manifest.json").read_text())["sha256"]["vectors.npy"]
 
