@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -136,15 +136,27 @@ class FisherEncoder(NestedModel):
         Raises:
             ValueError: for an empty data set, NaN or infinite values, fewer descriptors than entries of a codebook.
         """
-        if hasattr(self.head, "adapt"):
-            tensors = (ops.convert_to_tensor(batch, self.compute_dtype) for batch in _batches(data))
-            self.head.adapt((_to_numpy(self.compute_descriptors(one)) for one in tensors), verbose=verbose)
+        self.adapt_head(_batches(data), verbose)
         if hasattr(self.normalization, "adapt"):
             self.normalization.adapt((self.predict_raw_on_batch(batch) for batch in _batches(data)), verbose=verbose)
         if self.compression is not None:
             raw = (self.predict_raw_on_batch(batch) for batch in _batches(data))
             flat = [self.normalize_on_batch(one, compress=False) for one in raw]
             self.compression.adapt(np.concatenate(flat), verbose=verbose)
+
+    def adapt_head(self, batches: Iterable[Any], verbose: int = 0) -> None:
+        """Fits the codebook of a head that has one (VLAD, GMM Fisher vector, NetVLAD, ...) on the training set.
+
+        Args:
+            batches: iterable of arrays, inputs of the TRAINING set.
+            verbose: 1 for progress bars.
+
+        Raises:
+            ValueError: for fewer descriptors than entries of the codebook.
+        """
+        if hasattr(self.head, "adapt"):
+            tensors = (ops.convert_to_tensor(batch, self.compute_dtype) for batch in batches)
+            self.head.adapt((_to_numpy(self.compute_descriptors(one)) for one in tensors), verbose=verbose)
 
     def predict_raw_on_batch(self, inputs: Any) -> np.ndarray:
         """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""

@@ -1,6 +1,11 @@
 """Fusion of finished runs and of other methods' scores or features, with its gain."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +24,18 @@ MAX_KERNEL_WEIGHTINGS = 21
 
 
 def fuse(
-    run_paths,
-    weights=None,
+    run_paths: Sequence[str | os.PathLike],
+    weights: Sequence[float] | str | None = None,
     *,
-    scores=(),
-    features=(),
-    method="late",
-    normalize="none",
-    folds=5,
-    seed=0,
-    out=None,
-    resamples=RESAMPLES,
-):
+    scores: Sequence[str | os.PathLike] = (),
+    features: Sequence[str | os.PathLike] = (),
+    method: str = "late",
+    normalize: str = "none",
+    folds: int = 5,
+    seed: int = 0,
+    out: str | os.PathLike | None = None,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
     """Fuses streams on the same data, for example frames, optical flow and IDT, on their common test items.
 
     Items are matched by name (without video extensions where these stay unique), classes by name.

@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     """`digits_conv`, small, trained for two steps."""
     recipe = recipes.load_recipe("digits_conv", **SMALL, steps=2, batch_size=16)
     digits = load_digits().subset([*TRAINING, *TEST])
-    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", None, verbose=0)
+    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", backbone_weights=None, verbose=0)
 
 
 @pytest.fixture

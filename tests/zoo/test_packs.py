@@ -12,6 +12,7 @@ import keras_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
 from tests.zoo.test_downloads import serving
@@ -45,7 +46,7 @@ def run(tmp_path):
     folder.write("recipe.yaml", load_recipe(ENTRY, latent_dim=7).to_yaml().encode())
     folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
     folder.write("model.keras", b"model")
-    folder.write_json("metrics.json", {"protocol": "2 training images", "FV-VAE": {"accuracy": 0.123456}, "skipped": 0})
+    folder.write_results(RunResults("2 training images", "FV-VAE", {"FV-VAE": {"accuracy": 0.123456}}), {})
     folder.write_json("history.json", {"loss": []})
     folder.finish()
     return RunFolder.open(folder.path)

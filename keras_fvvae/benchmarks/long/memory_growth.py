@@ -103,6 +103,7 @@ def write(folder: Path, count: int) -> None:
     from keras_fvvae.data import load_digits
     from keras_fvvae.recipes import load_recipe
     from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.runs.results import RunResults
     from keras_fvvae.training.train import train
 
     digits, rng = load_digits(), np.random.default_rng(0)
@@ -123,9 +124,9 @@ def write(folder: Path, count: int) -> None:
     first = RunFolder(folder / "run")
     for name in ("recipe.yaml", "labels.json"):
         run.write(name, (first.path / name).read_bytes())
-    run.write_json("vectors.json", {"names": names, "labels": labels.tolist()})
+    run.write_items(names, labels.tolist(), ["train"] * count + ["test"] * count)
     scores = rng.normal(size=(count, CLASSES)) + 2 * np.eye(CLASSES)[labels[count:]]
-    run.write_json("metrics.json", {"protocol": "", "FV-VAE": {"scores": np.round(scores, 5).tolist()}})
+    run.write_results(RunResults("", "FV-VAE", {"FV-VAE": {}}), {"FV-VAE": np.round(scores, 5)})
     run.finish()
 
 
