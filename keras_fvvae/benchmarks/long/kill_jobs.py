@@ -46,7 +46,7 @@ class Train:
         run = RunFolder.open(folder / "run")  # checks the manifest
         weights = load_classifier(run.path / "model.keras").get_weights()
         texts = {name: (run.path / name).read_text() for name in ("history.json", "metrics.json", "vectors.json")}
-        vectors = {"vectors": np.load(run.path / "vectors.npy")}
+        vectors = {name: np.load(run.path / f"{name}.npy") for name in ("vectors", "scores")}
         return texts | vectors | {f"weight {number}": weight for number, weight in enumerate(weights)}
 
     def leftovers(self, folder: Path) -> list[Path]:
