@@ -1,0 +1,88 @@
+"""The files in `deploy/`: its page is executed from `zoo.load` to curl's answer, its configurations are read."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from keras_fvvae.serving import ModelConfig, Server, ServerSettings, read_models_config
+
+FOLDER = Path(__file__).parents[2] / "deploy"
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def at(server, text):
+    return text.replace("localhost:8501", f"127.0.0.1:{server.port}").replace(
+        "localhost:8500", f"127.0.0.1:{server.grpc_port}"
+    )
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make, ask = blocks("python")
+    serve, compose, curl = blocks("sh")
+    exec(compile(make, "deploy/README.md, 1", "exec"), {})
+    assert serve == "keras-fvvae serve models/digits\n"
+    assert "deploy/docker-compose.yaml" in compose
+    models = [ModelConfig("digits", "models/digits")]
+    with Server(models, ServerSettings(port=0, grpc_port=0)).running() as server:
+        answer = subprocess.run(["bash", "-c", at(server, curl)], capture_output=True, check=True).stdout
+        (prediction,) = json.loads(answer)["predictions"]
+        assert prediction["label_scores"] == sorted(prediction["scores"], reverse=True)[:5]
+        exec(compile(at(server, ask), "deploy/README.md, 2", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    label = prediction["labels"][0]
+    assert [line.split()[:2] for line in lines[-2:]] == [["digit.png", label]] * 2
+
+
+def test_models_config():
+    assert read_models_config(FOLDER / "models.config") == [ModelConfig("digits", "/models/digits")]
+
+
+def test_compose_file_mounts_what_is_there():
+    service = yaml.safe_load((FOLDER / "docker-compose.yaml").read_text())["services"]["serving"]
+    mounted = {target: source for source, target, _ in (v.rsplit(":", 2) for v in service["volumes"])}
+    given = dict(flag.lstrip("-").split("=") for flag in service["command"])
+    for flag in ("model_config_file", "batching_parameters_file", "monitoring_config_file"):
+        assert (FOLDER / mounted[given[flag]]).is_file()
+
+
+def health(server, tmp_path):
+    """The exit status of the container's health check against a server, with `bash` from the path."""
+    service = yaml.safe_load((FOLDER / "docker-compose.yaml").read_text())["services"]["serving"]
+    _, shell, option, script = service["healthcheck"]["test"]
+    script = script.replace("/8501", f"/{server.port}")
+    return subprocess.run([shell, option, script], cwd=tmp_path, check=False, timeout=10).returncode
+
+
+@pytest.mark.skipif(not os.path.exists("/bin/bash"), reason="needs bash")
+@pytest.mark.parametrize(("name", "healthy"), [("digits", True), ("others", False)])
+def test_health_check(saved_models, tmp_path, name, healthy):
+    models = [ModelConfig(name, str(saved_models / "numbers"))]
+    with Server(models, ServerSettings(port=0, grpc_port=None)).running() as server:
+        assert (health(server, tmp_path) == 0) is healthy
+
+
+def test_batching_parameters_are_the_commands_defaults():
+    text = (FOLDER / "batching_parameters.txt").read_text()
+    given = {name: int(value) for name, value in re.findall(r"^(\w+) \{ value: (\d+) \}", text, re.MULTILINE)}
+    settings = ServerSettings()
+    assert given["max_batch_size"] == settings.max_batch_size
+    assert given["batch_timeout_micros"] == settings.batch_timeout * 1e6
+    assert given["max_enqueued_batches"] * given["max_batch_size"] == settings.max_queued
+
+
+def test_monitoring_config_names_the_path_of_the_server(server):
+    path = re.search(r'path: "(.+)"', (FOLDER / "monitoring.config").read_text())[1]
+    assert requests.get(server.url + path).ok
