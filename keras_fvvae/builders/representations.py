@@ -13,7 +13,10 @@ from keras_fvvae.layers.old_names import with_new_names
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import (
     FVVAE_TRAINING,
+    MATRIX,
+    OF_MAP,
     OF_SECOND_MAP,
+    PAIR,
     REPRESENTATIONS,
     SOFTMAX_TRAINING,
 )
@@ -68,6 +71,8 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
         options.setdefault("seed", recipe.seed)
     if info.training == FVVAE_TRAINING:
         options["fvvae"] = fvvae
+    if recipe.representation == "fv_vae" and recipe.vector_normalization == "spectral":
+        options.setdefault("standardized", False)
     if "decoder_layers" in inspect.signature(info.layer_class).parameters:
         options["decoder_layers"] = recipe.decoder_layers
     try:
@@ -77,17 +82,41 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
 
 
 def build_normalization(recipe: Recipe, head: keras.Layer, shape: tuple[int, ...]) -> keras.Layer:
-    """The layer that normalises a head's raw vectors of activation maps `(batch, *shape)`."""
+    """The layer that normalises a head's raw vectors of activation maps `(batch, *shape)`.
+
+    Raises:
+        RecipeError: for `vector_normalization: spectral` of a representation that is no matrix.
+    """
     info = REPRESENTATIONS[recipe.representation]
+    if recipe.vector_normalization == "spectral":
+        return layers.SpectralNormalization(_matrix_shape(recipe, info, head, shape), name="normalization")
     if info.steps is None:
         return layers.FisherNormalization(recipe.information, recipe.damping, name="normalization")
     return layers.VectorNormalization(info.steps, _blocks(info, head, shape), name="normalization")
 
 
+def _matrix_shape(recipe, info, head, shape):
+    """`(rows, columns)` of a head's flat raw vectors; `None` where they are matrices already."""
+    if info.rows is None or recipe.decoder_layers == "all":
+        known = ", ".join(name for name, one in REPRESENTATIONS.items() if one.rows)
+        raise RecipeError(
+            f"`vector_normalization: spectral` is for representations that are one matrix ({known}; of FV-VAE with "
+            f"`decoder_layers: last`); {recipe.representation!r} is none here."
+        )
+    if info.rows == MATRIX:
+        return None
+    channels = shape[-1] // 2 if info.takes == PAIR else shape[-1]
+    return _number(info.rows, head, shape), channels
+
+
 def _blocks(info, head, shape):
-    if info.blocks is None:
-        return 1
-    return shape[-1] // 2 if info.blocks == OF_SECOND_MAP else getattr(head, info.blocks)
+    return 1 if info.blocks is None else _number(info.blocks, head, shape)
+
+
+def _number(what, head, shape):
+    """A number that the registry names."""
+    of_map = {OF_MAP: shape[-1], OF_SECOND_MAP: shape[-1] // 2}
+    return of_map[what] if what in of_map else getattr(head, what)
 
 
 def descriptor_plan(recipe: Recipe) -> DescriptorPlan:

@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_fvvae import layers
 from keras_fvvae.explanations.positions import on_map
-from keras_fvvae.ops import codebooks
+from keras_fvvae.ops import codebooks, spectral
 from keras_fvvae.ops.tensors import at_least_float32
 
 
@@ -22,8 +22,9 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
     parts add up to the score without its bias exactly. An entry with `v_i = 0` is zero in the score and contributes
     nothing, whatever its derivative. (Without holding `n` the score would be of degree 0 and the parts would add up to
     nothing.) In the form on the right this holds for every normalisation that multiplies entries by positive numbers:
-    unit blocks too, or none. `G_t` is never made for all `t`: for `G_t = d_t [z_t; 1]'` the part is `d_t' M [z_t; 1]`
-    with one matrix `M` an image.
+    unit blocks too, or none; and for the matrix square root `R F`, `F = (R'R)^(-1/4)` held, with `v_t = R_t F`.
+    `G_t` is never made for all `t`: for `G_t = d_t [z_t; 1]'` the part is `d_t' M [z_t; 1]` with one matrix `M` an
+    image.
 
     A large part is evidence as the linear classifier weighs it. It is not what the score would lose without the
     descriptor: that would change `n`, and the shares of an entry in which large parts of both signs cancel are large.
@@ -170,9 +171,22 @@ class ScoreSplit:
             whitened = ops.matmul(ops.matmul(left, raw), right)
             ratio = weights * _ratio(normalized, whitened)
             multipliers = ops.matmul(ops.matmul(ops.transpose(left), ratio), ops.transpose(right))
+        elif isinstance(normalization, layers.SpectralNormalization):
+            multipliers = _of_square_root(normalization, raw, normalized, weights)
         else:
             multipliers = weights * _ratio(normalized, raw)
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
+
+
+def _of_square_root(normalization, raw, normalized, weights):
+    """Of the matrix square root `R F`, or `F R`, with `F` held: it splits over descriptors as `R` does."""
+    shape = (-1, *normalization.matrix_shape(raw.shape))
+    factor, from_the_right = spectral.spectral_factor(ops.reshape(raw, shape))
+    matrices, after, weights = (ops.reshape(one, shape) for one in (raw, normalized, weights))
+    if from_the_right:
+        ratio = weights * _ratio(after, ops.matmul(matrices, factor))
+        return ops.matmul(ratio, factor)  # the factor is symmetric
+    return ops.matmul(factor, weights * _ratio(after, ops.matmul(factor, matrices)))
 
 
 def _ratio(after, before):

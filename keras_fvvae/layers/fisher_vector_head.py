@@ -36,6 +36,9 @@ class FisherVectorHead(keras.layers.Layer):
     Args:
         fvvae: an `FVVAELayer`, shared with the model that trains it, not copied.
         decoder_layers: `"last"` (default) or `"all"` of a decoder with `decoder_units`.
+        standardized: whether residuals are divided by `sigma_x^2`, as in Eq. 11. Default `True`. `False` leaves the
+            plain residuals, `d_t = (mu_t - x_t) * (mu_t > 0)`: what `SpectralNormalization` takes. Under the diagonal
+            Fisher information the division makes no difference.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Call arguments:
@@ -64,7 +67,9 @@ class FisherVectorHead(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 3.4 and Eq. 11.
     """
 
-    def __init__(self, fvvae: FVVAELayer, decoder_layers: str = "last", **kwargs: Any) -> None:
+    def __init__(
+        self, fvvae: FVVAELayer, decoder_layers: str = "last", standardized: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(fvvae, FVVAELayer):
             raise TypeError(f"`fvvae` must be an `FVVAELayer`. Received: {type(fvvae).__name__}")
@@ -72,6 +77,7 @@ class FisherVectorHead(keras.layers.Layer):
             raise ValueError(f"`decoder_layers` must be one of {DECODER_LAYERS}. Received: {decoder_layers!r}")
         self.fvvae = fvvae
         self.decoder_layers = decoder_layers
+        self.standardized = standardized
         self.supports_masking = True
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -87,7 +93,7 @@ class FisherVectorHead(keras.layers.Layer):
         """
         fvvae = self.fvvae
         *activations, reconstruction = fvvae.decoder_activations(fvvae.encode(inputs, training=False))
-        log_variance = ops.convert_to_tensor(fvvae.x_log_variance)
+        log_variance = ops.convert_to_tensor(fvvae.x_log_variance) if self.standardized else 0.0
         gradient, extended = fisher.fisher_factors(inputs, reconstruction, activations[-1], log_variance, mask)
         if fvvae.attention:
             weights = fvvae.descriptor_weights(clear_masked(ops.convert_to_tensor(inputs), mask), mask)
@@ -126,7 +132,8 @@ class FisherVectorHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         fvvae = keras.saving.serialize_keras_object(self.fvvae)
-        return {**super().get_config(), "fvvae": fvvae, "decoder_layers": self.decoder_layers}
+        own = {"fvvae": fvvae, "decoder_layers": self.decoder_layers, "standardized": self.standardized}
+        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FisherVectorHead:

@@ -17,7 +17,7 @@ def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
         descriptors: tensor `(batch, T, C)`, `x_t`.
         reconstruction: tensor `(batch, T, C)`, `mu_t`, the decoder's output after its ReLU.
         latent: tensor `(batch, T, D)`, `z_t`; the encoder's mean when encoding (Section 3.4).
-        log_variance: tensor `(C,)`, `log sigma_x^2`.
+        log_variance: tensor `(C,)`, `log sigma_x^2`; 0 for plain residuals.
         mask: optional boolean tensor `(batch, T)`; descriptors where it is false contribute nothing, whatever they
             hold (NaN included).
 

@@ -196,6 +196,13 @@ class Recipe:
         "form of the Fisher information",
         ESSENTIAL | FV_VAE,
     )
+    vector_normalization: str = key(
+        "encoding",
+        "usual",
+        one_of(("usual", "spectral")),
+        "usual: the representation's own, FV-VAE's by its information; spectral: SpectralNormalization, of any matrix",
+        ARCHITECTURE | ESSENTIAL,
+    )
     damping: float = key("encoding", 0.1, NOT_NEGATIVE, "of the Kronecker form", FV_VAE)
     pca_components: int | None = key(
         "encoding", None, POSITIVE_INTEGER, "PCA of the vectors to so many; none: as they are", ARCHITECTURE

@@ -12,8 +12,9 @@ from keras_fvvae.utils.lazy import imported
 
 FVVAE_TRAINING, SOFTMAX_TRAINING = "fvvae", "softmax"
 DESCRIPTORS, MAP, PAIR = "descriptors", "map", "pair"
-# Of `Representation.blocks`: as many parts as the second map of a pair has channels.
-OF_SECOND_MAP = "channels of the second map"
+# Of `Representation.blocks` and `rows`: as many as the map, or the second map of a pair, has channels.
+OF_MAP, OF_SECOND_MAP = "channels of the map", "channels of the second map"
+MATRIX = "already a matrix"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Representation:
         layer: `"module:class"` of its layer; a recipe's `representation_options` are arguments of it.
         options: the paper's settings of these, and those that make the layer's output a raw vector.
         steps: of `VectorNormalization`; `None` where `FisherNormalization` follows.
+        rows: of the matrix that a flat raw vector is, for `SpectralNormalization`: the name of an attribute of the
+            layer, `OF_MAP`, `OF_SECOND_MAP`, or `MATRIX`: it is not flat. `None`: it is no matrix.
         blocks: how many equal parts of a vector are normalised each: the name of the layer's attribute that says so,
             `OF_SECOND_MAP`, or `None`: the vector is one.
         takes: `"descriptors"`, a `"map"`, or a `"pair"` of maps that a tap such as `conv5_3+conv5_4` joins.
@@ -36,6 +39,7 @@ class Representation:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     steps: tuple[str, ...] | None = ("square_root", "l2")
     blocks: str | None = None
+    rows: str | None = None
     takes: str = DESCRIPTORS
     training: str | None = None
 
@@ -94,7 +98,7 @@ _UNNORMALIZED = {"normalization": None}
 _LAYERS = "keras_fvvae.layers"
 
 REPRESENTATIONS = {
-    "fv_vae": Representation("FV-VAE", f"{_LAYERS}:FisherVectorHead", steps=None, training=FVVAE_TRAINING),
+    "fv_vae": Representation("FV-VAE", f"{_LAYERS}:FisherVectorHead", steps=None, rows=MATRIX, training=FVVAE_TRAINING),
     "fv_vae_maclaurin": Representation(
         "FV-VAE, random Maclaurin",
         f"{_LAYERS}:FisherMaclaurin",
@@ -104,13 +108,25 @@ REPRESENTATIONS = {
     "ave": Representation("AVE", f"{_LAYERS}:AveragePooling"),
     "global_activations": Representation("GA", f"{_LAYERS}:GlobalActivations", takes=MAP),
     "concatenation": Representation("Concatenation", f"{_LAYERS}:Concatenation", takes=MAP),
-    "vlad": Representation("VLAD", f"{_LAYERS}:VLAD", steps=("square_root", "blocks", "l2"), blocks="num_centroids"),
+    "vlad": Representation(
+        "VLAD",
+        f"{_LAYERS}:VLAD",
+        steps=("square_root", "blocks", "l2"),
+        blocks="num_centroids",
+        rows="num_centroids",
+    ),
     "gmm_fisher_vector": Representation("FV (GMM)", f"{_LAYERS}:GMMFisherVector"),
-    "bilinear": Representation("BP", f"{_LAYERS}:BilinearPooling"),
+    "bilinear": Representation("BP", f"{_LAYERS}:BilinearPooling", rows=OF_MAP),
     "random_maclaurin": Representation("BP, random Maclaurin", f"{_LAYERS}:RandomMaclaurin", {"output_dim": 8192}),
     "tensor_sketch": Representation("BP, tensor sketch", f"{_LAYERS}:TensorSketch", {"output_dim": 8192}),
     "net_vlad": Representation(
-        "NetVLAD", f"{_LAYERS}:NetVLAD", _UNNORMALIZED, _RESIDUALS, "num_centroids", training=SOFTMAX_TRAINING
+        "NetVLAD",
+        f"{_LAYERS}:NetVLAD",
+        _UNNORMALIZED,
+        _RESIDUALS,
+        "num_centroids",
+        "num_centroids",
+        training=SOFTMAX_TRAINING,
     ),
     # The sum over frames comes before any normalisation, in the encoder as in the `ActionVLAD` layer, so a frame's part
     # of it is a NetVLAD sum.
@@ -120,16 +136,24 @@ REPRESENTATIONS = {
         {**_UNNORMALIZED, "alpha": 1000.0},
         _RESIDUALS,
         "num_centroids",
+        "num_centroids",
         training=SOFTMAX_TRAINING,
     ),
     "cross_layer": Representation(
-        "Cross-layer pooling", f"{_LAYERS}:CrossLayerPooling", _UNNORMALIZED, _GUIDED, OF_SECOND_MAP, PAIR
+        "Cross-layer pooling",
+        f"{_LAYERS}:CrossLayerPooling",
+        _UNNORMALIZED,
+        _GUIDED,
+        OF_SECOND_MAP,
+        OF_SECOND_MAP,
+        PAIR,
     ),
     "cross_layer_learnt": Representation(
         "Cross-layer pooling, learnt guidance",
         f"{_LAYERS}:LearntGuidancePooling",
         _UNNORMALIZED,
         _GUIDED,
+        "guidance_channels",
         "guidance_channels",
         training=SOFTMAX_TRAINING,
     ),

@@ -45,10 +45,16 @@ def _encoder(name, **changes):
     return encoder
 
 
-@pytest.mark.parametrize("name", REPRESENTATIONS)
-def test_encoder_of_images_and_videos(name, tmp_path):
+SPECTRAL = [name for name, info in REPRESENTATIONS.items() if info.rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "normalization"),
+    [*((name, "usual") for name in REPRESENTATIONS), *((name, "spectral") for name in SPECTRAL)],
+)
+def test_encoder_of_images_and_videos(name, normalization, tmp_path):
     """Unit length, saved and loaded the same, and a video is one bag: its raw vector is the mean of its frames'."""
-    encoder, maps = _encoder(name), _maps(6, _shape(name), seed=1)
+    encoder, maps = _encoder(name, vector_normalization=normalization), _maps(6, _shape(name), seed=1)
     vectors = np.array(encoder(maps))
     assert vectors.shape == (6, encoder.output_dim)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
@@ -155,3 +161,20 @@ def test_vectors_are_compressed_by_pca(tmp_path):
 def test_errors(changes, message):
     with pytest.raises(RecipeError, match=message):
         build_encoder(recipes.load_recipe("digits_conv", **changes), None, None, SHAPE)
+
+
+def test_spectral_normalization_of_plain_residuals():
+    """No statistics, and no division by sigma_x^2."""
+    encoder = _encoder("fv_vae", vector_normalization="spectral")
+    fvvae = encoder.head.fvvae
+    before = np.array(encoder(_maps(2, SHAPE)))
+    fvvae.x_log_variance.assign(np.linspace(-1, 1, SHAPE[-1]))
+    np.testing.assert_array_equal(encoder(_maps(2, SHAPE)), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("ave", {}), ("fv_vae", {"decoder_layers": "all", "decoder_units": [3]})]
+)
+def test_spectral_normalization_is_of_matrices(name, changes):
+    with pytest.raises(RecipeError, match="is for representations that are one matrix .fv_vae, vlad, bilinear"):
+        _encoder(name, vector_normalization="spectral", **changes)

@@ -24,7 +24,13 @@ def _steps(*steps, blocks=1):
     return lambda: layers.VectorNormalization(steps, blocks)
 
 
+def _plain_head():
+    return layers.FisherVectorHead(layers.FVVAELayer(**FISHER), standardized=False)
+
+
 HEADS = {
+    "spectral": (_plain_head, layers.SpectralNormalization),
+    "spectral_bilinear": (layers.BilinearPooling, lambda: layers.SpectralNormalization((SHAPE[-1], SHAPE[-1]))),
     "fv_vae": (_fisher_head, lambda: layers.FisherNormalization("diagonal")),
     "kronecker": (_fisher_head, lambda: layers.FisherNormalization("kronecker")),
     "no_information": (_fisher_head, lambda: layers.FisherNormalization("none")),
