@@ -43,7 +43,8 @@ def fisher_factors(descriptors, reconstruction, latent, log_variance, mask=None)
     """
     descriptors, latent = at_least_float32(descriptors), at_least_float32(latent)
     reconstruction = at_least_float32(reconstruction)
-    residual = (reconstruction - descriptors) * ops.exp(-log_variance)
+    # The variances may be a half-precision weight, whose inverse would overflow float16.
+    residual = (reconstruction - descriptors) * ops.exp(-at_least_float32(log_variance))
     # (batch, T, C): a unit that the ReLU has switched off passes no gradient.
     gradient = ops.where(reconstruction > 0, residual, ops.zeros_like(residual))
     # (batch, T, D + 1)

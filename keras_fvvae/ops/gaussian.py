@@ -22,6 +22,7 @@ def negative_log_likelihood(x, mean, log_variance):
         Tensor `(...)`, in nats.
     """
     x, mean = at_least_float32(x), at_least_float32(mean)
+    log_variance = at_least_float32(log_variance)
     squared_error = ops.sum(ops.square(x - mean) * ops.exp(-log_variance), axis=-1)
     return 0.5 * (squared_error + ops.sum(LOG_TWO_PI + log_variance))
 
@@ -38,7 +39,7 @@ def kl_to_standard_normal(mean, log_variance):
     Returns:
         Tensor `(...)`, in nats, never negative.
     """
-    mean = at_least_float32(mean)
+    mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
     return 0.5 * (ops.sum(ops.square(mean), axis=-1) + ops.sum(ops.exp(log_variance) - 1.0 - log_variance))
 
 

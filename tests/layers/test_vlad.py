@@ -233,9 +233,7 @@ def test_wrong_arguments():
 
 
 def test_wrong_shapes():
-    with pytest.raises(
-        ValueError, match=r"`VLAD` expects descriptors .* Received: shape=\(4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"`VLAD` expects descriptors .* Received: shape=\(4, 3\)"):
         VLAD(5).build((4, 3))
     for wrong in (_descriptors()[:, 0], _descriptors()[..., :2]):
         with pytest.raises(ValueError, match="incompatible with the layer: expected"):
