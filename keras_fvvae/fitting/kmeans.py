@@ -1,6 +1,9 @@
 """Streaming k-means: codebooks from any number of descriptors in fixed memory."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -49,7 +52,7 @@ class KMeansStatistics:
         ([2, 1], [[0.0, 2.0], [8.0, 0.0]])
     """
 
-    def __init__(self, centroids):
+    def __init__(self, centroids: np.ndarray) -> None:
         self.centroids = np.asarray(centroids, dtype=np.float64)
         self.counts = np.zeros(len(self.centroids), np.int64)
         # Relative to the centroids: small numbers, whatever the offset of the descriptors.
@@ -58,13 +61,13 @@ class KMeansStatistics:
         self.farthest_distances = np.zeros(0)
         self.farthest_rows = np.zeros((0, self.centroids.shape[1]))
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> KMeansStatistics:
         """Adds descriptors `(n, C)` and returns `self`."""
         for start in range(0, len(rows), BLOCK_ROWS):
             self._update_block(np.asarray(rows[start : start + BLOCK_ROWS], np.float64))
         return self
 
-    def merge(self, other):
+    def merge(self, other: KMeansStatistics) -> KMeansStatistics:
         """Adds the statistics of another part, gathered with the same centroids, and returns `self`."""
         if not np.array_equal(self.centroids, other.centroids):
             raise ValueError("Only statistics gathered with the same centroids merge.")
@@ -75,11 +78,11 @@ class KMeansStatistics:
         return self
 
     @property
-    def distortion(self):
+    def distortion(self) -> float:
         """Mean squared distance of the descriptors to their centroids."""
         return self.squared_distance / max(self.counts.sum(), 1)
 
-    def next_centroids(self):
+    def next_centroids(self) -> np.ndarray:
         """Means of the descriptors at each centroid; empty centroids move to the descriptors farthest from theirs."""
         filled = self.counts > 0
         centroids = self.centroids.copy()
@@ -90,7 +93,7 @@ class KMeansStatistics:
             centroids[position] = row
         return centroids
 
-    def _update_block(self, rows):
+    def _update_block(self, rows: np.ndarray) -> None:
         nearest, distances = nearest_centroids(rows, self.centroids)
         ones = csr_matrix((np.ones(len(rows)), (nearest, np.arange(len(rows)))), (len(self.centroids), len(rows)))
         self.counts += np.bincount(nearest, minlength=len(self.centroids))
@@ -98,7 +101,7 @@ class KMeansStatistics:
         self.squared_distance += distances.sum()
         self._keep_farthest(distances, rows)
 
-    def _keep_farthest(self, distances, rows):
+    def _keep_farthest(self, distances: np.ndarray, rows: np.ndarray) -> None:
         if len(distances) > MOST_MOVED:
             # More than are kept, as some may be copies.
             best = np.argpartition(distances, -2 * MOST_MOVED)[-2 * MOST_MOVED :] if len(rows) > 2 * MOST_MOVED else ...
@@ -112,7 +115,7 @@ class KMeansStatistics:
         self.farthest_distances, self.farthest_rows = distances[order], rows[order]
 
 
-def kmeans(data, num_centroids, seed=0, max_passes=100, verbose=0):
+def kmeans(data: Any, num_centroids: int, seed: int = 0, max_passes: int = 100, verbose: int = 0) -> Clustering:
     """Lloyd's k-means over a data set of any size: k-means++ on a sample, then passes over everything.
 
     Args:
@@ -160,13 +163,13 @@ def kmeans(data, num_centroids, seed=0, max_passes=100, verbose=0):
     return Clustering(centroids, statistics.counts, statistics.distortion, passes)
 
 
-def nearest_centroids(rows, centroids):
+def nearest_centroids(rows: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the nearest centroids and squared distances to them, for float64 rows `(n, C)`."""
     nearest = _scores(rows, centroids).argmax(axis=1)
     return nearest, _squared_distances(rows, centroids[nearest])
 
 
-def nearest_two(rows, centroids):
+def nearest_two(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Squared distances of rows `(n, C)` to their nearest and to their second nearest centroid, of at least two.
 
     Returns:
@@ -184,19 +187,21 @@ def nearest_two(rows, centroids):
     return np.concatenate(found, axis=1)
 
 
-def _scores(rows, centroids):
+def _scores(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """`(n, K)`, largest for the nearest centroid: half the squared distances are missing what is the same for all."""
     center = centroids.mean(axis=0)
     shifted = centroids - center
     return (rows - center) @ shifted.T - 0.5 * np.einsum("kc,kc->k", shifted, shifted)
 
 
-def _squared_distances(rows, others):
+def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     residuals = rows - others
     return np.einsum("nc,nc->n", residuals, residuals)
 
 
-def draw_descriptors(data, count, seed=0, verbose=0, check=None):
+def draw_descriptors(
+    data: Any, count: int, seed: int = 0, verbose: int = 0, check: Callable[[tuple[int, ...]], None] | None = None
+) -> np.ndarray:
     """Draws at most `count` descriptors evenly, in one pass, without knowing how many there are.
 
     Every descriptor gets a random key and the smallest keys win, so that the draw does not depend on batches.
@@ -226,7 +231,7 @@ def draw_descriptors(data, count, seed=0, verbose=0, check=None):
     return _smallest_keys(drawn, count)[1]
 
 
-def _smallest_keys(drawn, count):
+def _smallest_keys(drawn: list, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Of pairs of keys and rows, the `count` rows of the smallest keys, in the order they came."""
     keys, rows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     if len(keys) <= count:
@@ -235,7 +240,9 @@ def _smallest_keys(drawn, count):
     return keys[best], rows[best]
 
 
-def descriptor_rows(data, description="", verbose=0, check=None):
+def descriptor_rows(
+    data: Any, description: str = "", verbose: int = 0, check: Callable[[tuple[int, ...]], None] | None = None
+) -> Iterator[np.ndarray]:
     """Iterates over the descriptors of a data set as float arrays `(n, C)`, without those that a mask excludes.
 
     Args:
@@ -270,7 +277,7 @@ def descriptor_rows(data, description="", verbose=0, check=None):
         yield rows
 
 
-def require_enough(count, needed):
+def require_enough(count: int, needed: int) -> None:
     """Raises a `ValueError` for fewer descriptors than entries of the codebook."""
     if count < needed:
         raise ValueError(
