@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from keras_fvvae.fitting.kmeans import BLOCK_ROWS, descriptor_rows, kmeans, nearest_centroids, require_enough
+from keras_fvvae.fitting.descriptors import descriptor_rows, require_enough
+from keras_fvvae.fitting.kmeans import BLOCK_ROWS, kmeans, nearest_centroids
 from keras_fvvae.utils.progress import progress_bar
 
 # No variance falls below this share of the largest variance of a channel (Cimpoi et al., IJCV 2016).
