@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from sklearn.cluster import KMeans
 
+from keras_fvvae.fitting import kmeans as clustering
 from keras_fvvae.fitting.kmeans import KMeansStatistics, kmeans, nearest_two
 
 CENTRES = np.array([[0.0, 0.0, 5.0], [9.0, 1.0, 5.0], [-2.0, 8.0, 5.0], [4.0, 4.0, -7.0]])
