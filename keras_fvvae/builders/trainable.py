@@ -61,7 +61,7 @@ def build_fvvae(
         attention=recipe.attention,
         name="fvvae",
     )
-    model = FVVAE(build_descriptors(recipe, shape), fvvae, backbone, recipe.loss_weights)
+    model = FVVAE(build_descriptors(recipe, shape), fvvae, backbone, recipe.loss_weights, recipe.loss_reduction)
     model.build((None, *(shape if backbone is None else backbone.input.shape[1:])))
     return compile_fvvae(model, recipe)
 

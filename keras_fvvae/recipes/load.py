@@ -98,6 +98,8 @@ def recipe_from_yaml(text: str, where: str) -> Recipe:
 def _upgrade(content: dict[str, Any], number: int) -> dict[str, Any]:
     """The content of a recipe of an older format, with the meanings that its keys have today.
 
-    So far no key has changed its meaning.
+    Format 1 weighed `lambda3` against a mean over an image's descriptors. Where it gives a weight, it keeps it so.
     """
+    if number == 1 and "lambda3" in content:
+        return {"loss_reduction": "mean", **content}
     return content

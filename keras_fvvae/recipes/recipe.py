@@ -176,6 +176,13 @@ class Recipe:
     lambda3: float = key(
         "training", 1e3, NOT_NEGATIVE, "weight of the classification loss; 0: FV-VAE minus", ESSENTIAL | FV_VAE
     )
+    loss_reduction: str = key(
+        "training",
+        "sum",
+        one_of(("sum", "mean")),
+        "of an image's descriptors: sum, as the release; mean, as 0.1: lambda3 weighs as many times more",
+        ESSENTIAL | FV_VAE,
+    )
     optimizer: str = key("training", "adadelta", one_of(("adadelta", "adam", "sgd")), "optimizer", ESSENTIAL | FV_VAE)
     learning_rate: float = key("training", 1.0, POSITIVE, "base learning rate", ESSENTIAL | FV_VAE)
     learning_rate_multipliers: dict | None = key(

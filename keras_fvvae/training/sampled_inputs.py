@@ -42,7 +42,7 @@ def trained_on(
     # Of so few descriptors the layer keeps all, but a training step seeds it as the whole model's: `number` is that of
     # its generator, by which what is drawn here is drawn there.
     sampling = plan.sampling()
-    short = FVVAE(sampling, model.fvvae, loss_weights=model.loss_weights)
+    short = FVVAE(sampling, model.fvvae, loss_weights=model.loss_weights, loss_reduction=model.loss_reduction)
     short.build((None, plan.count, inputs.shape[-1]))
     number = next(n for n, state in enumerate(seeded_states(short)) if state is sampling.seed_generator.state)
     return compile_fvvae(short, recipe), SampledInputs(inputs, plan, number)

@@ -46,3 +46,15 @@ def test_what_is_no_format(number):
 
 def test_the_zoos_files_can_be_read():
     assert all(load_recipe(name).name == name for name in list_recipes())
+
+
+def test_lambda3_of_format_1_weighs_against_a_mean():
+    """What 0.1 saved keeps its objective; a file that gives no weight has no meaning to keep."""
+    assert recipe_from_yaml("lambda3: 5", "here").loss_reduction == "mean"
+    assert recipe_from_yaml("format: 1\nlambda3: 5", "here").loss_reduction == "mean"
+    assert recipe_from_yaml("format: 2\nlambda3: 5", "here").loss_reduction == "sum"
+    assert recipe_from_yaml("latent_dim: 5", "here").loss_reduction == "sum"
+
+
+def test_entries_have_todays_format():
+    assert {load_recipe(name).loss_reduction for name in list_recipes()} == {"sum"}
