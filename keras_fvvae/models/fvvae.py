@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.layers.fvvae_layer import FVVAELayer
-from keras_fvvae.models.objective import UNLABELLED, ObjectiveModel, mean_over_global_batch, xla_pays
+from keras_fvvae.models.objective import ObjectiveModel, mean_over_global_batch, xla_pays
 from keras_fvvae.ops.tensors import at_least_float32
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, Adadelta
 from keras_fvvae.utils.labels import UNLABELLED
@@ -25,8 +25,8 @@ class FVVAE(ObjectiveModel):
 
         L = lambda1 * L_rec + lambda2 * L_reg + lambda3 * L_cls                                                 (Eq. 8)
 
-    `L_rec` and `L_reg` are sums over dimensions and over an image's T descriptors, as in the authors' release; `L_cls` is
-    one term an image. What is minimised is `L / T`, a mean over descriptors with `lambda3 / T` before `L_cls`: it has
+    `L_rec` and `L_reg` are sums over dimensions and over an image's T descriptors, as in the authors' release; `L_cls`
+    is one term an image. What is minimised is `L / T`, a mean over descriptors with `lambda3 / T` before `L_cls`: it has
     the same minimum, and gradients and reported values that do not grow with T. All are means over the images of the
     (global) batch, `L_cls` over its labelled ones. A label of -1 marks an image without one: it takes no
     part in `L_cls`. With all labels -1, without labels, or with `lambda3 = 0` this is the paper's FV-VAE minus.

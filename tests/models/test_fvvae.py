@@ -29,10 +29,10 @@ def _maps(count=6, seed=0):
     return np.random.default_rng(seed).normal(scale=2.0, size=(count, 4, 5, 3)).astype("float32")
 
 
-def _model(loss_weights=(2.0, 0.5, 7.0), backbone=None, **arguments):
+def _model(loss_weights=(2.0, 0.5, 7.0), backbone=None, loss_reduction="sum", **arguments):
     """A built model with random weights whose training draws nothing."""
     arguments = {"latent_dim": 2, "num_classes": CLASSES, "dropout": 0.0, **arguments}
-    model = FVVAE(SpatialPyramidPooling(LEVELS), FVVAELayer(**arguments), backbone, loss_weights)
+    model = FVVAE(SpatialPyramidPooling(LEVELS), FVVAELayer(**arguments), backbone, loss_weights, loss_reduction)
     model.build((None, 4, 5, 3))
     # A seed with which every unit fires for some descriptors and not for others.
     randomize(model.fvvae, seed=83).z_log_variance.assign(np.full(model.fvvae.latent_dim, NO_NOISE))
@@ -95,7 +95,9 @@ def test_loss_is_the_weighted_sum_of_the_papers_terms():
     model = _model()
     expected = _terms_in_numpy(model, _maps(), LABELS)
     loss, _ = _loss_and_gradients(model, _maps(), LABELS)
-    total = 2.0 * expected["reconstruction"] + 0.5 * expected["regularization"] + 7.0 * expected["classification"]
+    count = sum(level**2 for level in LEVELS)  # Eq. 8 sums over descriptors; what is minimised is divided by them
+    total = 2.0 * expected["reconstruction"] + 0.5 * expected["regularization"]
+    total += 7.0 / count * expected["classification"]
     assert loss == pytest.approx(total, rel=1e-5)
     metrics = _compiled(model).evaluate(_maps(), LABELS, verbose=0, return_dict=True)
     assert metrics["loss"] == pytest.approx(loss, rel=1e-5)
@@ -109,7 +111,29 @@ def test_every_loss_weight_is_its_own_terms(term):
     loss_weights[term] = 3.0
     model = _model(loss_weights)
     expected = 3.0 * _terms_in_numpy(model, _maps(), LABELS)[TERMS[term]]
+    if TERMS[term] == "classification":
+        expected /= sum(level**2 for level in LEVELS)
     assert _loss_and_gradients(model, _maps(), LABELS)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_lambda3_is_weighed_against_the_sum_over_descriptors():
+    """Whatever their number: with the weight divided by it, a mean is the same objective."""
+    count = sum(level**2 for level in LEVELS)
+    model, mean = _model(), _model((2.0, 0.5, 7.0 / count), loss_reduction="mean")
+    (loss, gradients), (expected, others) = (_loss_and_gradients(one, _maps(), LABELS) for one in (model, mean))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    _assert_same_gradients(gradients, others)
+
+
+def test_a_model_of_version_0_1_keeps_its_objective():
+    config = _model().get_config()
+    del config["loss_reduction"]
+    assert FVVAE.from_config(config).loss_reduction == "mean"
+
+
+def test_wrong_loss_reduction():
+    with pytest.raises(ValueError, match="`loss_reduction` must be one of .'sum', 'mean'.. Received: 'none'"):
+        _model(loss_reduction="none")
 
 
 def test_defaults_are_lambda_1_1_1000():
@@ -210,7 +234,9 @@ def test_loss_over_unequal_batches_is_that_of_the_whole_set():
     maps, labels = _maps(11), np.arange(11) % CLASSES
     metrics = model.evaluate(maps, labels, batch_size=4, verbose=0, return_dict=True)
     expected = _terms_in_numpy(model, maps, labels)
-    total = 2.0 * expected["reconstruction"] + 0.5 * expected["regularization"] + 7.0 * expected["classification"]
+    count = sum(level**2 for level in LEVELS)  # Eq. 8 sums over descriptors; what is minimised is divided by them
+    total = 2.0 * expected["reconstruction"] + 0.5 * expected["regularization"]
+    total += 7.0 / count * expected["classification"]
     assert metrics["loss"] == pytest.approx(total, rel=1e-5)
 
 
