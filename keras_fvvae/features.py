@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically, write_json, write_npy
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -158,18 +158,14 @@ class FeatureStore:
             return
         name = f"shard-{uuid.uuid4().hex}"
         array = np.ascontiguousarray(np.concatenate(list(self._pending.values())))
-        partial = self.path / f".{name}.npy"
         try:
-            with open(partial, "wb") as file:
-                np.save(file, array)
-            os.replace(partial, self.path / f"{name}.npy")
+            write_npy(self.path / f"{name}.npy", array)
             rows = [len(value) for value in self._pending.values()]
             listing = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
             listing["crc32"] = zlib.crc32(array)
             listing["sha256"] = _listing_digest(listing)
-            write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
+            write_json(self.path / f"{name}.json", listing)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending.clear()
         self._pending_notes = {}

@@ -1,6 +1,5 @@
 """The folder that an extraction writes: a feature store, the list of failed items, and whether all is there."""
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -13,7 +12,7 @@ from pathlib import Path
 from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
-from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, replacing, write_atomically, write_json
 
 ENCODING = "encoding.json"
 FAILED = "failed"
@@ -77,7 +76,7 @@ class Output:
             (self.path / FAILED).mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"The output folder {self.path} cannot be written: {reason(error)}.") from error
-        remove_leftovers(self.path.glob(".*.partial"))
+        remove_leftovers(self.path.glob(".*partial*"))
 
     def _claim(self):
         if (self.path / ENCODING).exists():
@@ -88,7 +87,7 @@ class Output:
             raise RunError(
                 f"{self.path} is not the output folder of an encoding (it holds {foreign[0]!r}); choose another --out."
             )
-        write_atomically(self.path / ENCODING, json.dumps(self.encoding.settings, indent=2).encode())
+        write_json(self.path / ENCODING, self.encoding.settings, indent=2)
 
     def open_store(self):
         """The `FeatureStore`, with the keys of all that is stored."""
@@ -221,10 +220,5 @@ def _require_same(folder, settings):
 def _copy(source, target):
     if target.exists():
         return
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    with replacing(target) as partial:
         shutil.copyfile(source, partial)
-        os.replace(partial, target)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -4,13 +4,12 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.recipes import recipe_from_yaml
-from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.utils.files import reason, replacing, sha256, write_atomically, write_json
 
 FORMAT = 1
 # All that a run writes.
@@ -122,7 +121,7 @@ class RunFolder:
         write_atomically(self.path / name, content)
 
     def write_json(self, name, content):
-        self.write(name, json.dumps(content, indent=2).encode())
+        write_json(self.path / name, content, indent=2)
 
     def read_json(self, name):
         return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -130,13 +129,8 @@ class RunFolder:
     @contextlib.contextmanager
     def partial(self, name):
         """A path beside `name` to write to; renamed to `name` when the block ends well, removed otherwise."""
-        final = self.path / name
-        partial = final.with_name(f".partial-{final.name}")
-        try:
+        with replacing(self.path / name, unique=False) as partial:
             yield partial
-            os.replace(partial, final)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def finish(self):
         """Writes the manifest and removes the checkpoints."""

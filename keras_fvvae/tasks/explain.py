@@ -1,7 +1,6 @@
 """Pictures of where a run's scores come from: heat maps on images, curves over videos."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
-from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically, write_json
 from keras_fvvae.zoo import load_classifier
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
@@ -150,7 +149,7 @@ def _write(explanation, file, kind, views, path):
         "frames": explanation.curve.tolist(),
         "maps": explanation.maps.tolist(),
     }
-    write_atomically(path.with_suffix(".json"), json.dumps(numbers).encode())
+    write_json(path.with_suffix(".json"), numbers)
 
 
 def _unused_name(path, taken):

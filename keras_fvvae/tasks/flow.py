@@ -1,10 +1,6 @@
 """Optical flow computed beforehand, as folders of frames."""
 
 import contextlib
-import json
-import os
-import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,13 +13,12 @@ from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
 from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.data.stored_flow import SETTINGS, flow_settings
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.files import PARTIAL, remove_leftovers, replacing, write_json
 from keras_fvvae.utils.files import reason as reason_of
-from keras_fvvae.utils.files import write_atomically
 from keras_fvvae.utils.progress import progress_bar
 
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
 QUALITY = 95
-PARTIAL = ".partial-"
 # A video's folder that got no frame for so many seconds was left by a kill: another process may still write the others.
 LEFTOVER_SECONDS = 600
 
@@ -105,7 +100,7 @@ def _claim(out, settings):
             foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
             if foreign:
                 raise DataError(f"{out} holds other files than optical flow ({foreign[0]!r}); choose an empty folder.")
-            write_atomically(out / SETTINGS, json.dumps(settings).encode())
+            write_json(out / SETTINGS, settings)
     except OSError as error:
         raise DataError(f"The flow folder {out} cannot be used: {reason_of(error)}.") from error
     before = flow_settings(out)
@@ -134,10 +129,7 @@ def _require_distinct(targets, names):
 def _remove_leftovers(folders):
     """Removes what killed processes left half-written."""
     for folder in folders:
-        for partial in folder.glob(f"{PARTIAL}*"):
-            with contextlib.suppress(OSError):  # another process was faster
-                if time.time() - partial.stat().st_mtime > LEFTOVER_SECONDS:
-                    shutil.rmtree(partial)
+        remove_leftovers(folder.glob(f"{PARTIAL}*"), LEFTOVER_SECONDS)
 
 
 @contextlib.contextmanager
@@ -152,24 +144,23 @@ def _writing(folder):
 
 
 def _write_video(source, target, settings, size, resize, frames):
-    partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    with _writing(target.parent):
-        partial.mkdir(parents=True)
-    writer = _PairWriter(partial, settings, frames)
+    with contextlib.ExitStack() as stack:
+        with _writing(target.parent):
+            partial = stack.enter_context(replacing(target, folder=True))
+        writer = _PairWriter(partial, settings, frames)
 
-    def resized(pixels):
-        writer.add(np.round(resize_pixels(pixels, size, resize)).astype("uint8"))
+        def resized(pixels):
+            writer.add(np.round(resize_pixels(pixels, size, resize)).astype("uint8"))
 
-    try:
         read_video(source, writer.begin, resized)
         if writer.count < 2:
             raise DataError("it has a single frame; optical flow needs two")
         with _writing(target.parent):
-            if not target.exists():  # another process may have been faster
-                os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            try:
+                stack.close()  # renames it
+            except OSError:
+                if not target.exists():  # else another process was faster
+                    raise
 
 
 class _PairWriter:

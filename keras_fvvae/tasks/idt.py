@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -22,7 +21,7 @@ from keras_fvvae.trajectories.codebook import codebook_digest, fit_codebook, loa
 from keras_fvvae.trajectories.descriptors import LENGTH
 from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
-from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.files import replacing, write_atomically, write_json
 from keras_fvvae.utils.progress import progress_bar, track
 
 # Changes when trajectories of the same settings are computed differently: old ones on disk are not used then.
@@ -96,13 +95,13 @@ def encode_trajectories(
         codebook, digest = _codebook(store, sorted(training), stored, out, num_components, seed, verbose)
         vectors = _encode([keys[index] for index in usable], store, codebook, digest, out, verbose)
         counts = [facts[index]["total"] for index in usable]
-        _write_json(out / "vectors.json", _listing(chosen, counts))
+        write_json(out / "vectors.json", _listing(chosen, counts))
         ids = "".join(f"{name}\n" for name in chosen.names)
         write_atomically(out / "vectors.ids.txt", ids.encode(errors="backslashreplace"))
         metrics = {"protocol": _protocol(chosen, settings, num_components, svm_c), "notes": list(collection.notes)}
         metrics |= {"skipped": len(unreadable), "empty": len(empty), "trajectories_per_video": float(np.mean(counts))}
         metrics |= _score(chosen, vectors, moving, svm_c, out, verbose)
-        _write_json(out / "metrics.json", metrics)
+        write_json(out / "metrics.json", metrics)
     except OSError as error:
         raise DataError(f"The folder {out} cannot be written: {reason_of(error)}. Repeat the call to go on.") from error
     skipped = {collection.names[index]: reason for index, reason in sorted((unreadable | empty).items())}
@@ -178,15 +177,12 @@ def _encode(keys, store, codebook, digest, out, verbose):
                 encoded.add(key, codebook.encode(store[key])[np.newaxis])
     finally:
         encoded.flush()
-    path, partial = out / "vectors.npy", out / f".vectors.npy.{os.getpid()}.partial"
-    try:
+    path = out / "vectors.npy"
+    with replacing(path) as partial:
         vectors = np.lib.format.open_memmap(partial, "w+", "float32", (len(keys), codebook.dimension))
         for row, key in enumerate(keys):
             vectors[row] = encoded[key][0]
         vectors.flush()
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 
@@ -237,7 +233,3 @@ def _write_reasons(path, collection, reasons):
     writer.writerow(["file", "reason"])
     writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
     write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
-
-
-def _write_json(path, content):
-    write_atomically(path, json.dumps(content).encode())

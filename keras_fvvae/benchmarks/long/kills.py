@@ -176,7 +176,7 @@ class Export:
         if newest.name.isdigit():
             return "renamed"
         for name, phase in (("assets.extra", "card and warm-up"), ("variables", "graph"), ("", "tracing")):
-            if (newest / "model" / name).exists():
+            if (newest / name).exists():
                 return phase
         return "tracing"
 
@@ -211,7 +211,7 @@ class Export:
 class ExportWriting(Export):
     """The same, killed after its first files are there: before that it traces graphs, nearly all of its time."""
 
-    title, files = "export, writing", ("served/.partial-*/model/**/*",)
+    title, files = "export, writing", ("served/.partial-*/**/*",)
 
 
 def main():

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically, write_json
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"
@@ -49,7 +49,7 @@ def load_tfds(builder, directory, train="train", test="test", image=None, label=
     if rows is None:
         try:
             rows = [row for part, split in parts.items() for row in _write(tfds, builder, part, split, choice, folder)]
-            write_atomically(folder / COMPLETE, json.dumps(choice | {"rows": rows}).encode())
+            write_json(folder / COMPLETE, choice | {"rows": rows})
         except OSError as error:
             raise DataError(f"{choice['dataset']} cannot be written to {folder}: {reason(error)}.") from error
     feature = builder.info.features[label] if label else None
