@@ -22,6 +22,7 @@ import numpy as np
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically, write_json, write_npy
+from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -263,7 +264,7 @@ def _read_listing(path):
         OSError: if it cannot be read.
         ValueError and others of `DAMAGE`: if it is not what was written.
     """
-    content = json.loads(path.read_bytes())
+    content = parse_json(path.read_bytes(), finite=False, unicode=False)
     digest = content.pop("sha256", None)  # None: written by version 0.1
     rows = content["rows"]
     if (

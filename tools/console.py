@@ -4,9 +4,9 @@ import os
 import sys
 
 import click
-import yaml
 
 from keras_fvvae.recipes import as_number
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 
 def load_tensorflow_quietly():
@@ -31,8 +31,8 @@ def parse_settings(context, parameter, values):
         if not separator:
             raise click.BadParameter(f"{item!r} is not of the form key=value")
         try:
-            settings[key.strip()] = as_number(yaml.safe_load(value))
-        except yaml.YAMLError as error:
+            settings[key.strip()] = as_number(parse_yaml(value))
+        except TextError as error:
             raise click.BadParameter(f"the value of {key} is not valid YAML: {value}") from error
     return settings
 

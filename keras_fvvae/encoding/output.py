@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import os
 import shutil
 import uuid
@@ -13,6 +12,7 @@ from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.utils.files import reason, remove_leftovers, replacing, write_atomically, write_json
+from keras_fvvae.utils.text import parse_json
 
 ENCODING = "encoding.json"
 FAILED = "failed"
@@ -205,7 +205,7 @@ class _BlindStore(FeatureStore):
 def _require_same(folder, settings):
     """Raises unless an output folder is of an encoding with these settings."""
     try:
-        found = json.loads((folder / ENCODING).read_text())
+        found = parse_json((folder / ENCODING).read_bytes())
         differences = [
             f"another {key}" if key in ("model", "views") else f"{key} = {found[key]!r}, now {value!r}"
             for key, value in settings.items()

@@ -13,6 +13,7 @@ from keras_fvvae.evaluation.average_precision import average_precision, rank_ord
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.evaluation.intervals import wilson_interval
 from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.text import parse_json
 
 VERSION = "VERSION 1.3"
 OFFICIAL_TOP_K = 3
@@ -52,7 +53,7 @@ def read_predictions(path):
     """
     path = Path(path)
     try:
-        content = json.loads(read_text(path), object_pairs_hook=lambda pairs: _unique(pairs, path))
+        content = parse_json(read_text(path), finite=False, pairs=lambda pairs: _unique(pairs, path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     fields = {"version", "results", "external_data"}
@@ -121,7 +122,7 @@ def read_blocked(path):
     """Identifiers of videos that are left out: a JSON list, as the evaluation server gives it, or one a line."""
     text = read_text(path)
     try:
-        names = json.loads(text)
+        names = parse_json(text)
     except ValueError:
         names = [line for _, line in numbered_lines(path)]
     if not isinstance(names, list):

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 
 @dataclasses.dataclass(eq=False)
@@ -167,24 +167,31 @@ def scores_csv(ids, class_names, scores):
 
 
 def _read_csv(path):
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
-    header = next(reader, [])
+    lines = _csv_lines(path)
+    _, header = next(lines, (0, []))
     if len(header) < 2 or header[0].strip().lower() != "id":
         raise DataError(f"The first line of {path} must be `id` and the names of the columns. Found: {header[:3]}.")
     ids, rows = [], []
-    for fields in reader:
+    for number, fields in lines:
         if not fields:
             continue
         if len(fields) != len(header):
-            raise DataError(f"Line {reader.line_num} of {path} has {len(fields)} fields; the first has {len(header)}.")
+            raise DataError(f"Line {number} of {path} has {len(fields)} fields; the first has {len(header)}.")
         try:
             rows.append([float(field) for field in fields[1:]])
         except ValueError as error:
-            raise DataError(f"Line {reader.line_num} of {path}: {error}.") from error
+            raise DataError(f"Line {number} of {path}: {error}.") from error
         ids.append(fields[0])
     if not rows:
         raise DataError(f"{path} holds no items.")
     return header[1:], ids, np.array(rows)
+
+
+def _csv_lines(path):
+    try:
+        yield from csv_rows(read_text(path))
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
 
 
 def _read_npy(path):
@@ -210,7 +217,7 @@ def _names_beside(path, what):
 
 def _read_json(path, views):
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if isinstance(content, dict) and {"ids", "class_names", "scores"} <= content.keys():

@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-import yaml
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from keras_fvvae.data.collection import UNLABELLED
@@ -11,6 +10,7 @@ from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.rows import Row
 from keras_fvvae.recipes import as_number
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3
@@ -36,8 +36,8 @@ def parse_grid(assignments):
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
+            values = parse_yaml(f"[{text}]")
+        except TextError:
             values = None
         if not separator or not values or key.strip() in grid:
             raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 ENTRIES = "keras_fvvae.zoo_entries"
 EMBEDDED_DATASETS = ("digits", "moving_digits")
@@ -283,8 +284,8 @@ def load_recipe(name, **overrides):
 def recipe_from_yaml(text, where):
     """Parses and validates a recipe; `where` names the source in errors."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = parse_yaml(text)
+    except TextError as error:
         raise RecipeError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{where} does not hold a recipe: a mapping of keys to values is expected.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.recipes import recipe_from_yaml
 from keras_fvvae.utils.files import reason, replacing, sha256, write_atomically, write_json
+from keras_fvvae.utils.text import parse_json
 
 FORMAT = 1
 # All that a run writes.
@@ -124,7 +125,7 @@ class RunFolder:
         write_json(self.path / name, content, indent=2)
 
     def read_json(self, name):
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        return parse_json((self.path / name).read_bytes(), finite=False, unicode=False)
 
     @contextlib.contextmanager
     def partial(self, name):

@@ -1,8 +1,7 @@
 """All metrics of finished runs and of files of scores, with intervals; averages over splits; comparisons."""
 
-import csv
 import dataclasses
-import io
+import itertools
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, eva
 from keras_fvvae.evaluation.score_tables import ScoreTable, class_order, item_keys, read_scores
 from keras_fvvae.tasks.streams import read_run
 from keras_fvvae.tasks.view_scores import view_scores
+from keras_fvvae.utils.text import TextError, csv_rows
 
 # A split's overall results; those that all runs have are averaged.
 _AVERAGED = ("accuracy", "mean_class_accuracy", "mean_average_precision")
@@ -171,13 +171,19 @@ def _sources(run_paths, score_files, labels, annotations, subset, views):
 
 def _read_labels(path):
     """Labels by id of a `.csv` file with the columns `id` and `label`."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"id", "label"} <= set(reader.fieldnames or ()):
+    try:
+        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+    if not {"id", "label"} <= set(header):
         raise DataError(f"The first line of {path} must name the columns `id` and `label`.")
     labels = {}
-    for row in reader:
+    for number, fields in rows:
+        if not fields:
+            continue
+        row = dict(itertools.zip_longest(header, fields[: len(header)], fillvalue=""))
         if row["id"] in labels:
-            raise DataError(f"{path} has the id {row['id']!r} more than once (line {reader.line_num}).")
+            raise DataError(f"{path} has the id {row['id']!r} more than once (line {number}).")
         labels[row["id"]] = [row["label"]]
     return labels
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.utils.progress import progress_bar
+from keras_fvvae.utils.text import parse_json
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
 CHECKPOINT_SECONDS = 10
@@ -219,7 +220,7 @@ class _Checkpoints:
         """Loads the newest intact checkpoint into the model; returns its history, empty without one."""
         for path in sorted(self.folder.glob("step-*.weights.h5"), reverse=True):
             try:
-                history = json.loads(path.with_suffix("").with_suffix(".json").read_text())
+                history = parse_json(path.with_suffix("").with_suffix(".json").read_bytes(), finite=False)
                 if {len(values) for values in history.values()} != {int(path.name[5:13])}:
                     continue
                 self.model.load_weights(path)

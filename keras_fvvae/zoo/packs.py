@@ -16,7 +16,6 @@ are never replaced. Every file's size and SHA-256 is checked each time a pack is
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import re
 import urllib.parse
@@ -28,6 +27,7 @@ from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url
 
 FORMAT = 1
@@ -206,7 +206,7 @@ def _read_index(path, entry):
 def parse_index(content, where, entry):
     """Versions that the content of an `index.json` lists, newest first."""
     try:
-        index = json.loads(content)
+        index = parse_json(content)
         name, versions, latest = index["entry"], sorted(map(int, index["versions"]), reverse=True), index["latest"]
         if latest != versions[0]:
             raise ValueError("the latest version is not the highest")
@@ -270,7 +270,7 @@ def _keep(path, content):
 
 def _is_pack(folder):
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return "entry" in json.loads((folder / MANIFEST).read_bytes())
+        return "entry" in parse_json((folder / MANIFEST).read_bytes())
     return False
 
 
@@ -292,7 +292,7 @@ def _open_run(folder, entry):
     if not (folder / MANIFEST).is_file():
         raise WeightsError(f"The training in {folder} is not finished: repeat its `keras-fvvae train` to go on.")
     try:
-        digests = json.loads(_read(folder / MANIFEST))["sha256"]
+        digests = parse_json(_read(folder / MANIFEST))["sha256"]
         digests = {name: digests[name] for name in (RECIPE, CLASSIFIER)}
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder / MANIFEST} is damaged; train again with --overwrite.") from error
@@ -313,7 +313,7 @@ def _checked_manifest(folder, entry):
 
 def _parse_manifest(content, where, entry):
     try:
-        manifest = json.loads(content)
+        manifest = parse_json(content)
         newer = manifest["format"] > FORMAT
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{where} is damaged: it is not the manifest of a pack. {_AGAIN}") from error

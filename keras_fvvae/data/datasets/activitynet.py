@@ -1,8 +1,6 @@
 """ActivityNet: untrimmed videos with labelled segments, in the three forms in which its annotations are passed on."""
 
-import csv
-import io
-import json
+import itertools
 import math
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.datasets.folder import note_untrained
 from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -158,7 +157,7 @@ def read_annotations(path):
 
 def _json(path):
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if not isinstance(content, dict):
@@ -190,10 +189,14 @@ def _entries(path, database, subsets=None):
 
 def _subsets(path):
     """Subset by video of `video_info_new.csv`."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"video", "subset"} <= set(reader.fieldnames or ()):
+    try:
+        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+    if not {"video", "subset"} <= set(header):
         raise DataError(f"The first line of {path} must name the columns `video` and `subset`.")
-    return {row["video"].strip(): (row["subset"] or "").strip() for row in reader if row["video"]}
+    rows = [dict(itertools.zip_longest(header, fields[: len(header)], fillvalue="")) for _, fields in rows]
+    return {row["video"].strip(): row["subset"].strip() for row in rows if row["video"]}
 
 
 def _leaves(taxonomy):

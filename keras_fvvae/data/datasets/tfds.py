@@ -10,6 +10,7 @@ import numpy as np
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically, write_json
+from keras_fvvae.utils.text import parse_json
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"
@@ -168,7 +169,7 @@ def _label_names(feature, value):
 def _rows_on_disk(folder):
     """The rows of a folder that is whole, or None."""
     try:
-        rows = json.loads((folder / COMPLETE).read_bytes())["rows"]
+        rows = parse_json((folder / COMPLETE).read_bytes())["rows"]
     except (OSError, ValueError, KeyError):
         return None
     return rows if all(os.path.exists(folder / file) for file, *_ in rows) else None
