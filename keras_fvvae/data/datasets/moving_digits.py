@@ -15,6 +15,7 @@ from keras_fvvae.data.datasets.digits import load_digits
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.progress import track
+from keras_fvvae.utils.text import parse_json
 
 # Each pair is drawn once: the second motion is the first one played backwards.
 OPPOSITES = (
@@ -307,7 +308,7 @@ def _name(split, motion, index):
 def _is_complete(directory, settings, rows):
     """Whether all videos are there; the manifest is written last, so that it vouches for them."""
     try:
-        written = json.loads((directory / MANIFEST).read_text())
+        written = parse_json((directory / MANIFEST).read_bytes())
     except FileNotFoundError:
         return False
     except ValueError as error:
