@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 SPLITS = ("train", "test")
-UNLABELLED = -1
 KINDS = ("image", "video")
 
 

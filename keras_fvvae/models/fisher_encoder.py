@@ -18,7 +18,7 @@ class FisherEncoder(NestedModel):
     normalisation, signed square root, L2. Frames are averaged BEFORE the normalisation: Eq. 13 is linear in them.
 
     The representations that FV-VAE is compared with go the same way, with another head and normalisation:
-    `keras_fvvae.builders.representations` has them as a table.
+    `keras_fvvae.recipes.registry` has them as a table.
 
     Args:
         descriptors: layer or model from activation maps to what the head takes, shared with the trained `FVVAE`.

@@ -13,6 +13,7 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import recipe_views
@@ -28,13 +29,6 @@ SHOWN_FRAMES = 3
 # Test items whose nearest training items are shown, and how many of these.
 QUERIES = 5
 NEIGHBOURS = 6
-# Settings that a reader needs to judge a result; the whole recipe lies in the run.
-SHOWN_SETTINGS = (
-    "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
-    "sampled_descriptors", "representation", "representation_options", "hidden_units", "latent_dim", "decoder_units",
-    "decoder_layers", "attention", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size",
-    "steps", "views_per_step", "stages", "pca_components", "information", "svm_c", "seed",
-)  # fmt: skip
 
 
 def write_report(run_paths, out, collection, streams=None, fusion=None):
@@ -95,8 +89,11 @@ def _write(run_paths, out, collection, streams, fusion):
             results=results,
             fusion=fusion,
             figures=embedded,
-            runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
-            shown=SHOWN_SETTINGS,
+            runs=[
+                {"name": name, "settings": dataclasses.asdict(run.recipe)}
+                for name, run in zip(histories, runs, strict=True)
+            ],
+            shown=shown_keys([run.recipe for run in runs]),
             kind=collection.kind,
             skipped=metrics[0]["skipped"],
             notes=metrics[0]["notes"],
@@ -114,11 +111,6 @@ def _is_result(value):
 def _main_result(run, metrics):
     """The name under which the run's own representation is reported (AVE is computed beside it)."""
     return next((name for name in metrics if name.startswith(representation_title(run.recipe))), run.path.name)
-
-
-def _settings(run):
-    recipe = run.recipe
-    return {key: getattr(recipe, key) for key in SHOWN_SETTINGS}
 
 
 def _test_pictures(run, result, collection):

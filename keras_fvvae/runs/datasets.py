@@ -1,25 +1,20 @@
 """From a recipe and the user's folder to a collection."""
 
-import inspect
 from pathlib import Path
 
-from keras_fvvae.data import load_digits
-from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
+from keras_fvvae.data.catalogue import load_dataset, recognize
 from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
-from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
 from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
-from keras_fvvae.recipes import EMBEDDED_DATASETS
+from keras_fvvae.recipes import DATASETS
 from keras_fvvae.runs.requirements import require_data, require_recipe_data
-
-_EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
 
 
 def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
     """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
     require_data(data, name)
-    known = DATASETS[recognise(data) if name == "auto" else name].options
+    known = DATASETS[recognize(data) if name == "auto" else name].options
     split = {key: value for key, value in (("test_fraction", test_fraction), ("seed", seed)) if key in known}
     return _load(load_dataset, data, name, **{**split, **options})
 
@@ -48,13 +43,12 @@ def recipe_collection(recipe, data=None, common_classes=False):
         DataError: if the data cannot be used, or `data` is missing or not wanted.
     """
     require_recipe_data(recipe, data)
-    if recipe.dataset in EMBEDDED_DATASETS:
-        loader = _EMBEDDED[recipe.dataset]
-        known = inspect.signature(loader).parameters
+    if DATASETS[recipe.dataset].embedded:
+        known = DATASETS[recipe.dataset].options
         for option in recipe.dataset_options:
             if option not in known:
                 raise DataError(unknown_name(f"option of the data set {recipe.dataset!r}:", option, known))
-        collection = _load(loader, **recipe.dataset_options)
+        collection = _load(DATASETS[recipe.dataset].load, **recipe.dataset_options)
     else:
         collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
         if recipe.modality != "rgb":

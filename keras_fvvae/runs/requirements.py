@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.recipes import EMBEDDED_DATASETS
+from keras_fvvae.recipes import DATASETS
 
 if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
 
 
 def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
-    """Refuses data that do not exist; those of TensorFlow Datasets are made below the folder, and need not.
+    """Refuses data that do not exist; some data sets fill their folder themselves.
 
     Args:
         data: folder or list.
@@ -29,9 +29,10 @@ def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
         ...
         keras_fvvae.errors.DataError: The data folder or list /nowhere does not exist.
     """
-    if not Path(data).exists() and dataset != "tfds":
+    known = DATASETS[dataset or "auto"]
+    if not (Path(data).exists() or known.fills_folder):
         raise DataError(f"The data folder or list {data} does not exist.")
-    if dataset in EMBEDDED_DATASETS:
+    if known.embedded:
         raise DataError(f"The data set {dataset!r} brings its own data; open its folder as another, without `dataset`.")
 
 
@@ -49,7 +50,7 @@ def require_recipe_data(recipe: Recipe, data: str | os.PathLike | None) -> None:
         >>> from keras_fvvae.recipes import load_recipe
         >>> require_recipe_data(load_recipe("digits_conv"), None)
     """
-    embedded = recipe.dataset in EMBEDDED_DATASETS
+    embedded = DATASETS[recipe.dataset].embedded
     if embedded and data is not None:
         raise DataError(f"The recipe {recipe.name} brings its own data ({recipe.dataset}); leave out --data.")
     if not embedded and data is None:

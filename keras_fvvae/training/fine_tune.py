@@ -44,7 +44,12 @@ def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
             backbone,
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dropout(DROPOUT, seed=recipe.seed),
-            keras.layers.Dense(len(collection.class_names), name="classes"),
+            # By the recipe's seed alone: rows of an experiment share the backbone, whichever of them trains it.
+            keras.layers.Dense(
+                len(collection.class_names),
+                kernel_initializer=keras.initializers.GlorotUniform(seed=recipe.seed),
+                name="classes",
+            ),
         ]
     )
     model.compile(

@@ -45,6 +45,7 @@ def train(
     source=None,
     workers=None,
     trained=None,
+    tuned=None,
 ):
     """Trains a recipe on a collection of labelled images or videos.
 
@@ -73,6 +74,8 @@ def train(
             chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
         trained: path of a finished run whose FV-VAE, trained by the same recipe on the same frozen backbone and data,
             is taken as it is: only what comes afterwards is computed. Its seconds are added to this one's.
+        tuned: path of a finished run whose backbone, fine-tuned by the same recipe on the same data, is taken instead
+            of being fine-tuned again. The result is the same to the bit.
 
     Returns:
         The finished `RunFolder`; on workers other than the chief `None`.
@@ -86,7 +89,9 @@ def train(
     workers.require_divisible(recipe.batch_size)
     if recipe.fine_tune_steps:
         workers.require_divisible(recipe.fine_tune_batch_size)
+    # Loaded before anything is drawn: a model draws weights even where it gets others.
     start = None if init is None else InitialRun(init)
+    tuned = None if tuned is None else InitialRun(tuned)
     source = weights_source(backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
         if workers.is_chief:
@@ -100,7 +105,7 @@ def train(
         try:
             _stages(
                 run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers,
-                trained,
+                trained, tuned,
             )  # fmt: skip
         except OSError as error:
             raise RunError(
@@ -112,7 +117,7 @@ def train(
 
 
 def _stages(
-    run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers, trained
+    run, recipe, collection, backbone_weights, backbone, cache, max_unreadable, start, verbose, workers, trained, tuned
 ):  # fmt: skip
     keras.utils.set_random_seed(recipe.seed)
     frozen = backbone is not None or recipe.trainable_from is None
@@ -121,9 +126,11 @@ def _stages(
         backbone = build_recipe_backbone(recipe, None if start else backbone_weights)
         if start:
             start.copy_backbone(backbone)
-        tuned = bool(recipe.fine_tune_steps)
+        if tuned:
+            tuned.copy_backbone(backbone)
+        to_tune = bool(recipe.fine_tune_steps) and tuned is None
     else:
-        backbone.trainable, tuned = False, False
+        backbone.trainable, to_tune = False, False
     training = RepresentationTraining(recipe, backbone, frozen, len(collection.class_names) or None)
     if start:
         training.start_from(start)
@@ -137,7 +144,7 @@ def _stages(
             f"`pca_components` {recipe.pca_components} must be below the number of labelled training "
             f"{collection.kind}s, {labelled}."
         )
-    if tuned:
+    if to_tune:
         readable = _usable(collection, PixelInputs(collection, recipe).prepare(verbose), max_unreadable, run)
         run.write_json("fine_tuning.json", fine_tune(backbone, readable, recipe, run, verbose, workers))
 

@@ -45,10 +45,6 @@ def _encoder(name, **changes):
     return encoder
 
 
-def test_recipes_know_the_names():
-    assert tuple(REPRESENTATIONS) == recipes.REPRESENTATIONS
-
-
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_encoder_of_images_and_videos(name, tmp_path):
     """Unit length, saved and loaded the same, and a video is one bag: its raw vector is the mean of its frames'."""

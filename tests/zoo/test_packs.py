@@ -138,7 +138,7 @@ def test_half_a_pack_is_never_seen(publish, tmp_path, monkeypatch):
 
 def test_processes_that_publish_at_the_same_time(tmp_path):
     code = (
-        "import sys; from keras_fvvae import publishing; from keras_fvvae.recipes import load_recipe\n"
+        "import sys; from keras_fvvae.zoo import publishing; from keras_fvvae.recipes import load_recipe\n"
         "recipe = load_recipe('digits_conv')\n"
         "for _ in range(10): publishing.publish(recipe, {'model.keras': sys.argv[1]}, sys.argv[2])\n"
     )
@@ -154,7 +154,7 @@ def test_processes_that_publish_at_the_same_time(tmp_path):
 
 def test_index_of_a_process_that_was_overtaken(publish, tmp_path, monkeypatch):
     """Another publishes between its look at the versions and its writing of the index."""
-    write, overtaken = packs.write_atomically, []
+    write, overtaken = publishing.write_atomically, []
 
     def late(path, content):
         if not overtaken:
