@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from keras_fvvae.runs.results import RunResults
 
 # Blanks after a column.
 GAP = 2
@@ -112,23 +115,24 @@ def _column_widths(rows: Sequence[Sequence[str]], available: int) -> list[int]:
     return widths
 
 
-def print_results(metrics: dict[str, Any]) -> None:
+def print_results(results: RunResults) -> None:
     """Prints the accuracies of a run beside each other, with their protocol."""
-    rows = [("representation", "dimension", "accuracy")]
-    for name, result in metrics.items():
-        if isinstance(result, dict) and "accuracy" in result:
-            rows.append(
-                (name, f"{result['dimension']:,}", f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}")
-            )
+    from keras_fvvae.evaluation.intervals import accuracy_text
+
+    rows = [("representation", "dimension", "accuracy (%)")]
+    for name, metrics in results.metrics.items():
+        rows.append((name, f"{metrics['dimension']:,}", accuracy_text(metrics)))
     if len(rows) > 1:
         print_table(rows, right=(1, 2))
-    click.echo(metrics["protocol"])
+    click.echo(results.protocol)
 
 
 def print_fusion(result: dict[str, Any]) -> None:
     """Prints the accuracies of streams and of their late fusion, and the gain."""
+    from keras_fvvae.evaluation.intervals import accuracy_text
+
     for name, metrics in [*result["streams"].items(), (f"{result.get('method', 'late')} fusion", result["fusion"])]:
-        click.echo(f"{metrics['accuracy']:6.1%} +- {metrics['standard_error']:.1%}  {name}")
+        click.echo(f"{accuracy_text(metrics):>20} %  {name}")
     gain, error = (100 * result[key] for key in ("gain", "gain_standard_error"))
     click.echo(
         f"Gain over the best stream: {gain:+.1f} +- {error:.1f} points on {result['items']} test items "

@@ -21,7 +21,7 @@ def command(out: str, steps: int | None, seed: int | None, overwrite: bool) -> N
     from keras_fvvae.tasks.demo import demo
 
     result = demo(out, steps, seed, overwrite)
-    print_results(result.metrics)
+    print_results(result.results)
     click.echo(
         f"SavedModel: {result.saved_model} (scores in a fresh process without keras_fvvae differ by at most "
         f"{result.difference:.1e})\nReport: {result.report}\n"

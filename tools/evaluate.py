@@ -44,7 +44,8 @@ def command(
 ) -> None:
     """Evaluate finished RUNs and files of scores on their test items.
 
-    Intervals are percentiles of a seeded bootstrap over items. Of several labels per item one is enough.
+    Intervals of shares are Wilson's, others percentiles of a seeded bootstrap over items. Of several labels per item
+    one is enough.
 
     evaluate-views adds the level of single frames and crops; activitynet has the official evaluation and format.
     """

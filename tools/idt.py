@@ -79,7 +79,9 @@ def command(
         say(f"{name}: {reason}")
     click.echo(f"{result['trajectories_per_video']:,.0f} trajectories a video; vectors in {Path(out) / 'vectors.npy'}")
     if "accuracy" in result:
-        click.echo(f"{result['accuracy']:.1%} +- {result['standard_error']:.1%}  ({result['protocol']})")
+        from keras_fvvae.evaluation.intervals import accuracy_text
+
+        click.echo(f"{accuracy_text(result)} %  ({result['protocol']})")
     else:
         click.echo(f"Scores: {result['scores']}")
 

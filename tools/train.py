@@ -113,13 +113,14 @@ def command(
         say(workers.describe(chosen.batch_size))
     collection = recipe_collection(chosen, data, common_classes)
     print_notes(collection.notes)
-    cache, overwrite, unreadable = (further[name] for name in ("cache", "overwrite", "max_unreadable"))
+    settings = {name: further[name] for name in ("cache", "overwrite", "max_unreadable")}
+    settings |= {"backbone_weights": weights, "workers": workers}
     if pretrain:
         first = chosen.replace(lambda3=0.0, fine_tune_steps=0, dataset="folder", dataset_options={"unlabelled": True})
         unlabelled = recipe_collection(first, pretrain)
         init = folder.with_name(f"{folder.name}_pretraining")
-        train(first, unlabelled, init, weights, None, cache, overwrite, unreadable, workers=workers)
-    run = train(chosen, collection, folder, weights, None, cache, overwrite, unreadable, init, workers=workers)
+        train(first, unlabelled, init, **settings)
+    run = train(chosen, collection, folder, init=init, **settings)
     if run is None:
         click.echo(f"Done; the chief has written {folder}.")
     else:
@@ -159,9 +160,9 @@ def _report(run: RunFolder, collection: Collection) -> None:
     from keras_fvvae.reporting.report import write_report
 
     report = write_report([run.path], run.path / "report.html", collection)
-    metrics = run.read_json("metrics.json")
-    print_results(metrics)
-    print_notes(metrics["notes"][len(collection.notes) :])
-    if metrics["skipped"]:
-        say(f"{metrics['skipped']} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.")
+    results = run.results
+    print_results(results)
+    print_notes(results.notes[len(collection.notes) :])
+    if results.skipped:
+        say(f"{results.skipped} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.")
     click.echo(f"Run: {run.path}\nReport: {report}")

@@ -36,7 +36,7 @@ def build_encoder(
     head = build_head(recipe, None if fvvae is None else fvvae.fvvae)
     compression = None
     if recipe.pca_components is not None:
-        compression = GramPCA(recipe.pca_components, normalize=True, name="compression")
+        compression = GramPCA(recipe.pca_components, normalization="l2", name="compression")
     normalization = build_normalization(recipe, head, shape)
     encoder = FisherEncoder(descriptors, head, normalization, backbone, compression)
     try:

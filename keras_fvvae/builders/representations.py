@@ -7,13 +7,13 @@ import inspect
 import keras
 
 from keras_fvvae import layers
+from keras_fvvae.builders.descriptors import DescriptorPlan
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.layers.old_names import with_new_names
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import (
     FVVAE_TRAINING,
-    MAP,
     OF_SECOND_MAP,
-    PAIR,
     REPRESENTATIONS,
     SOFTMAX_TRAINING,
 )
@@ -25,10 +25,23 @@ __all__ = [
     "build_descriptors",
     "build_head",
     "build_normalization",
+    "descriptor_plan",
+    "representation_title",
 ]
 
 # Arguments of the layers that are not a recipe's to choose.
-_DECIDED = ("fvvae", "kwargs", "normalize", "normalization", "decoder_layers")
+_DECIDED = ("fvvae", "kwargs", "normalization", "decoder_layers")
+
+
+def representation_title(recipe: Recipe) -> str:
+    """The name of a recipe's representation in tables.
+
+    Example:
+        >>> representation_title(Recipe()), representation_title(Recipe(lambda3=0.0))
+        ('FV-VAE', 'FV-VAE minus')
+    """
+    name = REPRESENTATIONS[recipe.representation].title
+    return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
 
 
 def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.Layer:
@@ -42,9 +55,13 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
         RecipeError: for `representation_options` that the layer does not have, or does not accept.
     """
     info = REPRESENTATIONS[recipe.representation]
-    options = {**info.options, **recipe.representation_options}
+    try:
+        chosen = with_new_names(recipe.representation_options)
+    except ValueError as error:
+        raise RecipeError(f"`representation_options` of {recipe.representation!r}: {error}") from error
+    options = {**info.options, **chosen}
     known = [name for name in inspect.signature(info.layer_class).parameters if name not in _DECIDED]
-    for name in recipe.representation_options:
+    for name in chosen:
         if name not in known:
             raise RecipeError(unknown_name(f"option of the representation {recipe.representation!r}:", name, known))
     if "seed" in known:
@@ -73,22 +90,19 @@ def _blocks(info, head, shape):
     return shape[-1] // 2 if info.blocks == OF_SECOND_MAP else getattr(head, info.blocks)
 
 
+def descriptor_plan(recipe: Recipe) -> DescriptorPlan:
+    """The `DescriptorPlan` of a recipe: what its representation takes, and how that is made of activation maps."""
+    return DescriptorPlan(
+        takes=REPRESENTATIONS[recipe.representation].takes,
+        scheme=recipe.normalization,
+        scale=recipe.normalization_scale,
+        levels=tuple(recipe.spp_levels) if recipe.descriptors == "spp" else None,
+        pooling=recipe.spp_pooling,
+        count=recipe.sampled_descriptors,
+        seed=recipe.seed,
+    )
+
+
 def build_descriptors(recipe: Recipe, shape: tuple[int, ...]) -> keras.Model:
     """The model from activation maps `(batch, *shape)` to what the recipe's representation takes."""
-    takes = REPRESENTATIONS[recipe.representation].takes
-    inputs = keras.Input(shape)
-    normalization = layers.DescriptorNormalization(recipe.normalization, recipe.normalization_scale)
-    if takes == PAIR:
-        joined = normalization(inputs)
-        half = shape[-1] // 2
-        return keras.Model(inputs, [joined[..., :half], joined[..., half:]], name="descriptors")
-    parts = [inputs, normalization]
-    if takes == MAP:
-        return keras.Sequential(parts, name="descriptors")
-    if recipe.descriptors == "spp":
-        parts.append(layers.SpatialPyramidPooling(tuple(recipe.spp_levels), recipe.spp_pooling))
-    else:
-        parts.append(keras.layers.Reshape((-1, shape[-1])))
-    if recipe.sampled_descriptors is not None:
-        parts.append(layers.DescriptorSampling(recipe.sampled_descriptors, seed=recipe.seed))
-    return keras.Sequential(parts, name="descriptors")
+    return descriptor_plan(recipe).build(shape)

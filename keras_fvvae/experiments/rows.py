@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_fvvae.builders.representations import representation_title
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
@@ -17,7 +18,6 @@ from keras_fvvae.recipes.registry import REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.training.representation_training import representation_title
 from keras_fvvae.training.train import train
 
 
@@ -48,7 +48,7 @@ class Outcome:
 
     Attributes:
         name, paper: as in the row.
-        metrics: of the test part, as from `classification_metrics`; empty if it was not run.
+        metrics: of the test part, as from `plain_metrics`; empty if it was not run.
         settings: of the representation, in words.
         seconds: of fitting, encoding and classifying, as in a run's seconds.json.
         items: how many were encoded.
@@ -172,7 +172,7 @@ class Experiment:
             recipe,
             self.collection(recipe),
             self.out / recipe.name,
-            weights,
+            backbone_weights=weights,
             cache=self.cache,
             verbose=self.verbose,
             tuned=self._tuned.get(tuned_key),
@@ -222,21 +222,19 @@ def outcome_of(row: Row, run: RunFolder) -> Outcome:
     Raises:
         KerasFVVAEError: for a run without test items.
     """
-    metrics = run.read_json("metrics.json")
-    result = metrics.get(representation_title(row.recipe))
-    if result is None:
+    results = run.results
+    if results.own is None:
         raise KerasFVVAEError("nothing was held out for testing")
-    seconds = run.read_json("seconds.json") if (run.path / "seconds.json").is_file() else {}
-    items = len(run.read_json("vectors.json")["names"])
+    items = len(run.vectors().names)
     return Outcome(
         row.name,
         row.paper,
-        result,
+        results.own,
         _settings(row.recipe),
-        seconds,
+        run.seconds,
         items,
-        RunFolder(run.path).path,
-        protocol=metrics["protocol"],
+        run.path,
+        protocol=results.protocol,
     )
 
 

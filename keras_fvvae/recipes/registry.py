@@ -90,7 +90,7 @@ class Dataset:
 
 _RESIDUALS = ("blocks", "l2")
 _GUIDED = ("blocks", "square_root", "l2")
-_UNNORMALIZED = {"normalize": False}
+_UNNORMALIZED = {"normalization": None}
 _LAYERS = "keras_fvvae.layers"
 
 REPRESENTATIONS = {
@@ -98,7 +98,7 @@ REPRESENTATIONS = {
     "fv_vae_maclaurin": Representation(
         "FV-VAE, random Maclaurin",
         f"{_LAYERS}:FisherMaclaurin",
-        {"dimension": 8192, "information": "separable"},
+        {"output_dim": 8192, "information": "separable"},
         training=FVVAE_TRAINING,
     ),
     "ave": Representation("AVE", f"{_LAYERS}:AveragePooling"),
@@ -107,8 +107,8 @@ REPRESENTATIONS = {
     "vlad": Representation("VLAD", f"{_LAYERS}:VLAD", steps=("square_root", "blocks", "l2"), blocks="num_centroids"),
     "gmm_fisher_vector": Representation("FV (GMM)", f"{_LAYERS}:GMMFisherVector"),
     "bilinear": Representation("BP", f"{_LAYERS}:BilinearPooling"),
-    "random_maclaurin": Representation("BP, random Maclaurin", f"{_LAYERS}:RandomMaclaurin", {"dimension": 8192}),
-    "tensor_sketch": Representation("BP, tensor sketch", f"{_LAYERS}:TensorSketch", {"dimension": 8192}),
+    "random_maclaurin": Representation("BP, random Maclaurin", f"{_LAYERS}:RandomMaclaurin", {"output_dim": 8192}),
+    "tensor_sketch": Representation("BP, tensor sketch", f"{_LAYERS}:TensorSketch", {"output_dim": 8192}),
     "net_vlad": Representation(
         "NetVLAD", f"{_LAYERS}:NetVLAD", _UNNORMALIZED, _RESIDUALS, "num_centroids", training=SOFTMAX_TRAINING
     ),

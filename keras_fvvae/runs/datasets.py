@@ -1,17 +1,28 @@
 """From a recipe and the user's folder to a collection."""
 
-from pathlib import Path
+from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
+from keras_fvvae.data import Collection
 from keras_fvvae.data.catalogue import load_dataset, recognize
 from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
 from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
 from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
-from keras_fvvae.recipes import DATASETS
+from keras_fvvae.recipes import DATASETS, Recipe
 from keras_fvvae.runs.requirements import require_data, require_recipe_data
 
 
-def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+def open_dataset(
+    data: str | os.PathLike,
+    name: str,
+    options: dict[str, Any],
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    seed: int = 0,
+) -> Collection:
     """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
     require_data(data, name)
     known = DATASETS[recognize(data) if name == "auto" else name].options
@@ -28,7 +39,9 @@ def _load(loader, *arguments, **options):
         raise DataError(f"The data set cannot be loaded with {given}: {error}.") from error
 
 
-def recipe_collection(recipe, data=None, common_classes=False):
+def recipe_collection(
+    recipe: Recipe, data: str | os.PathLike | None = None, common_classes: bool = False
+) -> Collection:
     """The collection that a recipe is trained on.
 
     Args:

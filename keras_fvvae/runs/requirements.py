@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
-    """Refuses data that do not exist; some data sets fill their folder themselves.
+    """Refuses data that do not exist; where the loader fills the folder itself, it need not be there.
 
     Args:
         data: folder or list.
@@ -29,10 +29,10 @@ def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
         ...
         keras_fvvae.errors.DataError: The data folder or list /nowhere does not exist.
     """
-    known = DATASETS[dataset or "auto"]
-    if not (Path(data).exists() or known.fills_folder):
+    kind = DATASETS.get(dataset)
+    if not Path(data).exists() and not (kind and kind.fills_folder):
         raise DataError(f"The data folder or list {data} does not exist.")
-    if known.embedded:
+    if kind and kind.embedded:
         raise DataError(f"The data set {dataset!r} brings its own data; open its folder as another, without `dataset`.")
 
 

@@ -1,6 +1,7 @@
 """What the server is told: its limits, and the models it serves."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
@@ -103,7 +104,7 @@ class ModelConfig:
     versions: tuple | str = ()
     labels: dict = dataclasses.field(default_factory=dict)
 
-    def wanted(self, found):
+    def wanted(self, found: Iterable[int]) -> list[int]:
         """The versions to serve of those that were found."""
         if self.versions == "all":
             return sorted(found)
@@ -112,7 +113,7 @@ class ModelConfig:
         return sorted(found)[-self.latest :]
 
 
-def read_models_config(path):
+def read_models_config(path: str | Path) -> list[ModelConfig]:
     """The models of a `models.config` of TensorFlow Serving (a text proto `ModelServerConfig`).
 
     Args:

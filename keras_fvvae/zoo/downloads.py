@@ -18,7 +18,7 @@ from keras_fvvae.utils.progress import progress_bar
 try:
     import fcntl
 except ImportError:  # Windows: two processes should not download the same file at the same time there
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # Seconds without a single byte after which a connection counts as broken.
 TIMEOUT_SECONDS = 30

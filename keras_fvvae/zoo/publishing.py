@@ -55,18 +55,14 @@ def publish_run(run: RunFolder, to: str | Path | None = None, name: str | None =
 
 def _measured(run):
     """The accuracies of a run as a recipe lists them."""
-    metrics = run.read_json("metrics.json")
-    accuracy = {
-        name: round(result["accuracy"], 4)
-        for name, result in metrics.items()
-        if isinstance(result, dict) and "accuracy" in result
-    }
+    results = run.results
+    accuracy = {name: round(metrics["accuracy"], 4) for name, metrics in results.metrics.items()}
     if not accuracy:
         return []
     return [
         {
             "command": f"keras-fvvae train {run.recipe.name}",
-            "protocol": metrics["protocol"],
+            "protocol": results.protocol,
             "machine": platform.machine(),
             "accuracy": accuracy,
         }

@@ -18,7 +18,14 @@ from keras_fvvae.errors import DataError, RunError
 
 SHARDS = 10
 # Every vector is a shard of the store at once, so that a kill leaves a part of them.
-PROGRAM = "import keras_fvvae.features as f; f.SHARD_BYTES = 1; from keras_fvvae.tools.encode import command; command()"
+PROGRAM = """
+import functools
+from keras_fvvae.encoding import extraction
+from keras_fvvae.tools.encode import command
+
+extraction.Extraction = functools.partial(extraction.Extraction, shard_bytes=1)
+command()
+"""
 
 
 def _call(*arguments):

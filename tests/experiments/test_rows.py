@@ -68,7 +68,7 @@ def test_scores_of_another_method_are_measured_and_fused(outcomes):
 
 def test_finished_runs_are_shared_between_experiments(experiment, outcomes, recipe, monkeypatch):
     """Another experiment with the same settings under another name trains nothing."""
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     (again,) = experiment.run([Row("other name", recipe.replace(name="x", representation="ave", description="y"))])
     assert again.metrics == outcomes["mean"].metrics
     assert again.run == outcomes["mean"].run
@@ -86,7 +86,8 @@ def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, r
     alone = Experiment(tmp_path / "alone", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     (separate,) = alone.run([Row("separate", recipe.replace(**after))])
     assert not shared.reason
-    assert shared.metrics["scores"] == pytest.approx(np.array(separate.metrics["scores"]), abs=2e-4)
+    scores = [RunFolder.open(outcome.run).scores()["FV-VAE"] for outcome in (shared, separate)]
+    assert scores[0] == pytest.approx(scores[1], abs=2e-4)
     assert (shared.run / "history.json").read_text() == (separate.run / "history.json").read_text()
     # Another training is not taken for the same.
     with monkeypatch.context() as patched:
@@ -125,7 +126,7 @@ def test_rows_with_a_fine_tuned_backbone_are_shared_in_any_order(tmp_path, recip
     rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
     settings = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
     first = Experiment(tmp_path / "runs", **settings).run(rows)
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     again = Experiment(tmp_path / "runs", **settings).run(rows[::-1])
     assert [outcome.reason for outcome in again] == ["", ""]
     assert [outcome.metrics for outcome in again[::-1]] == [outcome.metrics for outcome in first]

@@ -35,7 +35,9 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(videos, video_recipe, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return train(video_recipe, load_folder(videos), folder / "run", None, cache=folder / "cache", verbose=0).path
+    return train(
+        video_recipe, load_folder(videos), folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0
+    ).path
 
 
 def test_each_frame_has_the_score_of_an_image(run, videos):

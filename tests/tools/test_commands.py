@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from tests.support.small_data import write_digits
 from tests.support.video_files import broken_videos
-from tests.tasks.conftest import write_digits
 
 SETTINGS = ["latent_dim=3", "batch_size=8", "steps=4", "sampled_descriptors=20", "descriptors=dense"]
 

@@ -15,7 +15,6 @@ import pytest
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.zoo import downloads
 from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url, upload
-from tests.tasks.conftest import small_disk  # noqa: F401
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -304,7 +303,7 @@ def test_cache_that_cannot_be_written(server, tmp_path):
 
 
 @pytest.mark.parametrize("kilobytes", [400, 996])
-def test_full_disk(server, small_disk, kilobytes):  # noqa: F811
+def test_full_disk(server, small_disk, kilobytes):
     """What was written is kept, and the next call goes on when there is room; 996 lack only the end of the file."""
     target = small_disk(kilobytes) / "weights.bin"
     with pytest.raises(WeightsError, match=r"cannot be stored in .*disk: No space left on device. Free space"):

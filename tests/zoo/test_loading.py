@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     """`digits_conv`, small, trained for two steps."""
     recipe = recipes.load_recipe("digits_conv", **SMALL, steps=2, batch_size=16)
     digits = load_digits().subset([*TRAINING, *TEST])
-    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", None, verbose=0)
+    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", backbone_weights=None, verbose=0)
 
 
 @pytest.fixture
@@ -162,7 +162,6 @@ def test_does_not_warn_where_none_are_asked_for():
         _load()
 
 
-@pytest.mark.skipif(not recipes.load_recipe("digits_conv").weights, reason="no trained weights ship yet (make weights)")
 def test_embedded_weights_load_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

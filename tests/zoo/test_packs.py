@@ -12,9 +12,9 @@ import keras_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
-from tests.tasks.conftest import small_disk  # noqa: F401
 from tests.zoo.test_downloads import serving
 
 ENTRY = "digits_conv"
@@ -46,7 +46,7 @@ def run(tmp_path):
     folder.write("recipe.yaml", load_recipe(ENTRY, latent_dim=7).to_yaml().encode())
     folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
     folder.write("model.keras", b"model")
-    folder.write_json("metrics.json", {"protocol": "2 training images", "FV-VAE": {"accuracy": 0.123456}, "skipped": 0})
+    folder.write_results(RunResults("2 training images", "FV-VAE", {"FV-VAE": {"accuracy": 0.123456}}), {})
     folder.write_json("history.json", {"loss": []})
     folder.finish()
     return RunFolder.open(folder.path)
@@ -183,7 +183,7 @@ def test_folder_that_cannot_be_written(publish, tmp_path):
         publish(tmp_path / "file")
 
 
-def test_full_disk(publish, small_disk):  # noqa: F811
+def test_full_disk(publish, small_disk):
     publish(small_disk(64))
     with pytest.raises(
         WeightsError, match="'digits_conv' cannot be published to .*disk: No space left on device. Free"
@@ -310,7 +310,7 @@ def test_cache_that_cannot_be_written(publish, server, tmp_path, monkeypatch):
         packs.find(ENTRY)
 
 
-def test_filled_cache_need_not_be_writable(publish, server, small_disk, monkeypatch):  # noqa: F811
+def test_filled_cache_need_not_be_writable(publish, server, small_disk, monkeypatch):
     publish(server.folder)
     disk = small_disk(1000)
     monkeypatch.setenv("XDG_CACHE_HOME", str(disk))

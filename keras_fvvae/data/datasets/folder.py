@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.data.collection import KINDS, SPLITS, Collection
-from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video
+from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
 from keras_fvvae.utils.labels import UNLABELLED
@@ -152,7 +152,7 @@ def find_videos(directory: str | Path) -> tuple[list[Path], int]:
     directory = Path(directory)
     found, others, own_frames = [], 0, False
     for root, folders, files in walk(directory):
-        videos = [root / name for name in files if is_video(name)]
+        videos = [root / name for name in files if is_video_file(root / name)]
         if not videos and _are_frames(files):
             if root == directory:
                 own_frames = True
@@ -226,7 +226,9 @@ def _subfolders(directory):
 def _shows_videos(directory):
     """Whether a class folder holds a video file, or below it a folder of frames that are named as such."""
     for root, _, files in walk(directory):
-        if any(map(is_video, files)) or (root != directory and any(map(_NAMED_FRAME.match, files))):
+        if any(is_video_file(root / name) for name in files) or (
+            root != directory and any(map(_NAMED_FRAME.match, files))
+        ):
             return True
     return False
 

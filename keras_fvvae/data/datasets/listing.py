@@ -19,7 +19,7 @@ from keras_fvvae.data.datasets.folder import (
     random_split,
 )
 from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_lines, read_text
-from keras_fvvae.data.readers.media import is_image, is_video
+from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
 
@@ -203,7 +203,7 @@ def _without_repetitions(rows, path, notes):
 
 def _of_one_kind(present, kind, path, notes):
     """What is of the wanted kind; with `"auto"` everything must be of one."""
-    kinds = ["video" if is_video(s.name) or s.is_dir() else "image" if is_image(s.name) else "" for _, s in present]
+    kinds = ["video" if is_video_file(s) or s.is_dir() else "image" if is_image(s.name) else "" for _, s in present]
     if kind == "auto":
         found = set(kinds) - {""}
         if len(found) > 1:
