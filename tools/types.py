@@ -56,7 +56,7 @@ class RunType(click.Path):
         parents = {typed if incomplete.endswith(os.sep) else typed.parent, Path(), Path("runs")}
         found = {str(recipe.parent) for parent in parents for recipe in parent.glob("*/recipe.yaml")}
         items = [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
-        return items or [CompletionItem(incomplete, type="dir")]
+        return items or [CompletionItem(incomplete, type="file")]  # also where files follow
 
 
 RECIPE, RUN, BACKBONE = RecipeType(), RunType(), BackboneType()

@@ -5,7 +5,8 @@ import pytest
 from keras_fvvae.tools.main import cli
 from keras_fvvae.tools.options import chosen_recipe, recipe_overrides
 
-from keras_fvvae.experiments.rows import Experiment, Row
+from keras_fvvae.experiments.row import Row
+from keras_fvvae.experiments.rows import Experiment
 from keras_fvvae.recipes import load_recipe
 from tests.tools.test_help import ALL
 

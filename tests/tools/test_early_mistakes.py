@@ -22,6 +22,7 @@ MISTAKES = [
     (["compare", "digits_conf"], 1, "did you mean 'digits_conv'?"),
     (["compare", "image_folder", *WRONG_DATA], 1, "The data folder or list /nowhere does not exist."),
     (["compare", "--set", "step=1"], 1, "did you mean 'steps'?"),
+    (["compare", "--only", "ave,vald"], 1, "Unknown representation to compare 'vald'; did you mean 'vlad'?"),
     (["sweep", "digits_conv", "steps=0,1"], 1, "The recipe key `steps` must be a positive integer. Received: 0"),
     (["sweep", "digits_conv", "step=1"], 1, "did you mean 'steps'?"),
     (["sweep", "digits_conv", "steps"], 1, "'steps' is not of the form key=a,b,c"),
