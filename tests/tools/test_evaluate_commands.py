@@ -109,7 +109,8 @@ def test_predictions_in_the_official_format(runs):
     assert "average precision,class 3," in _call("activitynet evaluate", *official, "--format", "csv").stdout
 
 
-def test_views(runs):
+def test_views(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     table = _scores_of_rgb()
     (runs / "views.csv").write_text(scores_csv(table.ids * 2, table.class_names, np.tile(table.values, (2, 1))))
     output = _call("evaluate", "--scores", "views.csv", "rgb", "--views", "--resamples", 0).stdout
