@@ -37,7 +37,7 @@ class Row:
     recipe: Recipe | None = None
     paper: dict = dataclasses.field(default_factory=dict)
     fuse: tuple = ()
-    scores: str = ""
+    scores: str | Path = ""
     reason: str = ""
 
 
@@ -113,13 +113,13 @@ class Experiment:
         self.verbose = verbose
         self.say = say
         self.part = part
-        self._collections = {}
-        self._tuned = {}
-        self._fvvaes = {}
+        self._collections: dict[str, Collection] = {}
+        self._tuned: dict[str, Path] = {}
+        self._fvvaes: dict[str, Path] = {}
 
     def run(self, rows: list[Row]) -> list[Outcome]:
         """Runs rows in order; returns a list of `Outcome`s."""
-        done = {}
+        done: dict[str, Outcome] = {}
         for number, row in enumerate(rows, start=1):
             self.say(f"[{number}/{len(rows)}] {row.name}")
             done[row.name] = outcome = self._outcome(row, done)
