@@ -334,6 +334,7 @@ def test_two_taps_must_have_maps_of_one_shape():
         ("MobileNetV2", "fc7/dense", (256, 256), "of VGG only"),
         ("ResNet50", "pool5/dense", (256, 256), "of VGG only"),
         ("VGG16", "fc7/dense", (192, 256), "at least 224 pixels"),
+        ("VGG16", "fc7/dense", (None, 192), "at least 224 pixels"),
     ],
 )
 def test_dense_regions_that_cannot_be(name, tap, size, message):
