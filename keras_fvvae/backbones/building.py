@@ -100,7 +100,7 @@ def build_backbone(
     vector = tap in info.vector_taps
     if dense:
         regions = fully_convolutional(trunk, layer)
-        x = keras.Model(regions.inputs, regions.outputs, name=TRUNK)(x)
+        x = keras.Model(regions.input, regions.output, name=TRUNK)(x)
     else:
         x = keras.Model(trunk.inputs, tapped(trunk, info, name, layer, vector), name=TRUNK)(x)
     if vector:

@@ -299,7 +299,7 @@ def _classifying_net(input_shape, weights=None, include_top=False):
 
 @pytest.mark.parametrize("tap", ["pool", None])
 def test_tap_that_is_no_map(monkeypatch, tap):
-    monkeypatch.setitem(BACKBONES, "Classifying", type(BACKBONES["VGG16"])("tf", build=_classifying_net))
+    monkeypatch.setitem(BACKBONES, "Classifying", type(BACKBONES["VGG16"])("tf", build=f"{__name__}:_classifying_net"))
     assert build_backbone("Classifying", "conv", (8, 8)).output.shape == (None, 6, 6, 4)
     with pytest.raises(RecipeError, match=r"is not an activation map: its shape is \(None, 4\)"):
         build_backbone("Classifying", tap, (8, 8))
