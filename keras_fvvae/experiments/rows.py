@@ -64,13 +64,13 @@ class Experiment:
         self.say = say
         self.part = part
         self.dataset_options = dataset_options or {}
-        self._collections = {}
-        self._tuned = {}
-        self._fvvaes = {}
+        self._collections: dict[str, Collection] = {}
+        self._tuned: dict[str, Path] = {}
+        self._fvvaes: dict[str, Path] = {}
 
     def run(self, rows: list[Row]) -> list[Outcome]:
         """Runs rows in order; returns a list of `Outcome`s."""
-        done = {}
+        done: dict[str, Outcome] = {}
         for number, row in enumerate(map(self._with_dataset_options, rows), start=1):
             self.say(f"[{number}/{len(rows)}] {row.name}")
             done[row.name] = outcome = self._outcome(row, done)

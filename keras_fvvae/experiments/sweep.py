@@ -86,7 +86,7 @@ def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure
     axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
     if axis is None:
         return accuracy_bars(outcomes)
-    curves = {}
+    curves: dict[str, tuple[list, list, list]] = {}
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for settings, outcome in zip(combinations, outcomes, strict=True):
         if not outcome.metrics:

@@ -60,7 +60,7 @@ def parse_manifest(content: bytes, where: object, entry: str) -> dict[str, Any]:
         whole = isinstance(manifest["version"], int) and RECIPE in files
         whole = whole and len({CLASSIFIER, FVVAE_ONLY} & files.keys()) == 1
         for file, listed in files.items():
-            whole = whole and PLAIN_NAME.fullmatch(file) and re.fullmatch("[0-9a-f]{64}", listed["sha256"])
+            whole = whole and bool(PLAIN_NAME.fullmatch(file) and re.fullmatch("[0-9a-f]{64}", listed["sha256"]))
             whole = whole and isinstance(listed["size"], int)
     except (KeyError, TypeError, AttributeError):
         whole = False

@@ -120,8 +120,8 @@ def open_weights(source: str | Path, entry: str) -> Pack:
     source = Path(source)
     for folder in (source, source / entry):
         if (folder / INDEX).is_file():
-            root, name = folder.absolute().parent, folder.absolute().name
-            return _open_version(root, entry, read_index(folder / INDEX, entry)[0], None, name)
+            parent, name = folder.absolute().parent, folder.absolute().name
+            return _open_version(parent, entry, read_index(folder / INDEX, entry)[0], None, name)
     if (source / RECIPE).is_file() and not _is_pack(source):
         return _open_run(source, entry)
     return _open_pack(source, entry)

@@ -83,9 +83,10 @@ def load_activitynet(
             f"No annotations of ActivityNet in {annotations if annotations is not None else directory}; pass "
             f"`annotations`, one of {', '.join(ANNOTATIONS)}."
         )
-    notes = []
+    notes: list[str] = []
     entries, class_names = read_annotations(path)
-    rows, repeated = {}, 0  # identifier -> (listed name, subset, {label: seconds})
+    rows: dict[str, tuple[str, str, dict[str, float]]] = {}  # identifier -> (listed name, subset, {label: seconds})
+    repeated = 0
     for name, subset, durations in entries:
         repeated += identifier(name) in rows
         rows.setdefault(identifier(name), (name, subset, durations))
@@ -104,8 +105,8 @@ def load_activitynet(
     missing = [row[0] for key, row in rows.items() if key not in found]
     note_missing(len(present), missing, f"videos of {path.name}", directory, notes)
     numbers = {name: number for number, name in enumerate(class_names)}
-    durations = [{numbers[label]: seconds for label, seconds in row[2].items()} for row, _ in present]
-    labels = np.array([max(each, key=each.get) if each else UNLABELLED for each in durations])
+    shares = [{numbers[label]: seconds for label, seconds in row[2].items()} for row, _ in present]
+    labels = np.array([max(each, key=each.__getitem__) if each else UNLABELLED for each in shares])
     splits = np.array([parts[subset] for (_, subset, _), _ in present])
     note_untrained(labels, splits, class_names, notes, "video")
     return Collection(
@@ -116,7 +117,7 @@ def load_activitynet(
         class_names,
         notes,
         kind="video",
-        label_sets=[tuple(sorted(each)) for each in durations],
+        label_sets=[tuple(sorted(each)) for each in shares],
         missing=missing,
     )
 

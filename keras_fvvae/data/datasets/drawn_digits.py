@@ -37,7 +37,9 @@ PADDING = 2  # cells around the digit, into which the enlargement fades out
 VISIBLE = 1 / 128  # ink above this belongs to the digit when its radius is measured: a difference of two gray levels
 
 
-def draw_moving_digit(digit: np.ndarray, motion: str, frames: int = 16, size: int = 64, seed: int = 0) -> np.ndarray:
+def draw_moving_digit(
+    digit: np.ndarray, motion: str, frames: int = 16, size: int = 64, seed: int | np.random.SeedSequence = 0
+) -> np.ndarray:
     """The frames of one video.
 
     Args:

@@ -67,7 +67,7 @@ def load_list(
     check_test_fraction(test_fraction)
     path = Path(path)
     root = path.parent if root is None else Path(root)
-    notes = []
+    notes: list[str] = []
     rows = list((_json_rows if path.name.lower().endswith(JSON_EXTENSIONS) else _csv_rows)(path, notes))
     rows = _without_repetitions(rows, path, notes)
     if not rows:

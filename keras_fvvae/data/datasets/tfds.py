@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM":
 
 
 def load_tfds(
-    builder: str,
+    builder: Any,
     directory: str | Path,
     train: str = "train",
     test: str = "test",
