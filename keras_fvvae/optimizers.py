@@ -1,6 +1,10 @@
 """Keras optimizers with per-variable learning-rate multipliers, as Caffe's `lr_mult`."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -18,30 +22,30 @@ class _LearningRateMultipliers:
             first match counts; variables without a match learn at the base rate.
     """
 
-    def __init__(self, *args, learning_rate_multipliers=None, **kwargs):
+    def __init__(self, *args: Any, learning_rate_multipliers: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.learning_rate_multipliers = dict(learning_rate_multipliers or {})
         for pattern, factor in self.learning_rate_multipliers.items():
             if not factor >= 0:
                 raise ValueError(f"`learning_rate_multipliers` must not be negative. Received: {pattern!r}: {factor}")
 
-    def build(self, variables):
+    def build(self, variables: list) -> None:
         super().build(variables)
         # By position: inside the update, TensorFlow hands over its own variables, which have no path.
         self._factors = [self.multiplier(variable.path) for variable in variables]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
-    def multiplier(self, path):
+    def multiplier(self, path: str) -> float:
         """The factor for the variable at `path`."""
         for pattern, factor in self.learning_rate_multipliers.items():
             if re.search(pattern, path):
                 return factor
         return 1.0
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "learning_rate_multipliers": self.learning_rate_multipliers}
 
 

@@ -1,6 +1,10 @@
 """From parts of descriptors to parts of an image: the positions of a map, and the map's place in the whole picture."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -8,7 +12,7 @@ from keras import ops
 from keras_fvvae.ops.aggregation import pyramid_window
 
 
-def on_map(parts, shape, levels=None):
+def on_map(parts: Any, shape: Sequence[int], levels: Sequence[int] | None = None) -> Any:
     """Spreads what belongs to descriptors over the positions of the activation map they were made of.
 
     A descriptor that is a position keeps its part. One that pools a window (`SpatialPyramidPooling`) shares its part
@@ -40,7 +44,7 @@ def on_map(parts, shape, levels=None):
     return ops.reshape(parts, (*ops.shape(parts)[:-1], height, width))
 
 
-def on_picture(maps, views):
+def on_picture(maps: Any, views: Any) -> Any:
     """Puts maps of crops where the crops lie in the resized image or frame, mirrored ones turned back, and adds them.
 
     Where the only view is the whole picture this changes nothing. Else a cell of a crop's map is shared among the cells
@@ -73,7 +77,7 @@ def on_picture(maps, views):
 
 
 @functools.cache
-def _pyramid_shares(levels, height, width):
+def _pyramid_shares(levels: Sequence[int] | None, height: int, width: int) -> np.ndarray:
     """`(T, H * W)`: the share of every position in every window; rows add up to one."""
     cells = []
     for level in levels:
@@ -87,7 +91,9 @@ def _pyramid_shares(levels, height, width):
 
 
 @functools.cache
-def _placement(shape, size, resize_to, crops):
+def _placement(
+    shape: Sequence[int], size: Sequence[int], resize_to: Sequence[int], crops: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """For every crop a pair `(h, H)`, `(w, W)`: how rows and columns of its map fall on those of the picture's."""
     bottom, right = (outer - inner for outer, inner in zip(resize_to, size, strict=True))
     middle = (bottom // 2, right // 2)
@@ -101,7 +107,7 @@ def _placement(shape, size, resize_to, crops):
     return list(zip(rows, columns, strict=True))
 
 
-def _overlaps(start, length, cells, whole_length, whole_cells):
+def _overlaps(start: float, length: int, cells: int, whole_length: float, whole_cells: int) -> np.ndarray:
     """`(cells, whole_cells)`: shares of the cells of a part in the cells of the whole; rows add up to one."""
     edges = start + np.arange(cells + 1) * (length / cells)
     whole_edges = np.arange(whole_cells + 1) * (whole_length / whole_cells)

@@ -1,14 +1,19 @@
 """Where a score comes from: its exact split over descriptors, frames and positions."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from keras import ops
 
 from keras_fvvae import layers
 from keras_fvvae.explanations.positions import on_map
-from keras_fvvae.ops import codebooks
+from keras_fvvae.explanations.terms import TERMS, can_explain
+from keras_fvvae.models import Classifier, FisherEncoder
 from keras_fvvae.ops.tensors import at_least_float32
 
 
-def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
+def descriptor_contributions(classifier: Classifier, inputs: Any, class_index: Any = None, mask: Any = None) -> Any:
     """How much every descriptor, of every frame, contributes to a class's score.
 
     The raw vector is a sum over descriptors, `G = sum_t G_t`. What follows is a linear map `v = A G` (the Fisher
@@ -70,11 +75,6 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
     return split.split(weights)[0]
 
 
-def can_explain(head):
-    """Whether scores of representations made by this layer can be split: a known sum, not normalised by the layer."""
-    return type(head) in _TERMS and not getattr(head, "normalization", None)
-
-
 class ScoreSplit:
     """Encodes inputs once, and splits any linear score of their vectors over descriptors.
 
@@ -90,9 +90,9 @@ class ScoreSplit:
         TypeError: for a representation whose score is not split.
     """
 
-    def __init__(self, encoder, inputs, mask=None, raw=None):
+    def __init__(self, encoder: FisherEncoder, inputs: Any, mask: Any = None, raw: Any = None) -> None:
         if not can_explain(encoder.head):
-            known = ", ".join(kind.__name__ for kind in _TERMS)
+            known = ", ".join(kind.__name__ for kind in TERMS)
             raise TypeError(
                 f"Scores of `{type(encoder.head).__name__}` are not split over descriptors; those of {known} are, "
                 "where the layer itself does not normalise."
@@ -114,7 +114,7 @@ class ScoreSplit:
         self.raw = raw
         self.vectors = encoder.normalize(raw)
 
-    def split(self, weights):
+    def split(self, weights: Any) -> tuple[Any, Any]:
         """The parts of the scores `weights . vectors`.
 
         Args:
@@ -128,7 +128,7 @@ class ScoreSplit:
         weights, constant = self._before_compression(ops.cast(weights, self.vectors.dtype))
         multipliers = self._multipliers(weights)  # (batch, entries of a raw vector)
         parts = 0
-        for left, right, matrix in _TERMS[type(self.encoder.head)](self.encoder.head, self.descriptors, multipliers):
+        for left, right, matrix in TERMS[type(self.encoder.head)](self.encoder.head, self.descriptors, multipliers):
             if self.frames is not None:
                 left, right = (ops.reshape(x, (-1, self.frames * x.shape[1], x.shape[2])) for x in (left, right))
             parts += ops.sum(left * ops.matmul(right, ops.swapaxes(matrix, 1, 2)), axis=-1)
@@ -137,14 +137,14 @@ class ScoreSplit:
             parts = _where_kept(self.keep, _scaled(parts, self.shares))
         return parts, constant
 
-    def maps(self, parts):
+    def maps(self, parts: Any) -> Any:
         """Parts of descriptors `(..., T)` as maps `(..., H, W)`, see `keras_fvvae.explanations.positions.on_map`."""
         descriptors = self.encoder.descriptors
         chain = getattr(descriptors, "layers", None) or [descriptors]
         levels = next((one.levels for one in chain if isinstance(one, layers.SpatialPyramidPooling)), None)
         return on_map(parts, self.map_shape, levels)
 
-    def _before_compression(self, weights):
+    def _before_compression(self, weights: Any) -> tuple[Any, Any]:
         """Weights of the uncompressed representation that give the same score, and the constant beside it."""
         pca = self.encoder.compression
         if pca is None:
@@ -155,7 +155,7 @@ class ScoreSplit:
         weights = ops.matmul(weights * _ratio(self.vectors, projected), ops.transpose(directions))
         return weights, -ops.matmul(weights, mean)
 
-    def _multipliers(self, weights):
+    def _multipliers(self, weights: Any) -> Any:
         """What every entry of a raw vector is multiplied with to give its part of the score."""
         normalization = self.encoder.normalization
         raw = at_least_float32(self.raw)
@@ -175,95 +175,23 @@ class ScoreSplit:
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
 
 
-def _ratio(after, before):
+def _ratio(after: Any, before: Any) -> Any:
     """`after / before`, and 0 where there is nothing."""
     is_zero = before == 0
     return ops.where(is_zero, ops.zeros_like(after), after / ops.where(is_zero, ops.ones_like(before), before))
 
 
-def _scaled(values, shares):
+def _scaled(values: Any, shares: Any) -> Any:
     return values * ops.reshape(shares, (*ops.shape(shares), *[1] * (len(values.shape) - 2)))
 
 
-def _where_kept(keep, values):
+def _where_kept(keep: Any, values: Any) -> Any:
     """Values of frames that count; others may hold anything, NaN included, and become 0."""
     keep = ops.reshape(keep > 0, (*ops.shape(keep), *[1] * (len(values.shape) - 2)))
     return ops.where(keep, values, ops.zeros_like(values))
 
 
-def _count(descriptors):
+def _count(descriptors: Any) -> int:
     """T of descriptors `(batch, T, C)`, or positions of a map `(batch, H, W, C)`."""
     first = descriptors[0] if isinstance(descriptors, list | tuple) else descriptors
     return first.shape[1] if len(first.shape) == 3 else first.shape[1] * first.shape[2]
-
-
-# Every head's representation is a sum of outer products x_t y_t' (or linear in it). A function of the table takes the
-# head, the descriptors (n, T, C) and the multipliers (batch, entries) and gives triples (x, y, matrix) such that a
-# descriptor's part is the sum of x_t' matrix y_t over them.
-
-
-def _fisher_terms(head, descriptors, multipliers):
-    start = 0
-    for gradient, extended in head.factors(descriptors):
-        rows, columns = gradient.shape[-1], extended.shape[-1]
-        block = multipliers[:, start : start + rows * columns]
-        start += rows * columns
-        yield gradient, extended, ops.reshape(block, (-1, rows, columns))
-
-
-def _maclaurin_terms(head, descriptors, multipliers):
-    gradient, extended = head.head.factors(descriptors)[0]
-    row_signs, column_signs = head.row_signs, head.column_signs
-    if head.information == "separable":
-        row_signs = ops.expand_dims(head.row_scale, 1) * row_signs
-        column_signs = ops.expand_dims(head.column_scale, 1) * column_signs
-    yield gradient, extended, _projected(multipliers, row_signs, column_signs)
-
-
-def _bilinear_terms(head, descriptors, multipliers):
-    x, y = _pair(descriptors)
-    yield x, y, ops.reshape(multipliers, (-1, x.shape[-1], y.shape[-1]))
-
-
-def _random_maclaurin_terms(head, descriptors, multipliers):
-    x, y = _pair(descriptors)
-    yield x, y, _projected(multipliers, head.x_signs, head.y_signs)
-
-
-def _average_terms(head, descriptors, multipliers):
-    descriptors = at_least_float32(descriptors)
-    shares = ops.ones_like(descriptors[..., :1]) / descriptors.shape[1]
-    yield shares, descriptors, ops.expand_dims(multipliers, 1)
-
-
-def _vlad_terms(head, descriptors, multipliers):
-    descriptors = at_least_float32(descriptors)
-    centroids = ops.cast(head.centroids, descriptors.dtype)
-    assignments = codebooks.hard_assignments(descriptors, centroids)
-    # x_t - c_k = [I, -c_k] [x_t; 1]
-    extended = ops.concatenate([descriptors, ops.ones_like(descriptors[..., :1])], axis=-1)
-    matrix = ops.reshape(multipliers, (-1, *centroids.shape))
-    constants = -ops.sum(matrix * centroids, axis=-1, keepdims=True)
-    yield assignments, extended, ops.concatenate([matrix, constants], axis=-1)
-
-
-def _pair(descriptors):
-    pair = descriptors if isinstance(descriptors, list | tuple) else (descriptors,) * 2
-    return tuple(at_least_float32(one) for one in pair)
-
-
-def _projected(multipliers, x_signs, y_signs):
-    """`W1 diag(m) W2' / sqrt(features)`, the matrix between both factors before the random projection."""
-    x_signs, y_signs = (ops.cast(one, multipliers.dtype) for one in (x_signs, y_signs))
-    scale = multipliers.shape[-1] ** -0.5
-    return ops.matmul(ops.expand_dims(multipliers, 1) * (x_signs * scale), ops.transpose(y_signs))
-
-
-_TERMS = {
-    layers.FisherVectorHead: _fisher_terms,
-    layers.FisherMaclaurin: _maclaurin_terms,
-    layers.BilinearPooling: _bilinear_terms,
-    layers.RandomMaclaurin: _random_maclaurin_terms,
-    layers.AveragePooling: _average_terms,
-    layers.VLAD: _vlad_terms,
-}

@@ -1,5 +1,7 @@
 """Streaming, mergeable float64 statistics of raw Fisher vectors: what Eq. 12 needs and nothing more."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from keras_fvvae.utils.batches import require_finite
@@ -26,14 +28,14 @@ class FisherStatistics:
         Qiu et al., CVPR 2017, Eq. 12.
     """
 
-    def __init__(self, kronecker=False):
+    def __init__(self, kronecker: bool = False) -> None:
         self.kronecker = kronecker
         self.count = 0
         self.sum_of_squares = None
         self.row_moment = None
         self.column_moment = None
 
-    def update(self, vectors):
+    def update(self, vectors: np.ndarray) -> FisherStatistics:
         """Adds a batch of raw vectors `(batch, C, D + 1)` and returns `self`.
 
         Raises:
@@ -54,7 +56,7 @@ class FisherStatistics:
             part.column_moment = np.einsum("ncd,nce->de", vectors, vectors, optimize=True)
         return self.merge(part)
 
-    def merge(self, other):
+    def merge(self, other: FisherStatistics) -> FisherStatistics:
         """Adds the statistics of another part and returns `self`."""
         if self.kronecker != other.kronecker:
             raise ValueError("Only statistics of the same form merge: one of the two is Kronecker, the other is not.")
@@ -73,18 +75,18 @@ class FisherStatistics:
         return self
 
     @property
-    def mean_square(self):
+    def mean_square(self) -> np.ndarray:
         """Mean of `G * G`, shape `(C, D + 1)`: the diagonal of the Fisher information (Eq. 12)."""
         self._require_data()
         return self.sum_of_squares / self.count
 
-    def kronecker_factors(self):
+    def kronecker_factors(self) -> tuple[np.ndarray, np.ndarray]:
         """`E[G G']` `(C, C)` and `E[G' G]` `(D + 1, D + 1)`."""
         self._require_data()
         if not self.kronecker:
             raise ValueError("These statistics are diagonal; make them with `FisherStatistics(kronecker=True)`.")
         return self.row_moment / self.count, self.column_moment / self.count
 
-    def _require_data(self):
+    def _require_data(self) -> None:
         if self.count == 0:
             raise ValueError("No Fisher vectors were given: the statistics of an empty data set do not exist.")

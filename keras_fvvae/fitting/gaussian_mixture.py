@@ -1,11 +1,15 @@
 """Mixtures of diagonal Gaussians, fitted by EM over any number of descriptors in fixed memory."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 
-from keras_fvvae.fitting.kmeans import BLOCK_ROWS, descriptor_rows, kmeans, nearest_centroids, require_enough
+from keras_fvvae.fitting.descriptors import descriptor_rows, require_enough
+from keras_fvvae.fitting.kmeans import BLOCK_ROWS, kmeans, nearest_centroids
 from keras_fvvae.utils.progress import progress_bar
 
 # No variance falls below this share of the largest variance of a channel (Cimpoi et al., IJCV 2016).
@@ -55,7 +59,7 @@ class MixtureStatistics:
         ([[3.0, 2.0]], [[2.67, 8.0]])
     """
 
-    def __init__(self, num_components, center):
+    def __init__(self, num_components: int, center: np.ndarray) -> None:
         self.center = np.asarray(center, np.float64)
         self.count = 0
         self.log_likelihood = 0.0
@@ -63,7 +67,7 @@ class MixtureStatistics:
         self.sums = np.zeros((num_components, len(self.center)))
         self.squares = np.zeros_like(self.sums)
 
-    def update(self, rows, posteriors, log_likelihood=0.0):
+    def update(self, rows: np.ndarray, posteriors: np.ndarray, log_likelihood: float = 0.0) -> MixtureStatistics:
         """Adds descriptors `(n, C)` with their posteriors `(n, K)` and total log-likelihood; returns `self`."""
         rows = np.asarray(rows, np.float64) - self.center
         self.count += len(rows)
@@ -73,7 +77,7 @@ class MixtureStatistics:
         self.squares += posteriors.T @ np.square(rows)
         return self
 
-    def merge(self, other):
+    def merge(self, other: MixtureStatistics) -> MixtureStatistics:
         """Adds the statistics of another part, gathered around the same center, and returns `self`."""
         if not np.array_equal(self.center, other.center) or self.mass.shape != other.mass.shape:
             raise ValueError("Only statistics of as many components around the same center merge.")
@@ -82,12 +86,12 @@ class MixtureStatistics:
         return self
 
     @property
-    def variances(self):
+    def variances(self) -> np.ndarray:
         """Variances of the channels over all descriptors, `(C,)`."""
         mean = self.sums.sum(axis=0) / self.count
         return np.maximum(self.squares.sum(axis=0) / self.count - np.square(mean), 0.0)
 
-    def parameters(self, variance_floor):
+    def parameters(self, variance_floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """The M-step: priors, means, variances (at least `variance_floor`) and the number of restarted components.
 
         An empty component takes half of the component of the largest prior times variance, one of the two on either
@@ -110,7 +114,9 @@ class MixtureStatistics:
         return priors / priors.sum(), means + self.center, variances, len(empty)
 
 
-def fit_gaussian_mixture(data, num_components, seed=0, max_iterations=100, repetitions=1, verbose=0):
+def fit_gaussian_mixture(
+    data: Any, num_components: int, seed: int = 0, max_iterations: int = 100, repetitions: int = 1, verbose: int = 0
+) -> GaussianMixture:
     """Fits a mixture of diagonal Gaussians by expectation-maximisation.
 
     K-means gives the start. Every iteration is one pass over the data; EM ends when the log-likelihood rises by less
@@ -144,7 +150,7 @@ def fit_gaussian_mixture(data, num_components, seed=0, max_iterations=100, repet
     return max(fits, key=lambda fit: fit.log_likelihoods[-1])
 
 
-def log_densities(rows, priors, means, variances):
+def log_densities(rows: np.ndarray, priors: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """`log(pi_k N(x; m_k, diag(s_k^2)))` of float64 rows `(n, C)`: `(n, K)`."""
     center = priors @ means
     rows, means, precisions = rows - center, means - center, 1.0 / variances
@@ -155,7 +161,7 @@ def log_densities(rows, priors, means, variances):
         return np.log(priors) - 0.5 * (normalizer + mahalanobis)
 
 
-def _fit_once(data, num_components, seed, max_iterations, verbose):
+def _fit_once(data: Any, num_components: int, seed: int, max_iterations: int, verbose: int) -> GaussianMixture:
     statistics = _start(data, num_components, seed, verbose)
     magnitude = np.square(statistics.center).max()
     floor = max(VARIANCE_FLOOR * statistics.variances.max(), RESOLUTION * magnitude, SMALLEST_VARIANCE)
@@ -175,7 +181,7 @@ def _fit_once(data, num_components, seed, max_iterations, verbose):
     return GaussianMixture(priors, means, variances, tuple(history), restarted, statistics.count)
 
 
-def _start(data, num_components, seed, verbose):
+def _start(data: Any, num_components: int, seed: int, verbose: int) -> MixtureStatistics:
     """Statistics of the clusters of k-means, each descriptor wholly in its own."""
     clustering = kmeans(data, num_components, seed, verbose=verbose)
     centroids = clustering.centroids
@@ -188,7 +194,9 @@ def _start(data, num_components, seed, verbose):
     return statistics
 
 
-def _expectation(data, priors, means, variances, center):
+def _expectation(
+    data: Any, priors: np.ndarray, means: np.ndarray, variances: np.ndarray, center: np.ndarray
+) -> MixtureStatistics:
     """The E-step: one pass over the data."""
     statistics = MixtureStatistics(len(priors), center)
     for rows in _blocks(data):
@@ -198,7 +206,7 @@ def _expectation(data, priors, means, variances, center):
     return statistics
 
 
-def _blocks(data):
+def _blocks(data: Any) -> Iterator[np.ndarray]:
     for rows in descriptor_rows(data):
         for start in range(0, len(rows), BLOCK_ROWS):
             yield np.asarray(rows[start : start + BLOCK_ROWS], np.float64)

@@ -1,12 +1,15 @@
 """Streaming k-means: codebooks from any number of descriptors in fixed memory."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.cluster import kmeans_plusplus
 
-from keras_fvvae.utils.batches import one_array, read_batches, require_finite, require_several_passes
+from keras_fvvae.fitting.descriptors import descriptor_rows, draw_descriptors, require_enough
+from keras_fvvae.utils.batches import require_several_passes
 from keras_fvvae.utils.progress import progress_bar
 
 # Rows handled at a time: the distances of 4,096 rows to 256 centroids are 8 MB in float64.
@@ -15,8 +18,6 @@ BLOCK_ROWS = 4096
 # small ones, where it costs nothing.
 START_PER_CENTROID = 20
 START_AT_LEAST = 5000
-# Sets the draw's random numbers apart from those of data that were made with the same seed.
-DRAW_STREAM = 0x0D12A3
 # Lloyd's iterations end when the mean squared distance falls by less than this share.
 TOLERANCE = 1e-4
 # Empty centroids moved per pass: the others wait for the next one, so that memory stays small.
@@ -49,7 +50,7 @@ class KMeansStatistics:
         ([2, 1], [[0.0, 2.0], [8.0, 0.0]])
     """
 
-    def __init__(self, centroids):
+    def __init__(self, centroids: np.ndarray) -> None:
         self.centroids = np.asarray(centroids, dtype=np.float64)
         self.counts = np.zeros(len(self.centroids), np.int64)
         # Relative to the centroids: small numbers, whatever the offset of the descriptors.
@@ -58,13 +59,13 @@ class KMeansStatistics:
         self.farthest_distances = np.zeros(0)
         self.farthest_rows = np.zeros((0, self.centroids.shape[1]))
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> KMeansStatistics:
         """Adds descriptors `(n, C)` and returns `self`."""
         for start in range(0, len(rows), BLOCK_ROWS):
             self._update_block(np.asarray(rows[start : start + BLOCK_ROWS], np.float64))
         return self
 
-    def merge(self, other):
+    def merge(self, other: KMeansStatistics) -> KMeansStatistics:
         """Adds the statistics of another part, gathered with the same centroids, and returns `self`."""
         if not np.array_equal(self.centroids, other.centroids):
             raise ValueError("Only statistics gathered with the same centroids merge.")
@@ -75,11 +76,11 @@ class KMeansStatistics:
         return self
 
     @property
-    def distortion(self):
+    def distortion(self) -> float:
         """Mean squared distance of the descriptors to their centroids."""
         return self.squared_distance / max(self.counts.sum(), 1)
 
-    def next_centroids(self):
+    def next_centroids(self) -> np.ndarray:
         """Means of the descriptors at each centroid; empty centroids move to the descriptors farthest from theirs."""
         filled = self.counts > 0
         centroids = self.centroids.copy()
@@ -90,7 +91,7 @@ class KMeansStatistics:
             centroids[position] = row
         return centroids
 
-    def _update_block(self, rows):
+    def _update_block(self, rows: np.ndarray) -> None:
         nearest, distances = nearest_centroids(rows, self.centroids)
         ones = csr_matrix((np.ones(len(rows)), (nearest, np.arange(len(rows)))), (len(self.centroids), len(rows)))
         self.counts += np.bincount(nearest, minlength=len(self.centroids))
@@ -98,7 +99,7 @@ class KMeansStatistics:
         self.squared_distance += distances.sum()
         self._keep_farthest(distances, rows)
 
-    def _keep_farthest(self, distances, rows):
+    def _keep_farthest(self, distances: np.ndarray, rows: np.ndarray) -> None:
         if len(distances) > MOST_MOVED:
             # More than are kept, as some may be copies.
             best = np.argpartition(distances, -2 * MOST_MOVED)[-2 * MOST_MOVED :] if len(rows) > 2 * MOST_MOVED else ...
@@ -112,7 +113,7 @@ class KMeansStatistics:
         self.farthest_distances, self.farthest_rows = distances[order], rows[order]
 
 
-def kmeans(data, num_centroids, seed=0, max_passes=100, verbose=0):
+def kmeans(data: Any, num_centroids: int, seed: int = 0, max_passes: int = 100, verbose: int = 0) -> Clustering:
     """Lloyd's k-means over a data set of any size: k-means++ on a sample, then passes over everything.
 
     Args:
@@ -160,13 +161,13 @@ def kmeans(data, num_centroids, seed=0, max_passes=100, verbose=0):
     return Clustering(centroids, statistics.counts, statistics.distortion, passes)
 
 
-def nearest_centroids(rows, centroids):
+def nearest_centroids(rows: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the nearest centroids and squared distances to them, for float64 rows `(n, C)`."""
     nearest = _scores(rows, centroids).argmax(axis=1)
     return nearest, _squared_distances(rows, centroids[nearest])
 
 
-def nearest_two(rows, centroids):
+def nearest_two(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Squared distances of rows `(n, C)` to their nearest and to their second nearest centroid, of at least two.
 
     Returns:
@@ -184,96 +185,13 @@ def nearest_two(rows, centroids):
     return np.concatenate(found, axis=1)
 
 
-def _scores(rows, centroids):
+def _scores(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """`(n, K)`, largest for the nearest centroid: half the squared distances are missing what is the same for all."""
     center = centroids.mean(axis=0)
     shifted = centroids - center
     return (rows - center) @ shifted.T - 0.5 * np.einsum("kc,kc->k", shifted, shifted)
 
 
-def _squared_distances(rows, others):
+def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     residuals = rows - others
     return np.einsum("nc,nc->n", residuals, residuals)
-
-
-def draw_descriptors(data, count, seed=0, verbose=0, check=None):
-    """Draws at most `count` descriptors evenly, in one pass, without knowing how many there are.
-
-    Every descriptor gets a random key and the smallest keys win, so that the draw does not depend on batches.
-
-    Args:
-        data: as for `kmeans`; an iterator that ends will do.
-        count: number of descriptors to draw; all where there are fewer.
-        seed: integer.
-        verbose: 1 for a progress bar.
-
-    Returns:
-        Array `(n, C)`, in the order of the data set.
-    """
-    rng = np.random.default_rng([seed, DRAW_STREAM])
-    drawn, waiting, largest = [], 0, np.inf
-    for rows in descriptor_rows(data, "Drawing descriptors", verbose, check):
-        keys = rng.random(len(rows))
-        chosen = keys < largest
-        drawn.append((keys[chosen], rows[chosen]))
-        waiting += len(drawn[-1][0])
-        # Only now and then: sorting out copies all that is kept.
-        if waiting > 2 * count:
-            drawn = [_smallest_keys(drawn, count)]
-            waiting, largest = count, drawn[0][0].max()
-    if waiting == 0:
-        raise ValueError("No descriptors were given: a codebook of an empty data set does not exist.")
-    return _smallest_keys(drawn, count)[1]
-
-
-def _smallest_keys(drawn, count):
-    """Of pairs of keys and rows, the `count` rows of the smallest keys, in the order they came."""
-    keys, rows = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    if len(keys) <= count:
-        return keys, rows
-    best = np.sort(np.argpartition(keys, count)[:count])
-    return keys[best], rows[best]
-
-
-def descriptor_rows(data, description="", verbose=0, check=None):
-    """Iterates over the descriptors of a data set as float arrays `(n, C)`, without those that a mask excludes.
-
-    Args:
-        data: batches `(..., C)` as `keras_fvvae.utils.batches` reads them; a mask has the first axes of its batch.
-        description: what is being done, for the progress bar.
-        verbose: 1 for a progress bar.
-        check: function of a batch's shape that raises where a layer does not take it.
-
-    Raises:
-        ValueError: for batches that do not fit together, and NaN or infinite descriptors.
-    """
-    channels = None
-    for inputs, mask in read_batches(data, description, verbose):
-        rows = one_array(inputs, "A codebook")
-        if check is not None:
-            check(rows.shape)
-        if rows.ndim < 2 or channels not in (None, rows.shape[-1]):
-            raise ValueError(
-                f"Expected batches of descriptors (batch, T, C){'' if channels is None else f' with C = {channels}'}. "
-                f"Received: shape={rows.shape}"
-            )
-        channels = rows.shape[-1]
-        if mask is not None:
-            if mask.ndim >= rows.ndim or mask.shape != rows.shape[: mask.ndim]:
-                raise ValueError(
-                    "The mask of a batch must have its first axes, one value per descriptor or frame. Received: "
-                    f"shapes {mask.shape} and {rows.shape}"
-                )
-            rows = rows[mask]
-        rows = rows.reshape(-1, channels).astype(np.promote_types(rows.dtype, np.float32), copy=False)
-        require_finite(rows, "descriptors")
-        yield rows
-
-
-def require_enough(count, needed):
-    """Raises a `ValueError` for fewer descriptors than entries of the codebook."""
-    if count < needed:
-        raise ValueError(
-            f"A codebook of {needed} entries needs at least as many descriptors. Received: {count} descriptors; give "
-            "more images or ask for a smaller codebook."
-        )

@@ -1,5 +1,7 @@
 """Principal components where vectors are longer than they are many, and streamed where they are not."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ class PrincipalComponents(NamedTuple):
     variances: np.ndarray
 
 
-def gram_components(vectors, num_components, verbose=0):
+def gram_components(vectors: np.ndarray, num_components: int, verbose: int = 0) -> PrincipalComponents:
     """Principal components of few, very long vectors, through their centered Gram matrix.
 
     With the centered vectors `Xc` `(N, D)`, the eigenvectors `U` and eigenvalues `l` of `Xc Xc'` `(N, N)` give the
@@ -83,12 +85,12 @@ class Covariance:
         ([[0.0, 1.0, 0.0]], 50)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self.mean = None
         self.scatter = None
 
-    def update(self, rows):
+    def update(self, rows: np.ndarray) -> Covariance:
         """Adds rows and returns `self`.
 
         Raises:
@@ -112,7 +114,7 @@ class Covariance:
         self.count = total
         return self
 
-    def components(self, num_components):
+    def components(self, num_components: int) -> PrincipalComponents:
         """The first `num_components` `PrincipalComponents`.
 
         Raises:
@@ -130,18 +132,18 @@ class Covariance:
         return PrincipalComponents(directions, self.mean.copy(), values / (self.count - 1))
 
 
-def _blocks(count, length):
+def _blocks(count: int, length: int) -> list[slice]:
     return list(column_blocks(length, max(1, BLOCK_ENTRIES // count)))
 
 
-def _finite(rows):
+def _finite(rows: np.ndarray) -> np.ndarray:
     """A float64 copy, refused if it holds NaN or infinite entries."""
     rows = np.array(rows, np.float64)
     require_finite(rows, "vectors")
     return rows
 
 
-def _largest(matrix, count, rank):
+def _largest(matrix: np.ndarray, count: int, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues, falling, and their eigenvectors in columns; all must be above rounding noise."""
     size = len(matrix)
     values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[size - count, size - 1])
@@ -155,7 +157,7 @@ def _largest(matrix, count, rank):
     return values, vectors
 
 
-def _with_fixed_signs(directions):
+def _with_fixed_signs(directions: np.ndarray) -> np.ndarray:
     """An eigenvector's sign is arbitrary: the entry of largest magnitude is made positive, as scikit-learn does."""
     largest = np.abs(directions).argmax(axis=0)
     directions *= np.sign(directions[largest, np.arange(directions.shape[1])])

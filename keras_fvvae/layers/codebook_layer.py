@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_fvvae.fitting.kmeans import draw_descriptors
+from keras_fvvae.fitting.descriptors import draw_descriptors
 from keras_fvvae.layers.adapted import AdaptedLayer
 from keras_fvvae.layers.descriptor_inputs import channels_of, check_descriptors, wide_dtype
 from keras_fvvae.ops import codebooks

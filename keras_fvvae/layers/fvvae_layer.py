@@ -1,6 +1,10 @@
 """The variational auto-encoder of FV-VAE over local descriptors."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -47,6 +51,11 @@ class FVVAELayer(keras.layers.Layer):
             Eq. 8 as it is written. It matters only for a backbone trained end to end, which can lower `L_rec` by giving
             up detail; `True` takes that way from it and keeps the gradient that reaches it through the encoder.
         seed: integer or `None`, for dropout and sampling.
+        add_losses: whether the layer adds `lambda1 * L_rec + lambda2 * L_reg`, means over the batch, to the losses of
+            the model it is part of: any functional Keras model then trains it without labels, beside whatever else it
+            learns. Default `False`: `keras_fvvae.models.FVVAE` has all three terms itself.
+        lambda1: weight of the reconstruction with `add_losses`. Default 1 (Section 3.3).
+        lambda2: weight of the regularisation with `add_losses`. Default 1 (Section 3.3).
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Call arguments:
@@ -63,8 +72,8 @@ class FVVAELayer(keras.layers.Layer):
         `class_scores` `(batch, num_classes)`.
 
     Raises:
-        ValueError: for sizes that are not positive integers, a dropout outside [0, 1), attention without classes, or
-            inputs of another rank.
+        ValueError: for sizes that are not positive integers, a dropout outside [0, 1), attention without classes,
+            negative weights of losses, or inputs of another rank.
 
     Example:
         >>> import numpy as np
@@ -74,23 +83,33 @@ class FVVAELayer(keras.layers.Layer):
         >>> outputs["z_mean"].shape, outputs["class_scores"].shape, outputs["reconstruction_loss"].shape
         (TensorShape([2, 50, 7]), TensorShape([2, 3]), TensorShape([2]))
 
+        Inside a functional model, trained without labels:
+
+        >>> inputs = keras.Input((50, 16))
+        >>> model = keras.Model(inputs, FVVAELayer(latent_dim=7, add_losses=True)(inputs)["z_mean"])
+        >>> model.compile("adam")
+        >>> history = model.fit(descriptors, verbose=0)
+
     Reference:
         Qiu et al., CVPR 2017, Section 3.3, Algorithm 1, Eq. 10; classification on the sampled z: the authors' release.
     """
 
     def __init__(
         self,
-        latent_dim=255,
-        hidden_units=None,
-        hidden_activation="relu",
-        dropout=0.5,
-        num_classes=None,
-        stop_target_gradient=False,
-        seed=None,
-        decoder_units=(),
-        attention=False,
-        **kwargs,
-    ):
+        latent_dim: int = 255,
+        hidden_units: Sequence[int] | None = None,
+        hidden_activation: str | Callable = "relu",
+        dropout: float = 0.5,
+        num_classes: int | None = None,
+        stop_target_gradient: bool = False,
+        seed: int | None = None,
+        decoder_units: Sequence[int] = (),
+        attention: bool = False,
+        add_losses: bool = False,
+        lambda1: float = 1.0,
+        lambda2: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check_positive("latent_dim", latent_dim)
         for units in hidden_units or ():
@@ -103,6 +122,8 @@ class FVVAELayer(keras.layers.Layer):
             _check_positive("num_classes", num_classes)
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
+        if not (lambda1 >= 0 and lambda2 >= 0):
+            raise ValueError(f"`lambda1` and `lambda2` must not be negative. Received: {lambda1} and {lambda2}")
         self.latent_dim = latent_dim
         self.hidden_units = None if hidden_units is None else tuple(hidden_units)
         self.hidden_activation = keras.activations.get(hidden_activation)
@@ -112,10 +133,13 @@ class FVVAELayer(keras.layers.Layer):
         self.seed = seed
         self.decoder_units = tuple(decoder_units)
         self.attention = attention
+        self.add_losses = add_losses
+        self.lambda1 = lambda1
+        self.lambda2 = lambda2
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if len(input_shape) != 3 or input_shape[-1] is None:
             raise ValueError(
                 f"`FVVAELayer` expects descriptors (batch, descriptors, channels) with known channels. "
@@ -165,12 +189,32 @@ class FVVAELayer(keras.layers.Layer):
         self.built = True
 
     @property
-    def coder_layers(self):
+    def coder_layers(self) -> list[keras.layers.Layer]:
         """The dense layers of encoder and decoder, and that of the attention: all but the classifier; once built."""
         attention = [] if self.attention_score is None else [self.attention_score]
         return [*self.encoder, *self.decoder_hidden, self.decoder, *attention]
 
-    def encode(self, descriptors, training=False):
+    def copy_weights(self, source: FVVAELayer, classes: bool = False) -> None:
+        """Takes over the weights of another built layer: encoder, decoder, variances and attention.
+
+        Args:
+            source: an `FVVAELayer` of the same architecture.
+            classes: whether the class scores are taken over, too.
+
+        Raises:
+            ValueError: for another architecture; nothing is changed then.
+        """
+        mine, others = (layer._shared_weights(classes) for layer in (self, source))
+        if [tuple(weight.shape) for weight in mine] != [tuple(weight.shape) for weight in others]:
+            raise ValueError("The weights of one `FVVAELayer` fit another one of the same architecture only.")
+        for weight, other in zip(mine, others, strict=True):
+            weight.assign(other)
+
+    def _shared_weights(self, classes: bool) -> list:
+        layers = [*self.coder_layers, *([self.classifier] if classes and self.classifier is not None else [])]
+        return [weight for layer in layers for weight in layer.weights] + [self.x_log_variance, self.z_log_variance]
+
+    def encode(self, descriptors: Any, training: bool = False) -> Any:
         """The encoder's mean `mu_z` `(batch, T, D)` of descriptors `(batch, T, C)`; with dropout when training."""
         hidden = descriptors
         if training and self.dropout > 0:
@@ -179,18 +223,18 @@ class FVVAELayer(keras.layers.Layer):
             hidden = dense(hidden)
         return hidden
 
-    def decode(self, latent):
+    def decode(self, latent: Any) -> Any:
         """The decoder's mean `mu_x` `(batch, T, C)` of latent variables `(batch, T, D)`."""
         return self.decoder_activations(latent)[-1]
 
-    def decoder_activations(self, latent):
+    def decoder_activations(self, latent: Any) -> list:
         """What goes into each of the decoder's layers, `latent` first, and what comes out of the last, `mu_x`."""
         activations = [latent]
         for dense in [*self.decoder_hidden, self.decoder]:
             activations.append(dense(activations[-1]))
         return activations
 
-    def descriptor_weights(self, descriptors, mask=None):
+    def descriptor_weights(self, descriptors: Any, mask: Any = None) -> Any:
         """Weights `w_t` `(batch, T)` of descriptors, float32, with a mean of one; `None` without attention."""
         if self.attention_score is None:
             return None
@@ -202,7 +246,7 @@ class FVVAELayer(keras.layers.Layer):
         count = ops.sum(ops.cast(mask, scores.dtype), axis=-1, keepdims=True)
         return ops.where(mask, shares, ops.zeros_like(shares)) * count
 
-    def call(self, inputs, mask=None, training=False):
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> dict[str, Any]:
         if mask is not None:
             mask = ops.cast(mask, "bool")
             # Not only kept out of the sums: a masked NaN would come back through the gradient.
@@ -223,6 +267,9 @@ class FVVAELayer(keras.layers.Layer):
                 gaussian.kl_to_standard_normal(z_mean, ops.convert_to_tensor(self.z_log_variance)), mask
             ),
         }
+        if self.add_losses:
+            self.add_loss(self.lambda1 * ops.mean(outputs["reconstruction_loss"]))
+            self.add_loss(self.lambda2 * ops.mean(outputs["regularization_loss"]))
         if self.classifier is not None:
             scores = self.classifier(z)  # (batch, T, num_classes)
             if self.attention:
@@ -237,10 +284,12 @@ class FVVAELayer(keras.layers.Layer):
                 outputs["class_scores"] = ops.max(scores, axis=1)
         return outputs
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_spec(self, inputs, mask=None, training=False):
+    def compute_output_spec(
+        self, inputs: Any, mask: Any = None, training: bool = False
+    ) -> dict[str, keras.KerasTensor]:
         batch, count, channels = inputs.shape
         loss_dtype = wide_dtype(self)
         spec = {
@@ -254,7 +303,7 @@ class FVVAELayer(keras.layers.Layer):
             spec["class_scores"] = keras.KerasTensor((batch, self.num_classes), self.compute_dtype)
         return spec
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "latent_dim": self.latent_dim,
@@ -266,15 +315,18 @@ class FVVAELayer(keras.layers.Layer):
             "seed": self.seed,
             "decoder_units": list(self.decoder_units),
             "attention": self.attention,
+            "add_losses": self.add_losses,
+            "lambda1": self.lambda1,
+            "lambda2": self.lambda2,
         }
 
 
-def _check_positive(name, value):
+def _check_positive(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
-def _mean_over_descriptors(values, mask):
+def _mean_over_descriptors(values: Any, mask: Any) -> Any:
     """Mean of `(batch, T)` over the descriptors that count; 0 for an image without any."""
     if mask is None:
         return ops.mean(values, axis=1)

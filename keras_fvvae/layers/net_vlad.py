@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_fvvae.fitting.kmeans import descriptor_rows, draw_descriptors, kmeans, nearest_two
+from keras_fvvae.fitting.descriptors import descriptor_rows, draw_descriptors
+from keras_fvvae.fitting.kmeans import kmeans, nearest_two
 from keras_fvvae.layers.adapted import AdaptedLayer, fixed
 from keras_fvvae.layers.descriptor_inputs import check_descriptors, check_normalization, require_built, wide_dtype
 from keras_fvvae.layers.old_names import with_new_names

@@ -1,8 +1,17 @@
 """Images or videos in, decision values of the one-vs-all SVM out."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import keras
 
+from keras_fvvae.models.fisher_encoder import FisherEncoder
 from keras_fvvae.models.nested import NestedModel
+
+if TYPE_CHECKING:
+    from keras_fvvae.svm import OneVsRestSVM
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -41,7 +50,7 @@ class Classifier(NestedModel):
 
     nested = ("encoder",)
 
-    def __init__(self, encoder, class_names, **kwargs):
+    def __init__(self, encoder: FisherEncoder, class_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         class_names = [str(name) for name in class_names]
         if len(class_names) < 2 or len(set(class_names)) < len(class_names):
@@ -52,13 +61,13 @@ class Classifier(NestedModel):
         self.svm = keras.layers.Dense(len(class_names), kernel_initializer="zeros", dtype="float32", name="svm")
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if not self.encoder.built:
             self.encoder.build(input_shape)
         self.svm.build((None, self.encoder.output_dim))
         self.built = True
 
-    def set_svm(self, svm):
+    def set_svm(self, svm: OneVsRestSVM) -> None:
         """Installs the weights of a fitted `keras_fvvae.svm.OneVsRestSVM`.
 
         Its labels must be integers 0 .. len(class_names) - 1; a class without training samples gets a score below any
@@ -68,17 +77,17 @@ class Classifier(NestedModel):
             raise ValueError("The classifier must be built before `set_svm`: call it on a batch, or `build` it.")
         self.svm.set_weights(svm.dense_weights(len(self.class_names)))
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         return self.svm(self.encoder(inputs, mask=mask))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, int]:
         return (input_shape[0], len(self.class_names))
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "class_names": self.class_names}

@@ -1,9 +1,15 @@
 """The trainable FV-VAE: backbone, descriptors and variational auto-encoder under the loss of Eq. 8."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.layers.fvvae_layer import FVVAELayer
+from keras_fvvae.models.objective import UNLABELLED, ObjectiveModel, mean_over_global_batch, xla_pays
 from keras_fvvae.ops.tensors import at_least_float32
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, Adadelta
 from keras_fvvae.utils.labels import UNLABELLED
@@ -13,7 +19,7 @@ LOSS_WEIGHTS = (1.0, 1.0, 1e3)
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
-class FVVAE(NestedModel):
+class FVVAE(ObjectiveModel):
     """Learns the distribution of a CNN's local activations, end to end (Section 4, Figure 3).
 
         L = lambda1 * L_rec + lambda2 * L_reg + lambda3 * L_cls                                                 (Eq. 8)
@@ -25,9 +31,12 @@ class FVVAE(NestedModel):
     Train with `fit` on batches `(images, labels)`, `images` alone, or `(images, labels, sample_weights)`. Reported:
     `loss`, `reconstruction`, `regularization`, and with classes `classification` and `accuracy` (on labelled images).
 
-    The objective is `compute_loss`, not an own `train_step`: Keras's own steps then bring mixed-precision loss scaling,
-    `jit_compile`, `MirroredStrategy` and its other backends. Means are over the global batch of a `tf.distribute`
+    The objective is `compute_loss`, not a `train_step` of its own: what is particular here is the loss, and Keras's
+    step around it brings mixed-precision loss scaling, `jit_compile`, `MirroredStrategy`, `class_weight` and the other
+    backends, in `fit`, `evaluate` and `train_step((x, y))` alike. Means are over the global batch of a `tf.distribute`
     strategy, however the labelled images fall on the replicas.
+
+    The directions of all metrics are known to callbacks (`EarlyStopping(monitor="val_accuracy")`).
 
     Args:
         descriptors: layer or model from activation maps `(batch, H, W, C)` to descriptors `(batch, T, C)`.
@@ -45,7 +54,8 @@ class FVVAE(NestedModel):
         `(batch, num_classes)`.
 
     Raises:
-        ValueError: for loss weights that are not three numbers, none negative and not all zero.
+        ValueError: for loss weights that are not three numbers, none negative and not all zero; for an `FVVAELayer`
+            that adds losses itself.
 
     Example:
         >>> import numpy as np
@@ -64,8 +74,17 @@ class FVVAE(NestedModel):
 
     nested = ("descriptors", "fvvae", "backbone")
 
-    def __init__(self, descriptors, fvvae, backbone=None, loss_weights=LOSS_WEIGHTS, **kwargs):
+    def __init__(
+        self,
+        descriptors: keras.layers.Layer,
+        fvvae: FVVAELayer,
+        backbone: keras.Model | None = None,
+        loss_weights: Sequence[float] = LOSS_WEIGHTS,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if fvvae.add_losses:
+            raise ValueError("`FVVAE` has the losses of Eq. 8 itself: give it an `FVVAELayer` with `add_losses=False`.")
         loss_weights = tuple(float(weight) for weight in loss_weights)
         if len(loss_weights) != 3 or not all(weight >= 0 for weight in loss_weights) or not any(loss_weights):
             raise ValueError(
@@ -80,13 +99,13 @@ class FVVAE(NestedModel):
             names += ["classification", "accuracy"]
         self.loss_trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         shape = self.descriptor_shape(input_shape)
         if not self.fvvae.built:
             self.fvvae.build(shape)
         self.built = True
 
-    def compile(self, optimizer=None, **kwargs):
+    def compile(self, optimizer: Any = None, **kwargs: Any) -> None:
         """Configures training; see `keras.Model.compile`.
 
         Args:
@@ -102,17 +121,13 @@ class FVVAE(NestedModel):
         kwargs.setdefault("jit_compile", xla_pays())
         super().compile(optimizer=optimizer, **kwargs)
 
-    def compile_from_config(self, config):
-        # Keras leaves models that override `compile` uncompiled when they are loaded.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
         outputs = self.fvvae(self.compute_descriptors(inputs, training=training), training=training)
         return {name: outputs[name] for name in outputs if name.endswith(("_loss", "class_scores"))}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """The three-term loss of Eq. 8 as a scalar; updates the per-term metrics."""
         per_image = at_least_float32(y_pred["reconstruction_loss"])
         weights = ops.ones_like(per_image)
@@ -142,42 +157,7 @@ class FVVAE(NestedModel):
         for weight, (name, (values, counts)) in zip(self.loss_weights, terms.items(), strict=False):
             self.loss_trackers[name].update_state(values, sample_weight=counts)
             total += weight * mean_over_global_batch(values, counts)
-        for extra in self.losses:  # the backbone's own, for example weight decay
-            total += ops.sum(extra) / replicas()
-        return total
+        return total + self.added_losses()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "loss_weights": list(self.loss_weights)}
-
-
-def mean_over_global_batch(values, weights):
-    """Weighted mean whose replicas' parts add up to the mean over the global batch; 0 where all weights are 0."""
-    total = ops.sum(weights)
-    context = _replica_context()
-    if context is not None:
-        total = context.all_reduce("SUM", total)
-    return ops.sum(values * weights) / ops.where(total > 0, total, ops.ones_like(total))
-
-
-def _replica_context():
-    """TensorFlow's replica context where several replicas train in step, else `None`."""
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    return context if context is not None and context.num_replicas_in_sync > 1 else None
-
-
-def xla_pays():
-    """Keras's default for `jit_compile`, except on TensorFlow without a GPU."""
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
-
-
-def replicas():
-    context = _replica_context()
-    return 1 if context is None else context.num_replicas_in_sync

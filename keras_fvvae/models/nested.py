@@ -1,5 +1,10 @@
 """What the models share: they are made of layers and models, and save them by value."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 
 
@@ -12,14 +17,14 @@ class NestedModel(keras.Model):
 
     nested: tuple[str, ...] = ()
 
-    def compute_descriptors(self, inputs, training=False):
+    def compute_descriptors(self, inputs: Any, training: bool = False) -> Any:
         """Local descriptors `(batch, T, C)` of images, or of activation maps where there is no backbone."""
         if self.backbone is not None:
             # A frozen backbone always runs in inference mode: its batch statistics and dropout are part of it.
             inputs = self.backbone(inputs, training=training and bool(self.backbone.trainable_variables))
         return self.descriptors(inputs, training=training)
 
-    def descriptor_shape(self, input_shape):
+    def descriptor_shape(self, input_shape: Sequence[int | None]) -> Any:
         """Shape of the descriptors, `(None, T, C)`, of inputs of `input_shape`; builds the layers on the way."""
         shape = input_shape
         if self.backbone is not None:
@@ -28,7 +33,7 @@ class NestedModel(keras.Model):
             self.descriptors.build(shape)
         return self.descriptors.compute_output_shape(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # Not `super().get_config()`: for subclassed models Keras refuses or guesses constructor arguments.
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
         config = {"name": self.name, "trainable": self.trainable, "dtype": dtype}
@@ -37,7 +42,7 @@ class NestedModel(keras.Model):
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> NestedModel:
         config = dict(config)
         for name in cls.nested:
             part = config.get(name)  # what files of older versions lack is `None`

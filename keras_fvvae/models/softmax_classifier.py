@@ -1,17 +1,22 @@
 """An encoder under a softmax: how representations with weights of their own, and backbones below them, are trained."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_fvvae.models.fvvae import UNLABELLED, mean_over_global_batch, replicas, xla_pays
-from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.models.fisher_encoder import FisherEncoder
+from keras_fvvae.models.objective import UNLABELLED, ObjectiveModel, mean_over_global_batch, xla_pays
 
 # ActionVLAD's release starts the dense layer with it.
 KERNEL_DEVIATION = 0.01
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
-class SoftmaxClassifier(NestedModel):
+class SoftmaxClassifier(ObjectiveModel):
     """Trains an encoder end to end with a dense layer and the softmax cross-entropy.
 
     For NetVLAD and ActionVLAD, whose centroids and assignment are weights, and for any differentiable representation
@@ -55,7 +60,9 @@ class SoftmaxClassifier(NestedModel):
 
     nested = ("encoder",)
 
-    def __init__(self, encoder, num_classes, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self, encoder: FisherEncoder, num_classes: int, dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(f"`num_classes` must be a positive integer. Received: num_classes={num_classes!r}")
@@ -68,13 +75,13 @@ class SoftmaxClassifier(NestedModel):
         self.accuracy_tracker = keras.metrics.Mean(name="accuracy")
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if not self.encoder.built:
             self.encoder.build(input_shape)
         self.classes.build((None, self.encoder.head.output_dim))
         self.built = True
 
-    def compile(self, optimizer=None, **kwargs):
+    def compile(self, optimizer: Any = None, **kwargs: Any) -> None:
         """Configures training; see `keras.Model.compile`.
 
         Args:
@@ -87,13 +94,9 @@ class SoftmaxClassifier(NestedModel):
         kwargs.setdefault("jit_compile", xla_pays())
         super().compile(optimizer=optimizer or keras.optimizers.Adam(1e-3), **kwargs)
 
-    def compile_from_config(self, config):
-        # Keras leaves models that override `compile` uncompiled when they are loaded.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """Cross-entropy, a mean over the labelled examples of the global batch; updates the accuracy on them."""
         labels = ops.cast(ops.reshape(ops.convert_to_tensor(y), (-1,)), "int32")
         weights = ops.cast(ops.not_equal(labels, UNLABELLED), y_pred.dtype)
@@ -104,26 +107,23 @@ class SoftmaxClassifier(NestedModel):
             weights = weights * ops.reshape(ops.cast(sample_weight, weights.dtype), (-1,))
         self.accuracy_tracker.update_state(ops.cast(correct, weights.dtype), sample_weight=weights)
         cross_entropy = ops.sparse_categorical_crossentropy(targets, y_pred, from_logits=True)
-        total = mean_over_global_batch(cross_entropy, weights)
-        for extra in self.losses:  # the backbone's own, for example weight decay
-            total += ops.sum(extra) / replicas()
-        return total
+        return mean_over_global_batch(cross_entropy, weights) + self.added_losses()
 
-    def call(self, inputs, mask=None, training=False):
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         # Before the compression, which is fitted to the trained vectors.
         raw = self.encoder.encode_raw(inputs, mask=mask, training=training)
         vectors = self.encoder.normalize_uncompressed(raw)
         return self.classes(self.dropout(vectors, training=training))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, int]:
         return (input_shape[0], self.num_classes)
 
-    def compute_output_spec(self, inputs, mask=None, training=False):
+    def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool = False) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         settings = {"num_classes": self.num_classes, "dropout": self.dropout.rate, "seed": self.seed}
         return {**super().get_config(), **settings}

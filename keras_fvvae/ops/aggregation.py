@@ -1,11 +1,16 @@
 """Aggregation of an activation map into local descriptors."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 POOLINGS = ("max", "average")
 
 
-def pyramid_window(side, level):
+def pyramid_window(side: Any, level: Any) -> tuple[Any, Any]:
     """Window and stride that split `side` positions into exactly `level` windows covering all of them.
 
     `stride = side // level` and `window = side - stride * (level - 1)`: on a side of 7, the windows of the authors'
@@ -23,7 +28,7 @@ def pyramid_window(side, level):
     return side - stride * (level - 1), stride
 
 
-def spatial_pyramid_pool(x, levels, pooling="max"):
+def spatial_pyramid_pool(x: Any, levels: Sequence[int], pooling: str = "max") -> Any:
     """Pools a map over a pyramid of overlapping windows into a list of descriptors (Section 4; He et al. [6]).
 
     Args:
@@ -40,7 +45,7 @@ def spatial_pyramid_pool(x, levels, pooling="max"):
     return ops.concatenate(cells, axis=1)
 
 
-def _pool_static(x, level, pooling):
+def _pool_static(x: Any, level: Any, pooling: str) -> Any:
     windows, strides = zip(*(pyramid_window(side, level) for side in x.shape[1:3]), strict=True)
     if pooling == "average":
         return ops.average_pool(x, windows, strides, padding="valid")
@@ -50,7 +55,7 @@ def _pool_static(x, level, pooling):
     return ops.where(broken > 0, ops.full_like(pooled, float("nan")), pooled)
 
 
-def _pool_dynamic(x, level, pooling):
+def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
     """The same where the sides, and so the windows, are only known at run time, which pooling ops cannot take.
 
     Separable: `level` slices along the height, then `level` along the width. Its gradient is 20 times slower.
@@ -60,7 +65,7 @@ def _pool_dynamic(x, level, pooling):
     return _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)
 
 
-def _pool_axis(x, axis, side, level, pooling):
+def _pool_axis(x: Any, axis: int | tuple[int, ...], side: Any, level: Any, pooling: str) -> Any:
     reduce = ops.max if pooling == "max" else ops.mean
     window, stride = pyramid_window(side, level)
     leading = (slice(None),) * axis

@@ -1,6 +1,9 @@
 """Second-order pooling: sums of outer products of descriptors, and compact forms of the same kernel."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 from keras import ops
 
@@ -10,11 +13,11 @@ from keras_fvvae.ops.tensors import at_least_float32, clear_masked
 # Features of `random_maclaurin` made at a time: their intermediate values stay in the processor's cache (measured: 1.7
 # to 4 times faster than all of 16,384 at once), and memory does not grow with the number of features.
 BLOCK_FEATURES = 512
-# Spectra of T sketches take as long as the sketch of one outer product at `T * dimension = 2.5 * C1 * C2` (measured).
+# Spectra of T sketches take as long as the sketch of one outer product at `T * output_dim = 2.5 * C1 * C2` (measured).
 SKETCHES_PER_PRODUCT = 2.5
 
 
-def bilinear_pool(x, y, mask=None):
+def bilinear_pool(x: Any, y: Any, mask: Any = None) -> Any:
     """Sum of outer products, `B = sum_t x_t y_t'`, flattened row by row.
 
     Args:
@@ -30,7 +33,7 @@ def bilinear_pool(x, y, mask=None):
     return ops.reshape(product, (-1, x.shape[-1] * y.shape[-1]))
 
 
-def random_maclaurin(x, y, x_signs, y_signs, mask=None):
+def random_maclaurin(x: Any, y: Any, x_signs: Any, y_signs: Any, mask: Any = None) -> Any:
     """Random Maclaurin features of degree 2: `phi = m^(-1/2) sum_t (W1' x_t) * (W2' y_t)`.
 
     With independent random signs, `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`: the inner product of the outer products.
@@ -71,24 +74,26 @@ def random_maclaurin(x, y, x_signs, y_signs, mask=None):
     return ops.concatenate(parts, axis=-1) / math.sqrt(features)
 
 
-def count_sketch(x, buckets, signs, dimension):
+def count_sketch(x: Any, buckets: Any, signs: Any, output_dim: int) -> Any:
     """Count sketch: entry `c` of `x`, times its sign, is added to its bucket.
 
     Args:
         x: tensor `(batch, T, C)`.
-        buckets: integer tensor `(C,)`, from 0 to `dimension - 1`.
+        buckets: integer tensor `(C,)`, from 0 to `output_dim - 1`.
         signs: tensor `(C,)` of -1 and 1.
-        dimension: number of buckets.
+        output_dim: number of buckets.
 
     Returns:
-        Tensor `(batch, T, dimension)`.
+        Tensor `(batch, T, output_dim)`.
     """
     signed = ops.transpose(x * ops.cast(signs, x.dtype), (2, 0, 1))  # (C, batch, T)
-    sketch = ops.segment_sum(signed, ops.cast(buckets, "int32"), num_segments=dimension)
+    sketch = ops.segment_sum(signed, ops.cast(buckets, "int32"), num_segments=output_dim)
     return ops.transpose(sketch, (1, 2, 0))
 
 
-def tensor_sketch(x, y, x_hash, y_hash, dimension, mask=None):
+def tensor_sketch(
+    x: Any, y: Any, x_hash: tuple[Any, Any], y_hash: tuple[Any, Any], output_dim: int, mask: Any = None
+) -> Any:
     """Tensor Sketch of degree 2: the count sketch of `sum_t x_t y_t'`. `E <phi(x, y), phi(u, v)> = <x, u> <y, v>`.
 
     The count sketch of an outer product, with bucket `(h1(i) + h2(j)) mod d` and sign `s1(i) s2(j)`, is the circular
@@ -101,34 +106,34 @@ def tensor_sketch(x, y, x_hash, y_hash, dimension, mask=None):
         y: tensor `(batch, T, C2)`; `x` itself for one stream.
         x_hash: pair of `buckets` and `signs` for `x`, see `count_sketch`.
         y_hash: the same for `y`, independent of `x_hash`.
-        dimension: integer, `d`.
+        output_dim: integer, `d`.
         mask: optional boolean `(batch, T)`.
 
     Returns:
-        Tensor `(batch, dimension)`; float32 even from half-precision inputs.
+        Tensor `(batch, output_dim)`; float32 even from half-precision inputs.
     """
     x, y = _wide_and_clear(x, y, mask)
     count, pairs = x.shape[1], x.shape[-1] * y.shape[-1]
-    if count is None or count * dimension > SKETCHES_PER_PRODUCT * pairs:
-        return _sketch_of_product(x, y, x_hash, y_hash, dimension)
-    x_real, x_imaginary = ops.rfft(count_sketch(x, *x_hash, dimension))  # (batch, T, dimension // 2 + 1)
-    y_real, y_imaginary = ops.rfft(count_sketch(y, *y_hash, dimension))
+    if count is None or count * output_dim > SKETCHES_PER_PRODUCT * pairs:
+        return _sketch_of_product(x, y, x_hash, y_hash, output_dim)
+    x_real, x_imaginary = ops.rfft(count_sketch(x, *x_hash, output_dim))  # (batch, T, output_dim // 2 + 1)
+    y_real, y_imaginary = ops.rfft(count_sketch(y, *y_hash, output_dim))
     real = ops.sum(x_real * y_real - x_imaginary * y_imaginary, axis=1)
     imaginary = ops.sum(x_real * y_imaginary + x_imaginary * y_real, axis=1)
-    return ops.reshape(ops.irfft((real, imaginary), fft_length=dimension), (-1, dimension))
+    return ops.reshape(ops.irfft((real, imaginary), fft_length=output_dim), (-1, output_dim))
 
 
-def _sketch_of_product(x, y, x_hash, y_hash, dimension):
+def _sketch_of_product(x: Any, y: Any, x_hash: tuple[Any, Any], y_hash: tuple[Any, Any], output_dim: int) -> Any:
     """The count sketch of `sum_t x_t y_t'` from the matrix itself."""
     (x_buckets, x_signs), (y_buckets, y_signs) = x_hash, y_hash
     x, y = x * ops.cast(x_signs, x.dtype), y * ops.cast(y_signs, y.dtype)
     product = ops.reshape(ops.matmul(ops.swapaxes(x, 1, 2), y), (-1, x.shape[-1] * y.shape[-1]))
-    buckets = (ops.expand_dims(x_buckets, 1) + ops.expand_dims(y_buckets, 0)) % dimension
+    buckets = (ops.expand_dims(x_buckets, 1) + ops.expand_dims(y_buckets, 0)) % output_dim
     buckets = ops.cast(ops.reshape(buckets, (-1,)), "int32")
-    return ops.transpose(ops.segment_sum(ops.transpose(product), buckets, num_segments=dimension))
+    return ops.transpose(ops.segment_sum(ops.transpose(product), buckets, num_segments=output_dim))
 
 
-def normalize_bilinear(vectors):
+def normalize_bilinear(vectors: Any) -> Any:
     """Signed square root, then unit L2 norm, with finite gradients where entries are exactly zero.
 
     Args:
@@ -140,7 +145,7 @@ def normalize_bilinear(vectors):
     return normalization.l2_normalize(normalization.signed_sqrt(vectors), axis=-1)
 
 
-def _wide_and_clear(x, y, mask):
+def _wide_and_clear(x: Any, y: Any, mask: Any) -> tuple[Any, Any]:
     """Both streams in at least float32 and without masked descriptors; cleared once where they are the same."""
     x_clear = clear_masked(at_least_float32(x), mask)
     return x_clear, x_clear if y is x else clear_masked(at_least_float32(y), mask)

@@ -1,6 +1,10 @@
 """VLAD and the Fisher vector of a Gaussian mixture: descriptors described by what they are assigned to."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,7 +20,7 @@ SMALLEST_PRIOR = 1e-30
 STEPS = ("mass", "square_root", "components", "l2")
 
 
-def hard_assignments(descriptors, centroids, mask=None):
+def hard_assignments(descriptors: Any, centroids: Any, mask: Any = None) -> Any:
     """One-hot vectors of the nearest centroid; the first of equally near ones.
 
     Args:
@@ -32,7 +36,7 @@ def hard_assignments(descriptors, centroids, mask=None):
     return _cleared(assignments, mask)
 
 
-def vlad(descriptors, centroids, mask=None, average=False):
+def vlad(descriptors: Any, centroids: Any, mask: Any = None, average: bool = False) -> Any:
     """Sums of the residuals of the descriptors nearest to each centroid.
 
         V_k = sum_{t: nearest k} (x_t - c_k)
@@ -63,14 +67,14 @@ def vlad(descriptors, centroids, mask=None, average=False):
     return residuals / ops.maximum(counts, 1.0) if average else residuals
 
 
-def _nearest(descriptors, centroids):
+def _nearest(descriptors: Any, centroids: Any) -> Any:
     """Indices `(batch, T)` of the nearest centroids of centered descriptors; the first of equally near ones."""
     # |x - c|^2 / 2 without |x|^2 / 2, which is the same for all centroids.
     distances = ops.sum(ops.square(centroids), axis=-1) / 2 - ops.matmul(descriptors, ops.transpose(centroids))
     return ops.argmin(distances, axis=-1)
 
 
-def mixture_log_densities(descriptors, priors, means, variances, mask=None):
+def mixture_log_densities(descriptors: Any, priors: Any, means: Any, variances: Any, mask: Any = None) -> Any:
     """`log(pi_k N(x_t; m_k, diag(s_k^2)))`, whose log-sum-exp over `k` is the log-likelihood of a descriptor.
 
     Args:
@@ -95,7 +99,7 @@ def mixture_log_densities(descriptors, priors, means, variances, mask=None):
     return log_priors - (normalizer + mahalanobis) / 2.0
 
 
-def soft_assignments(descriptors, priors, means, variances, mask=None):
+def soft_assignments(descriptors: Any, priors: Any, means: Any, variances: Any, mask: Any = None) -> Any:
     """Posterior probabilities `q_tk` of the components of a Gaussian mixture given each descriptor.
 
     Arguments as for `mixture_log_densities`; a descriptor that the mask excludes belongs to no component.
@@ -106,7 +110,7 @@ def soft_assignments(descriptors, priors, means, variances, mask=None):
     return _cleared(ops.softmax(mixture_log_densities(descriptors, priors, means, variances, mask), axis=-1), mask)
 
 
-def gmm_fisher_vector(descriptors, priors, means, variances, mask=None):
+def gmm_fisher_vector(descriptors: Any, priors: Any, means: Any, variances: Any, mask: Any = None) -> Any:
     """Gradient of the mean log-likelihood with respect to means and standard deviations, times `F^(-1/2)`.
 
         u_k = 1 / (T sqrt(pi_k))   sum_t q_tk (x_t - m_k) / s_k
@@ -143,7 +147,7 @@ def gmm_fisher_vector(descriptors, priors, means, variances, mask=None):
     return ops.concatenate([scale * by_mean, scale * by_deviation / 2.0**0.5], axis=1)
 
 
-def normalize_encoding(blocks, steps):
+def normalize_encoding(blocks: Any, steps: Collection[str]) -> Any:
     """Applies VLFeat's normalisations to an encoding, in VLFeat's order, and flattens it. Zeros stay zeros.
 
     Args:
@@ -163,7 +167,9 @@ def normalize_encoding(blocks, steps):
     return ops.reshape(blocks, (-1, math.prod(blocks.shape[1:])))
 
 
-def normalization_steps(normalization, improved, allowed):
+def normalization_steps(
+    normalization: str | Sequence[str] | None, improved: Sequence[str], allowed: Sequence[str]
+) -> tuple[str, ...]:
     """The steps a layer's argument `normalization` stands for, in the order they are taken.
 
     Args:
@@ -183,7 +189,7 @@ def normalization_steps(normalization, improved, allowed):
     return tuple(step for step in STEPS if step in names)
 
 
-def require_fitted(inputs, seen, message):
+def require_fitted(inputs: Any, seen: Any, message: str) -> Any:
     """Passes `inputs` on once `adapt` has been called: checked at once if possible, at run time in a graph.
 
     Args:
@@ -208,16 +214,16 @@ def require_fitted(inputs, seen, message):
         return tf.identity(inputs)
 
 
-def _mixture_mean(priors, means):
+def _mixture_mean(priors: Any, means: Any) -> Any:
     return ops.sum(ops.expand_dims(priors, -1) * means, axis=0) / ops.maximum(ops.sum(priors), EMPTY_PRIOR)
 
 
-def _centered(descriptors, rows, center, mask):
+def _centered(descriptors: Any, rows: Any, center: Any, mask: Any) -> tuple[Any, Any]:
     """Descriptors and rows of a codebook relative to `center`; masked descriptors lie on it, whatever they hold."""
     return clear_masked(at_least_float32(descriptors) - center, mask), at_least_float32(rows) - center
 
 
-def _cleared(assignments, mask):
+def _cleared(assignments: Any, mask: Any) -> Any:
     if mask is None:
         return assignments
     return assignments * ops.expand_dims(ops.cast(mask, assignments.dtype), -1)

@@ -1,5 +1,10 @@
 """Cross-layer pooling: local features of one layer summed with the activations of the next one as weights."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_fvvae.ops import normalization
@@ -11,7 +16,7 @@ BLOCK_NORM_FLOOR = 1e-7
 DEVIATION_FLOOR = 1e-7
 
 
-def guided_pool(features, guidance, mask=None):
+def guided_pool(features: Any, guidance: Any, mask: Any = None) -> Any:
     """Sums of local features weighted by every channel of the guidance, `P_k = sum_i x_i a_ik`.
 
     Args:
@@ -27,7 +32,7 @@ def guided_pool(features, guidance, mask=None):
     return ops.matmul(ops.swapaxes(guidance, 1, 2), features)
 
 
-def matched_positions(side, guidance_side, kernel_size, strides):
+def matched_positions(side: Any, guidance_side: Any, kernel_size: int, strides: int) -> tuple[Any, Any, Any]:
     """Where the convolution between two maps looks, along one axis, without the positions that reach over the border.
 
     Position i of the second map sees the rows `i * strides - begin` to `i * strides - begin + kernel_size - 1` of the
@@ -52,7 +57,7 @@ def matched_positions(side, guidance_side, kernel_size, strides):
     return first * strides - begin, first, last - first + 1
 
 
-def regions(maps, kernel_size, strides, counts):
+def regions(maps: Any, kernel_size: int, strides: int, counts: Sequence) -> Any:
     """Every whole region of a map as a vector: row by row of the region, column by column, channels last.
 
     Args:
@@ -73,7 +78,7 @@ def regions(maps, kernel_size, strides, counts):
     return ops.concatenate(shifted, axis=-1)
 
 
-def project_regions(maps, directions, mean, kernel_size, strides):
+def project_regions(maps: Any, directions: Any, mean: Any, kernel_size: int, strides: int) -> Any:
     """Every whole region of a map, relative to a mean region, along given directions: a convolution.
 
     Args:
@@ -91,7 +96,7 @@ def project_regions(maps, directions, mean, kernel_size, strides):
     return projected - ops.squeeze(ops.matmul(ops.expand_dims(mean, 0), directions), 0)
 
 
-def standardize(blocks):
+def standardize(blocks: Any) -> Any:
     """Shifts and scales every example to mean zero and standard deviation one over its entries; constants to zero."""
     axes = (1, 2)
     centred = blocks - ops.mean(blocks, axis=axes, keepdims=True)
@@ -99,7 +104,7 @@ def standardize(blocks):
     return centred * ops.rsqrt(ops.maximum(variance, DEVIATION_FLOOR**2))
 
 
-def normalize_blocks(blocks):
+def normalize_blocks(blocks: Any) -> Any:
     """Unit L2 norm of every block, then signed square root, then unit L2 norm of the whole; zeros stay zeros.
 
     Args:

@@ -1,11 +1,16 @@
 """The Fisher vector of FV-VAE in closed form: the only place where Eq. 11 is written."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_fvvae.ops.tensors import at_least_float32, clear_masked
 
 
-def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
+def fisher_vector(descriptors: Any, reconstruction: Any, latent: Any, log_variance: Any, mask: Any = None) -> Any:
     """Gradient of the reconstruction loss with respect to the decoder, summed over descriptors (Eq. 11).
 
     With the decoder `mu_x = relu(W' z + b)` and `d_t = (mu_t - x_t) / sigma_x^2 * (mu_t > 0)`, the gradient of
@@ -27,12 +32,14 @@ def fisher_vector(descriptors, reconstruction, latent, log_variance, mask=None):
     return sum_of_terms(*fisher_factors(descriptors, reconstruction, latent, log_variance, mask))
 
 
-def sum_of_terms(gradient, extended):
+def sum_of_terms(gradient: Any, extended: Any) -> Any:
     """`G = sum_t d_t [z_t; 1]'`, `(batch, C, D + 1)`, from the factors of its terms: one batched matrix product."""
     return ops.matmul(ops.swapaxes(gradient, 1, 2), extended)
 
 
-def fisher_factors(descriptors, reconstruction, latent, log_variance, mask=None):
+def fisher_factors(
+    descriptors: Any, reconstruction: Any, latent: Any, log_variance: Any, mask: Any = None
+) -> tuple[Any, Any]:
     """The two factors of every descriptor's term in Eq. 11, `d_t` and `[z_t; 1]`, whose outer products add up to `G`.
 
     Arguments as for `fisher_vector`.
@@ -43,7 +50,8 @@ def fisher_factors(descriptors, reconstruction, latent, log_variance, mask=None)
     """
     descriptors, latent = at_least_float32(descriptors), at_least_float32(latent)
     reconstruction = at_least_float32(reconstruction)
-    residual = (reconstruction - descriptors) * ops.exp(-log_variance)
+    # The variances may be a half-precision weight, whose inverse would overflow float16.
+    residual = (reconstruction - descriptors) * ops.exp(-at_least_float32(log_variance))
     # (batch, T, C): a unit that the ReLU has switched off passes no gradient.
     gradient = ops.where(reconstruction > 0, residual, ops.zeros_like(residual))
     # (batch, T, D + 1)
@@ -56,7 +64,7 @@ def fisher_factors(descriptors, reconstruction, latent, log_variance, mask=None)
     return gradient, extended
 
 
-def earlier_factors(gradient, activations, kernels, mask=None):
+def earlier_factors(gradient: Any, activations: Sequence, kernels: Sequence, mask: Any = None) -> list[tuple[Any, Any]]:
     """The factors of the layers before the last of a deeper decoder, by the chain rule in closed form.
 
     With hidden layers `h_l = relu(W_l' h_(l-1) + b_l)` and `d_L = d_t`: `d_(l-1) = (W_l d_l) * (h_(l-1) > 0)`, and the

@@ -1,6 +1,9 @@
 """Densities of diagonal Gaussians whose variances are shared by all descriptors (Eq. 6 and 7)."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,7 +13,7 @@ from keras_fvvae.ops.tensors import at_least_float32
 LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
-def negative_log_likelihood(x, mean, log_variance):
+def negative_log_likelihood(x: Any, mean: Any, log_variance: Any) -> Any:
     """Reconstruction loss of Eq. 8: `-log N(x; mean, diag(exp(log_variance)))`, summed over dimensions.
 
     Args:
@@ -22,11 +25,12 @@ def negative_log_likelihood(x, mean, log_variance):
         Tensor `(...)`, in nats.
     """
     x, mean = at_least_float32(x), at_least_float32(mean)
+    log_variance = at_least_float32(log_variance)
     squared_error = ops.sum(ops.square(x - mean) * ops.exp(-log_variance), axis=-1)
     return 0.5 * (squared_error + ops.sum(LOG_TWO_PI + log_variance))
 
 
-def kl_to_standard_normal(mean, log_variance):
+def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
     """Regularisation loss of Eq. 8: `KL(N(mean, diag(exp(log_variance))) || N(0, I))`, summed over dimensions.
 
     Eq. 7 lacks the squares of its two norms; Algorithm 1, line 10, has them, and so has this.
@@ -38,11 +42,11 @@ def kl_to_standard_normal(mean, log_variance):
     Returns:
         Tensor `(...)`, in nats, never negative.
     """
-    mean = at_least_float32(mean)
+    mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
     return 0.5 * (ops.sum(ops.square(mean), axis=-1) + ops.sum(ops.exp(log_variance) - 1.0 - log_variance))
 
 
-def sample(mean, log_variance, seed):
+def sample(mean: Any, log_variance: Any, seed: Any) -> Any:
     """Draws `mean + epsilon * sigma` with `epsilon ~ N(0, I)`: one Monte-Carlo sample (Algorithm 1, line 7).
 
     Args:

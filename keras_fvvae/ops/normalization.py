@@ -1,5 +1,9 @@
 """Normalisations of activations and of encoded vectors. Zeros stay zeros."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,7 +13,7 @@ from keras_fvvae.ops.tensors import at_least_float32, example_axes, example_size
 ZERO_SQUARED_NORM = 1e-30
 
 
-def l2_normalize(x, axis):
+def l2_normalize(x: Any, axis: int | tuple[int, ...]) -> Any:
     """Scales `x` to unit L2 norm along `axis`; all-zero slices stay zero.
 
     Args:
@@ -27,7 +31,7 @@ def l2_normalize(x, axis):
     return _narrow_like(at_least_float32(x) * inverse_norm, x)
 
 
-def normalize_example(x, norm=None):
+def normalize_example(x: Any, norm: Any = None) -> Any:
     """Scales every example, a whole activation map, to one L2 norm.
 
     With the default norm `sqrt(H * W * C)` the entries of every example have a mean square of one. Relative magnitudes
@@ -47,12 +51,12 @@ def normalize_example(x, norm=None):
     return _narrow_like(l2_normalize(wide, example_axes(x)) * norm, x)
 
 
-def _narrow_like(wide, x):
+def _narrow_like(wide: Any, x: Any) -> Any:
     """Back to the dtype of `x`, unless that is an integer."""
     return ops.cast(wide, x.dtype) if keras.backend.is_float_dtype(x.dtype) else wide
 
 
-def signed_sqrt(x):
+def signed_sqrt(x: Any) -> Any:
     """`sign(x) * sqrt(|x|)` (Section 5.2, "Classifier training"); zeros stay zeros and pass no gradient."""
     magnitude = ops.abs(x)
     # The slope of the root at zero is infinite, and 0 * inf is NaN: TensorFlow catches this case, JAX and PyTorch do

@@ -1,5 +1,10 @@
 """Residuals of descriptors from centroids under soft assignment: the aggregation of NetVLAD and ActionVLAD."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
 from keras import ops
 
 from keras_fvvae.ops.tensors import at_least_float32, clear_masked
@@ -9,7 +14,7 @@ from keras_fvvae.ops.tensors import at_least_float32, clear_masked
 SQUARED_NORM_FLOOR = 1e-12
 
 
-def assignment_weights(centroids, alpha):
+def assignment_weights(centroids: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias whose softmax is `softmax_k(-alpha |x - c_k|^2)`, in which `|x|^2` cancels.
 
     In NumPy: starting values are needed as numbers even while a graph is being built.
@@ -24,7 +29,7 @@ def assignment_weights(centroids, alpha):
     return 2.0 * alpha * centroids.T, -alpha * (centroids**2).sum(axis=1)
 
 
-def soft_assignment(descriptors, kernel, bias):
+def soft_assignment(descriptors: Any, kernel: Any, bias: Any) -> Any:
     """`a_tk = softmax_k(w_k . x_t + b_k)`: a 1x1 convolution and a softmax.
 
     Args:
@@ -38,7 +43,7 @@ def soft_assignment(descriptors, kernel, bias):
     return ops.softmax(ops.matmul(descriptors, kernel) + bias, axis=-1)
 
 
-def sum_residuals(descriptors, kernel, bias, centroids, mask=None):
+def sum_residuals(descriptors: Any, kernel: Any, bias: Any, centroids: Any, mask: Any = None) -> Any:
     """`V_k = sum_t a_tk (x_t - c_k)`, as `sum_t a_tk x_t - (sum_t a_tk) c_k`: one matrix product.
 
     Args:
@@ -59,7 +64,7 @@ def sum_residuals(descriptors, kernel, bias, centroids, mask=None):
     return ops.matmul(ops.swapaxes(shares, 1, 2), descriptors) - mass * centroids
 
 
-def normalize_residuals(residuals):
+def normalize_residuals(residuals: Any) -> Any:
     """Intra-normalisation, each centroid's residual to unit length, then unit length of the whole.
 
     Args:
@@ -72,6 +77,6 @@ def normalize_residuals(residuals):
     return _unit_length(ops.reshape(each, (-1, residuals.shape[1] * residuals.shape[2])))
 
 
-def _unit_length(x):
+def _unit_length(x: Any) -> Any:
     squared_norm = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squared_norm, SQUARED_NORM_FLOOR))

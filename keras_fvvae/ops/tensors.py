@@ -1,12 +1,15 @@
 """Small helpers about shapes and dtypes of tensors."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def at_least_float32(x):
+def at_least_float32(x: Any) -> Any:
     """Casts half-precision tensors to float32; float32 and float64 pass unchanged.
 
     Sums of squares over a map overflow float16 and lose bfloat16's eight bits, so losses, norms and Fisher vectors
@@ -15,7 +18,7 @@ def at_least_float32(x):
     return ops.cast(x, at_least_float32_dtype(x.dtype))
 
 
-def at_least_float32_dtype(dtype):
+def at_least_float32_dtype(dtype: Any) -> str:
     """Name of the dtype that `at_least_float32` casts to.
 
     Example:
@@ -27,7 +30,7 @@ def at_least_float32_dtype(dtype):
     return name if name == "float64" else keras.backend.result_type(name, "float32")
 
 
-def holds_values(x):
+def holds_values(x: Any) -> bool:
     """Whether a tensor's values are at hand; they are not where a graph is traced or shapes alone are computed."""
     backend = keras.backend.backend()
     if backend == "jax":
@@ -41,12 +44,12 @@ def holds_values(x):
     return tf.executing_eagerly()
 
 
-def example_axes(x):
+def example_axes(x: Any) -> tuple[int, ...]:
     """All axes of `x` but the first, as a tuple."""
     return tuple(range(1, len(x.shape)))
 
 
-def example_size(x):
+def example_size(x: Any) -> Any:
     """Number of entries per example of `x`: an integer where the shape is static, else a scalar tensor."""
     sides = x.shape[1:]
     if None not in sides:
@@ -54,7 +57,7 @@ def example_size(x):
     return ops.prod(ops.stack([ops.convert_to_tensor(side, "int32") for side in ops.shape(x)[1:]]))
 
 
-def clear_masked(descriptors, mask):
+def clear_masked(descriptors: Any, mask: Any) -> Any:
     """Sets descriptors to zero where the mask is false, whatever they hold (NaN included).
 
     Args:

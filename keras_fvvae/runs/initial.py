@@ -32,7 +32,12 @@ class InitialRun:
         Raises:
             WeightsError: if it is another backbone.
         """
-        self._copy(self.encoder.backbone.weights, backbone.weights, "backbone")
+        sources, targets = self.encoder.backbone.weights, backbone.weights
+        shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]
+        if shapes[0] != shapes[1]:
+            raise WeightsError(self._another("backbone"))
+        for source, target in zip(sources, targets, strict=True):
+            target.assign(source)
 
     def copy_fvvae(self, fvvae: FVVAELayer) -> None:
         """Gives an `FVVAELayer` the encoder, decoder and variances of the run's; the class scores start fresh.
@@ -45,7 +50,7 @@ class InitialRun:
             raise WeightsError(
                 f"The run {self.path} holds another representation than FV-VAE: nothing can start from it."
             )
-        self._copy(_without_classes(source), _without_classes(fvvae), "FV-VAE")
+        self._copy_fvvae(source, fvvae, classes=False)
 
     def copy_whole_fvvae(self, fvvae: FVVAELayer) -> None:
         """Gives an `FVVAELayer` all weights of the run's, the class scores too.
@@ -53,7 +58,7 @@ class InitialRun:
         Raises:
             WeightsError: if it is of another architecture.
         """
-        self._copy(self.encoder.head.fvvae.weights, fvvae.weights, "FV-VAE")
+        self._copy_fvvae(self.encoder.head.fvvae, fvvae, classes=True)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -65,16 +70,14 @@ class InitialRun:
         """Of its training, Fisher statistics included."""
         return self.run.seconds["fit"]
 
-    def _copy(self, sources, targets, what):
-        shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]
-        if shapes[0] != shapes[1]:
-            raise WeightsError(
-                f"The {what} of {self.path} has another architecture than the recipe's: use the same backbone, tap, "
-                f"latent_dim and hidden_units as there."
-            )
-        for source, target in zip(sources, targets, strict=True):
-            target.assign(source)
+    def _copy_fvvae(self, source, target, classes):
+        try:
+            target.copy_weights(source, classes)
+        except ValueError as error:
+            raise WeightsError(self._another("FV-VAE")) from error
 
-
-def _without_classes(fvvae):
-    return [v for layer in fvvae.coder_layers for v in layer.weights] + [fvvae.x_log_variance, fvvae.z_log_variance]
+    def _another(self, what):
+        return (
+            f"The {what} of {self.path} has another architecture than the recipe's: use the same backbone, tap, "
+            f"latent_dim and hidden_units as there."
+        )

@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.fitting.kmeans import draw_descriptors
+from keras_fvvae.fitting.descriptors import draw_descriptors
 from keras_fvvae.layers import GMMFisherVector
 from keras_fvvae.trajectories import DESCRIPTORS
 from keras_fvvae.utils.files import write_atomically

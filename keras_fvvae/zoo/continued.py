@@ -109,10 +109,5 @@ def _changed(fvvae, changes):
         return fvvae
     changed = FVVAELayer.from_config({**config, **changes})
     changed.build((None, None, fvvae.decoder.units))
-    for one, other in zip(fvvae.coder_layers, changed.coder_layers, strict=True):
-        other.set_weights(one.get_weights())
-    changed.x_log_variance.assign(fvvae.x_log_variance)
-    changed.z_log_variance.assign(fvvae.z_log_variance)
-    if changed.num_classes is not None and changed.num_classes == fvvae.num_classes:
-        changed.classifier.set_weights(fvvae.classifier.get_weights())
+    changed.copy_weights(fvvae, classes=changed.num_classes == fvvae.num_classes)
     return changed

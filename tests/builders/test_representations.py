@@ -4,7 +4,7 @@ import pytest
 
 from keras_fvvae import recipes, zoo
 from keras_fvvae.builders.encoders import build_encoder
-from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS
+from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS, build_head
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.zoo import load
@@ -15,7 +15,7 @@ OPTIONS = {
     "gmm_fisher_vector": {"num_components": 3},
     "net_vlad": {"num_centroids": 3},
     "action_vlad": {"num_centroids": 3},
-    "random_maclaurin": {"dimension": 20},
+    "random_maclaurin": {"output_dim": 20},
     "tensor_sketch": {"dimension": 20},
     "fv_vae_maclaurin": {"dimension": 20},
     "cross_layer": {"components": 5},
@@ -155,3 +155,11 @@ def test_vectors_are_compressed_by_pca(tmp_path):
 def test_errors(changes, message):
     with pytest.raises(RecipeError, match=message):
         build_encoder(recipes.load_recipe("digits_conv", **changes), None, None, SHAPE)
+
+
+def test_options_may_have_their_names_of_version_0_1():
+    old, new = ({"dimension": 20}, {"output_dim": 20})
+    heads = [build_head(_recipe("tensor_sketch", representation_options=options)) for options in (old, new)]
+    assert [head.output_dim for head in heads] == [20, 20]
+    with pytest.raises(RecipeError, match="`dimension` is the former name of `output_dim`: give one of them"):
+        build_head(_recipe("tensor_sketch", representation_options=old | new))

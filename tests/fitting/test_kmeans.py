@@ -6,7 +6,7 @@ import tensorflow as tf
 from sklearn.cluster import KMeans
 
 from keras_fvvae.fitting import kmeans as clustering
-from keras_fvvae.fitting.kmeans import KMeansStatistics, draw_descriptors, kmeans
+from keras_fvvae.fitting.kmeans import KMeansStatistics, kmeans, nearest_two
 
 CENTRES = np.array([[0.0, 0.0, 5.0], [9.0, 1.0, 5.0], [-2.0, 8.0, 5.0], [4.0, 4.0, -7.0]])
 
@@ -116,39 +116,6 @@ def test_fewer_places_than_centroids(rows):
     assert result.counts.sum() == 20
 
 
-def test_draw_is_even_and_does_not_depend_on_batches():
-    rows = np.arange(3000.0).reshape(1000, 3)
-    whole = draw_descriptors(rows, 100, seed=5)
-    assert whole.shape == (100, 3)
-    assert (np.diff(whole[:, 0]) > 0).all()
-    np.testing.assert_array_equal(draw_descriptors([rows[:10], rows[10:700], rows[700:]], 100, seed=5), whole)
-    np.testing.assert_array_equal(draw_descriptors(rows, 5000), rows)
-    means = [draw_descriptors(np.arange(1000.0)[:, np.newaxis], 100, seed).mean() for seed in range(200)]
-    assert abs(np.mean(means) - 499.5) < 5 * 27.4 / np.sqrt(200)  # 27.4 is the deviation of such a mean
-    assert 20 < np.std(means) < 35
-
-
-def test_draw_is_bounded_and_even(monkeypatch):
-    """Every descriptor of a long stream is as likely to be kept as any other, and memory stays bounded."""
-    original, held = clustering._smallest_keys, []
-    monkeypatch.setattr(
-        clustering, "_smallest_keys", lambda drawn, n: held.append(sum(len(k) for k, _ in drawn)) or original(drawn, n)
-    )
-    counts = np.zeros(10)
-    for seed in range(50):
-        values = draw_descriptors(list(np.arange(1000).reshape(10, 100, 1)), 100, seed)[:, 0].astype(int)
-        assert len(set(values)) == len(values) == 100
-        counts += np.bincount(values // 100, minlength=10)
-    assert max(held) <= 200 + 100  # twice the draw may wait to be sorted out, and one batch comes on top
-    # 500 expected of each tenth of the stream; five standard deviations.
-    np.testing.assert_allclose(counts, 500, atol=5 * np.sqrt(500 * 0.9))
-
-
-def test_draw_is_independent_of_data_made_with_the_same_seed():
-    rows = np.random.default_rng(0).random((1000, 1))
-    assert abs(draw_descriptors(rows, 500, seed=0).mean() - 0.5) < 0.05
-
-
 def test_memory_does_not_grow_with_the_number_of_descriptors():
     block = np.random.default_rng(0).normal(size=(2000, 16))
 
@@ -215,3 +182,9 @@ def test_progress_is_shown(capsys):
     kmeans(_rows(), 4)
     captured = capsys.readouterr()
     assert not captured.err + captured.out
+
+
+def test_distances_to_the_two_nearest():
+    rows, centroids = _rows(spread=3.0), CENTRES
+    squared = np.sort(np.square(rows[:, np.newaxis] - centroids).sum(axis=-1), axis=1)
+    np.testing.assert_allclose(nearest_two(rows, centroids), squared[:, :2].T, rtol=1e-9)

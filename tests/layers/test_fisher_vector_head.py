@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -159,3 +160,22 @@ def test_vectors_are_those_of_the_authors_release(shared):
     normalization = FisherNormalization("diagonal")
     normalization.adapt([vectors[:5], vectors[5:]])
     _assert_equal(normalization(vectors[: len(normalized)]), normalized, 1e-3)
+
+
+@pytest.mark.parametrize("decoder", [{}, {"decoder_units": (5,), "num_classes": 2, "attention": True}])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_pure_half_precision(dtype, tolerance, decoder):
+    """Policies that keep the weights in half precision, too; the sums are in float32 all the same."""
+    descriptors = np.random.default_rng(0).random((2, 49, 8)).astype("float32")
+    decoder_layers = "all" if decoder else "last"
+    full, half = (
+        FisherVectorHead(FVVAELayer(latent_dim=3, dtype=one, **decoder), decoder_layers, dtype=one)
+        for one in ("float32", dtype)
+    )
+    expected = np.array(full(descriptors))
+    half.build(descriptors.shape)
+    half.set_weights([weight.astype("float32") for weight in full.get_weights()])
+    vectors = half(descriptors)
+    assert keras.backend.standardize_dtype(vectors.dtype) == "float32"
+    assert expected.any()
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=tolerance * np.abs(expected).max())

@@ -295,3 +295,74 @@ def test_wrong_rank(shape):
 def test_unknown_channels():
     with pytest.raises(ValueError, match=r"Received: shape=\(None, 3, None\)"):
         FVVAELayer()(keras.Input((3, None)))
+
+
+def _trained_in_a_functional_model(**arguments):
+    keras.utils.set_random_seed(0)
+    layer = FVVAELayer(latent_dim=2, seed=0, dropout=0.0, **arguments)
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, layer(inputs)["z_mean"])
+    model.compile(keras.optimizers.SGD(0.01))
+    return layer, model
+
+
+def test_added_losses_are_the_weighted_terms():
+    layer, model = _trained_in_a_functional_model(add_losses=True, lambda1=2.0, lambda2=0.5)
+    outputs = layer(_descriptors())
+    terms = [np.mean(outputs[name]) for name in ("reconstruction_loss", "regularization_loss")]
+    np.testing.assert_allclose(layer.losses, [2.0 * terms[0], 0.5 * terms[1]], rtol=1e-5)
+    assert model.evaluate(_descriptors(), verbose=0) == pytest.approx(2.0 * terms[0] + 0.5 * terms[1], rel=1e-5)
+    plain = FVVAELayer(latent_dim=2)
+    plain(_descriptors())
+    assert plain.losses == []
+
+
+def test_the_layer_alone_trains_in_a_functional_model(tmp_path):
+    """A plain `keras.Model.fit` follows the gradient of the two terms of Eq. 8, and saves and loads them."""
+    descriptors = _descriptors(batch=8).astype("float32")
+    layer, model = _trained_in_a_functional_model(add_losses=True)
+    history = model.fit(descriptors, epochs=150, verbose=0).history["loss"]
+    assert history[-1] < 0.9 * history[0]
+    assert np.abs(layer.x_log_variance.numpy()).max() > 0.01
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(descriptors, verbose=0) == pytest.approx(model.evaluate(descriptors, verbose=0), rel=1e-5)
+
+    layer, model = _trained_in_a_functional_model()
+    with pytest.raises(ValueError, match="No loss to compute"):
+        model.fit(descriptors, verbose=0)
+
+
+def test_only_losses_that_count_move_the_weights():
+    layer, model = _trained_in_a_functional_model(add_losses=True, lambda1=0.0)
+    before = [weight.numpy() for weight in layer.decoder.weights]
+    start = layer.z_log_variance.numpy() + 1.0
+    layer.z_log_variance.assign(start)
+    model.fit(_descriptors(), verbose=0)
+    for weight, old in zip(layer.decoder.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+    assert not np.array_equal(layer.z_log_variance, start)
+
+
+def test_weights_are_copied():
+    source, target = FVVAELayer(latent_dim=2, num_classes=3), FVVAELayer(latent_dim=2, num_classes=3)
+    for layer in (source, target):
+        layer.build((None, None, 4))
+    randomize(source, seed=1)
+    fresh = target.classifier.kernel.numpy()
+    target.copy_weights(source)
+    np.testing.assert_array_equal(target.x_log_variance, source.x_log_variance)
+    np.testing.assert_array_equal(target.classifier.kernel, fresh)
+    target.copy_weights(source, classes=True)
+    for one, other in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    other = FVVAELayer(latent_dim=3)
+    other.build((None, None, 4))
+    with pytest.raises(ValueError, match="another one of the same architecture only"):
+        target.copy_weights(other)
+
+
+@pytest.mark.parametrize("weights", [{"lambda1": -1.0}, {"lambda2": float("nan")}])
+def test_wrong_weights_of_losses(weights):
+    with pytest.raises(ValueError, match="`lambda1` and `lambda2` must not be negative"):
+        FVVAELayer(**weights)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_fvvae.backbones import set_trainable
 from keras_fvvae.layers import DescriptorSampling, FVVAELayer, SpatialPyramidPooling
-from keras_fvvae.models import FVVAE, fvvae
+from keras_fvvae.models import FVVAE, objective
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from tests.support import mirrored_training
 from tests.support.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
@@ -546,4 +546,4 @@ def test_wrong_loss_weights(loss_weights):
 
 
 def test_unlabelled_marker():
-    assert fvvae.UNLABELLED == -1
+    assert objective.UNLABELLED == -1

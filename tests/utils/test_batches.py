@@ -39,10 +39,19 @@ def _generator():
         lambda: [ROWS.tolist()],
     ],
     ids=[
-        "array", "tensor", "tuple", "dictionary", "list", "with labels", "generator", "tf.data", "unknown length",
-        "PyDataset", "numbers",
+        "array",
+        "tensor",
+        "tuple",
+        "dictionary",
+        "list",
+        "with labels",
+        "generator",
+        "tf.data",
+        "unknown length",
+        "PyDataset",
+        "numbers",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_whatever_holds_the_batches(data, verbose):
     batches = list(read_batches(data(), "Reading", verbose))
