@@ -20,6 +20,10 @@ from keras_fvvae.tools.console import load_tensorflow_quietly
 @click.option("--workers", type=int, help="Batches at the same time. Default: the number of cores.")
 @click.option("--max-queued", default=1024, show_default=True, help="Images that wait; more are refused with 503.")
 @click.option("--max-request-mb", default=64, show_default=True, help="Size of a request in MiB; more gets 413.")
+@click.option("--max-response-mb", default=64, show_default=True, help="Size of an answer in MiB; more gets 400.")
+@click.option(
+    "--allowed-host", "allowed_hosts", multiple=True, help="Further name of the server in `Host`; can be repeated."
+)
 @click.option(
     "--max-megapixels", default=50.0, show_default=True, help="Pixels of an image, in millions; more gets 400."
 )
@@ -49,6 +53,7 @@ def _settings(settings, **options):
     return settings(
         batch_timeout=options.pop("batch_timeout_ms") / 1000,
         max_request_bytes=options.pop("max_request_mb") << 20,
+        max_response_bytes=options.pop("max_response_mb") << 20,
         max_pixels=int(options.pop("max_megapixels") * 1_000_000),
         max_images=options.pop("max_frames"),
         request_timeout=options.pop("timeout"),

@@ -8,6 +8,8 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.utils.cores import usable_cores
 
+_MAX_PORT = 65535
+
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
@@ -26,7 +28,9 @@ class ServerSettings:
         max_queued: images that wait at most; what comes beyond is refused with 503.
         max_images: images of one example at most: frames of a video.
         max_request_bytes: size of a request's body at most (413). 64 MiB hold 25 frames of full HD.
-        max_pending_bytes: sum of the bodies in memory at most (503).
+        max_pending_bytes: sum of the bodies, as far as they have arrived, and of the answers in memory at most (503).
+        max_response_bytes: size of an answer at most (400), reckoned before it is computed where the signature tells
+            its outputs' shapes. 64 MiB hold 20 vectors of 131,072 numbers as JSON, which takes up to 24 bytes for one.
         max_pixels: pixels of an image at most, read from its header before it is decoded, as a small file can claim
             more pixels than memory holds.
         max_connections: open connections over REST at most (503), and concurrent calls over gRPC.
@@ -34,6 +38,9 @@ class ServerSettings:
         receive_timeout: seconds for a request's header, and for its body (408).
         stop_timeout: seconds that running requests have when the server is stopped.
         poll_interval: seconds between looks for new versions.
+        allowed_hosts: further names of the server, as clients and proxies write them in `Host`, and sites whose pages
+            may ask it. A server of this machine alone answers to addresses, `localhost` and these; another one to any
+            name where none are given.
 
     Raises:
         ValueError: for a value that cannot work.
@@ -57,22 +64,30 @@ class ServerSettings:
     max_images: int = 128
     max_request_bytes: int = 64 << 20
     max_pending_bytes: int = 512 << 20
+    max_response_bytes: int = 64 << 20
     max_pixels: int = 50_000_000
     max_connections: int = 1024
     request_timeout: float = 60.0
     receive_timeout: float = 30.0
     stop_timeout: float = 30.0
     poll_interval: float = 1.0
+    allowed_hosts: tuple[str, ...] = ()
 
     def __post_init__(self):
         least = {"port": 0, "grpc_port": 0, "batch_timeout": 0, "stop_timeout": 0}
+        if not isinstance(self.allowed_hosts, tuple | list):
+            raise ValueError(
+                f"`allowed_hosts` must be a tuple of names. Received: allowed_hosts={self.allowed_hosts!r}"
+            )
         for name, value in dataclasses.asdict(self).items():
-            if name == "host" or value is None:
+            if name in ("host", "allowed_hosts") or value is None:
                 continue
             positive = isinstance(value, float) and name not in least
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):
                 bound = "positive" if positive else f"at least {least.get(name, 1)}"
                 raise ValueError(f"`{name}` must be {bound}. Received: {name}={value!r}")
+            if name in ("port", "grpc_port") and value > _MAX_PORT:
+                raise ValueError(f"`{name}` must be at most {_MAX_PORT}. Received: {name}={value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
