@@ -175,7 +175,7 @@ class Server:
 def _http_server(engine):
     import uvicorn
 
-    from keras_fvvae.serving.protocols.http_protocol import header_deadline_protocol
+    from keras_fvvae.serving.protocols.http_protocol import deadline_protocol
     from keras_fvvae.serving.protocols.rest import build_app
 
     class _Uvicorn(uvicorn.Server):
@@ -190,7 +190,7 @@ def _http_server(engine):
 
     config = uvicorn.Config(
         build_app(engine, overloaded),
-        http=header_deadline_protocol(settings.receive_timeout),
+        http=deadline_protocol(settings.receive_timeout),
         ws="none",
         lifespan="off",
         log_config=None,

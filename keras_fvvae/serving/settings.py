@@ -35,7 +35,7 @@ class ServerSettings:
             more pixels than memory holds.
         max_connections: open connections over REST at most (503), and concurrent calls over gRPC.
         request_timeout: seconds from a request's body to its answer (504).
-        receive_timeout: seconds for a request's header, and for its body (408).
+        receive_timeout: seconds for a request's header, for its body (408), and for a client to go on reading.
         stop_timeout: seconds that running requests have when the server is stopped.
         poll_interval: seconds between looks for new versions.
         allowed_hosts: further names of the server, as clients and proxies write them in `Host`, and sites whose pages

@@ -1,5 +1,10 @@
 """What a training would meet in a data set: everything is read once, nothing is trained."""
 
+from __future__ import annotations
+
+from typing import Any
+from keras_fvvae.data.collection import Collection
+
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
@@ -39,7 +44,7 @@ class Item:
     digest: str = ""
 
 
-def check_collection(collection, workers=None, verbose=1):
+def check_collection(collection: Collection, workers: int | None = None, verbose: int = 1) -> dict[str, Any]:
     """Reads every file of a collection once, in parallel.
 
     Args:
@@ -77,7 +82,7 @@ def check_collection(collection, workers=None, verbose=1):
     }
 
 
-def check_item(collection, index):
+def check_item(collection: Collection, index: int) -> Item:
     """Reads one item whole; returns an `Item`."""
     try:
         if collection.kind == "image":

@@ -1,5 +1,10 @@
 """Improved dense trajectories of a data set of videos: vectors, and the scores of an SVM on them."""
 
+from __future__ import annotations
+
+from typing import Any
+from keras_fvvae.data.collection import Collection
+
 import csv
 import dataclasses
 import io
@@ -32,8 +37,15 @@ COMPONENTS = 256
 
 
 def encode_trajectories(
-    collection, out, settings=None, num_components=COMPONENTS, svm_c=100.0, seed=0, workers=None, verbose=1
-):
+    collection: Collection,
+    out: str | os.PathLike,
+    settings: TrajectorySettings | None = None,
+    num_components: int = COMPONENTS,
+    svm_c: float = 100.0,
+    seed: int = 0,
+    workers: int | None = None,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Improved dense trajectories of all videos, encoded as Fisher vectors; an SVM's scores of the test part.
 
         trajectories/   descriptors of every video in float16, at most 8.5 MB each; removable once vectors are there

@@ -13,9 +13,11 @@ import requests
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, ServingError
+from keras_fvvae.serving.protocols.json_tensors import parsed_bytes
 from tests.serving.conftest import png
 
 PENDING = 1 << 20
+ROWS = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +84,15 @@ def test_answers_count_as_memory(tight, url, monkeypatch):
     monkeypatch.setattr(tight.engine.batcher, "run", seen)
     body = json.dumps(encode_request(8)).encode()
     assert requests.post(url, data=body).ok
-    assert held == [len(body) + 8 * 48 * 24]
+    assert held == [len(body) + parsed_bytes(body) + 8 * 48 * 24]
     assert pending(tight) == 0
+
+
+def test_json_costs_more_than_its_text(url):
+    """A number of two bytes is an object of 32."""
+    answer = requests.post(url, data=b'{"instances": [' + b"1," * 20_000 + b"1]}")
+    assert answer.status_code == 413
+    assert "The JSON would take some 1,640,178 bytes" in answer.json()["error"]
 
 
 def test_promises_of_large_bodies_take_nothing(tight, url):
@@ -208,3 +217,82 @@ def test_bytes_that_are_no_message(tight, caplog):
 def test_ports_that_there_are_not(name):
     with pytest.raises(ValueError, match=f"`{name}` must be at most 65535. Received: {name}=99999"):
         ServerSettings(**{name: 99999})
+
+
+@pytest.fixture(scope="module")
+def impatient(saved_models):
+    """A server that waits half a second, and answers at length."""
+    models = [ModelConfig(name, str(saved_models / name)) for name in ("images", "numbers")]
+    settings = ServerSettings(
+        port=0, grpc_port=None, receive_timeout=0.5, stop_timeout=2.0, max_batch_size=ROWS, max_queued=ROWS
+    )
+    with Server(models, settings).running() as running:
+        yield running
+
+
+def long_request():
+    """An answer of 4 MB, more than the system takes for a client that does not read."""
+    return b'{"instances": [' + b"[0.1, 0.1], " * (ROWS - 1) + b"[0.1, 0.1]]}"
+
+
+def closed_after(connection):
+    """Seconds until the server closes; it may answer before."""
+    start = time.monotonic()
+    connection.settimeout(10)
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("path", ["/", "/models.json", "/v1/models/images", "/nothing"])
+def test_bodies_that_nobody_reads_and_that_do_not_come(impatient, path):
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{{".encode())
+        assert closed_after(connection) < 5
+
+
+def test_bodies_that_trickle(impatient):
+    """A byte now and then does not keep the connection."""
+    with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        start = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - start < 8:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+        assert time.monotonic() - start < 5
+
+
+def test_answers_that_nobody_reads(impatient):
+    """They count as memory as long as they wait, and not for ever."""
+    body = long_request()
+    head = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.sendall(head + body)
+        assert connection.recv(15, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK"
+        held = pending(impatient)
+        assert held > 3_000_000
+        deadline = time.monotonic() + 5
+        while pending(impatient):
+            assert time.monotonic() < deadline
+
+
+def test_slow_readers_get_their_answer(impatient):
+    """As long as they go on reading, however long it takes."""
+    body = long_request()
+    head = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        parts = []
+        while part := connection.recv(1_000_000, socket.MSG_WAITALL):
+            parts.append(part)
+            time.sleep(0.15)
+    content = b"".join(parts).partition(b"\r\n\r\n")[2]
+    assert len(json.loads(content)["predictions"]) == ROWS

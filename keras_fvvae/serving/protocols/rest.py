@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keras_fvvae.serving.engine.answer_size import JSON_NUMBER_BYTES
+from keras_fvvae.serving.engine.engine import Held
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request
+from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request, parsed_bytes
 from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
 from keras_fvvae.serving.protocols.origin import check_sender
 from keras_fvvae.serving.version_folders import version_number
@@ -30,6 +31,8 @@ _WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(
 _PREDICT = re.compile(_WHICH + r":(?P<method>predict|classify|regress)")
 _METADATA = re.compile(_WHICH + r"/metadata")
 _STATUS = re.compile(_WHICH)
+# Uvicorn waits before it takes the next piece of an answer while more than 64 KiB are on their way.
+_PIECE_BYTES = 1 << 16
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -125,18 +128,43 @@ async def _answer(engine, request):
 
 
 async def _predict(engine, request, name, version, label):
-    with engine.pending() as held:
+    held = Held(engine)
+    try:
         body = await _read_body(request, engine.settings, held)
+        held.add(_parsed_bytes(body, engine.settings))
         work = asyncio.ensure_future(_predicted(engine, name, version, label, body, held))
         gone = asyncio.ensure_future(request.receive())  # nothing but a disconnect can follow the body
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ServingError("CANCELLED", "The client has gone.")
-            return Response(work.result(), media_type="application/json")
+            return _Answer(work.result(), held)
         finally:
             work.cancel()
             gone.cancel()
+    except BaseException:
+        held.release()
+        raise
+
+
+class _Answer(Response):
+    """A prediction, sent in pieces so that it counts as held in memory until the client has read it."""
+
+    media_type = "application/json"
+
+    def __init__(self, content, held):
+        super().__init__(content)
+        self._held = held
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for start in range(0, len(self.body), _PIECE_BYTES):
+                piece = self.body[start : start + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._held.release()
 
 
 async def _predicted(engine, name, version, label, body, held):
@@ -185,6 +213,14 @@ async def _read_body(request, settings, held):
     if refused:
         raise refused
     return b"".join(chunks)
+
+
+def _parsed_bytes(body, settings):
+    size, limit = parsed_bytes(body), settings.max_pending_bytes
+    if size > limit:
+        message = f"The JSON would take some {size:,} bytes of memory, more than the limit of {limit:,}: use gRPC."
+        raise ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+    return size
 
 
 def _version(match):
