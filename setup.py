@@ -29,7 +29,7 @@ setup(
     packages=[*find_packages(include=["keras_fvvae", "keras_fvvae.*"]), "keras_fvvae.tools", "keras_fvvae.zoo_entries"],
     package_dir={"keras_fvvae.tools": "tools", "keras_fvvae.zoo_entries": "zoo"},
     package_data={
-        "keras_fvvae": ["reporting/templates/*", "serving/static/*"],
+        "keras_fvvae": ["py.typed", "reporting/templates/*", "serving/static/*"],
         "keras_fvvae.zoo_entries": ["*.yaml", "weights/*"],
     },
     install_requires=REQUIREMENTS,
@@ -40,6 +40,10 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "mypy>=2.4,<2.5",
+            "types-PyYAML",
+            "types-requests",
             "ruff>=0.17,<0.18",
             "setuptools>=77",
             "wheel",

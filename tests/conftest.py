@@ -3,15 +3,28 @@
 import os
 from pathlib import Path
 
-# Before the first import of TensorFlow, which reads it once.
+# Before the first import of TensorFlow, which reads them once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A thread for each of the processes that share the cores; operations of tests are too small to be shared out.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Before the first import of JAX: closed forms are compared in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 import keras
 import pytest
 
+from keras_fvvae.utils.cores import usable_cores
 from tests.support import backends
+from tests.support.small_data import (  # noqa: F401  (fixtures of several folders)
+    _video_files,
+    folder,
+    recipe,
+    small_disk,
+    video_recipe,
+    videos,
+)
 
 backends.prepare()
 
@@ -24,6 +37,18 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs the research data of {SHARED}, which is not part of the repository (KERAS_FVVAE_SHARED)")
     return SHARED
+
+
+def pytest_xdist_auto_num_workers():
+    """Of `-n auto`: with taskset or in a container fewer than the machine's cores."""
+    return usable_cores()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_of_other_modules():
+    """Keras's global state, such as counters of names, does not grow from module to module."""
+    yield
+    keras.backend.clear_session()
 
 
 @pytest.fixture(autouse=True)

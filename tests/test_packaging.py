@@ -30,8 +30,9 @@ def test_wheel_works_from_an_empty_folder(site, tmp_path):
         "model = keras_fvvae.zoo.load('digits_conv')\n"  # embedded weights: their SHA-256 is checked
         "print(model.fvvae.num_classes, keras_fvvae.zoo.list_entries())\n"
         "from importlib import resources\n"
-        "assert (resources.files('keras_fvvae') / 'templates' / 'report.html').is_file()\n"
+        "assert (resources.files('keras_fvvae') / 'reporting' / 'templates' / 'report.html').is_file()\n"
         "assert (resources.files('keras_fvvae') / 'serving' / 'static').is_dir()\n"
+        "assert (resources.files('keras_fvvae') / 'py.typed').is_file()\n"
         "sys.argv = ['keras-fvvae', 'zoo', 'list']\n"
         "from keras_fvvae.tools.main import main\n"
         "main()\n"

@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 SPLITS = ("train", "test")
-UNLABELLED = -1
 KINDS = ("image", "video")
 
 

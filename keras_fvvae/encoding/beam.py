@@ -105,7 +105,7 @@ def _write_plan(plan, items, encoding):
     return parts
 
 
-class EncodePart(beam.DoFn if beam else object):
+class EncodePart(beam.DoFn if beam else object):  # type: ignore[misc]
     """Encodes the items of a part of the plan.
 
     Beam's own handler of TensorFlow models fails on those of Keras 3: the model is loaded in `setup`, once for each

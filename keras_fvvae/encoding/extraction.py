@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
@@ -14,6 +14,7 @@ from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
 
@@ -36,6 +37,8 @@ class Extraction:
         shard: a `Shard`; `None` (default): all items.
         kind: `"image"`, `"video"`, or `"auto"`: as the files are.
         dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
+        dataset_options: arguments of the layout's loader, such as `{"boxes": True}`.
+        shard_bytes: size of the store's shards, see `FeatureStore`.
 
     Raises:
         RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
@@ -52,11 +55,13 @@ class Extraction:
         shard: Shard | None = None,
         kind: str = "auto",
         dataset: str | None = None,
+        dataset_options: dict[str, Any] | None = None,
+        shard_bytes: int = SHARD_BYTES,
     ):
-        collection = _open_data(data, kind, dataset)
+        collection = _open_data(data, kind, dataset, dataset_options or {})
         shard = shard or Shard()
         self.encoding = open_encoding(run, collection.kind, raw, dtype)
-        self.output = Output(out, self.encoding)
+        self.output = Output(out, self.encoding, shard_bytes)
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
         self.notes = collection.notes
@@ -117,9 +122,9 @@ class Extraction:
         return self.output.summary(self.items, shards, check, self.absent)
 
 
-def _open_data(data, kind, dataset):
+def _open_data(data, kind, dataset, dataset_options):
     if dataset is not None:
-        return open_dataset(data, dataset, {})
+        return open_dataset(data, dataset, dataset_options)
     if Path(data).is_dir():
         return load_folder(data, kind=kind, unlabelled=True)
     if not Path(data).exists():

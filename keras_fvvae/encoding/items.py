@@ -34,7 +34,7 @@ class Shard(NamedTuple):
     """The `number`-th of `count` parts, from 1."""
 
     number: int = 1
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]
 
     def __str__(self):
         return f"{self.number}/{self.count}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
-from keras_fvvae.features import FeatureStore
+from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
 
 if TYPE_CHECKING:
@@ -69,14 +69,16 @@ class Output:
     Args:
         path: the folder; created if missing.
         encoding: an `Encoding`.
+        shard_bytes: size of the store's shards, see `FeatureStore`.
 
     Raises:
         RunError: if the folder cannot be written, or holds something else: vectors of another encoder, for example.
     """
 
-    def __init__(self, path: str | Path, encoding: Encoding):
+    def __init__(self, path: str | Path, encoding: Encoding, shard_bytes: int = SHARD_BYTES):
         self.path = Path(path).absolute()
         self.encoding = encoding
+        self.shard_bytes = shard_bytes
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._claim()
@@ -185,7 +187,8 @@ class Writer:
     """Stores results; what it holds back is written by `flush`. It does not know what is stored, so it stays small."""
 
     def __init__(self, output: Output):
-        self._store = _BlindStore(output.path, output.encoding.settings, output.encoding.dtype)
+        encoding = output.encoding
+        self._store = _BlindStore(output.path, encoding.settings, encoding.dtype, shard_bytes=output.shard_bytes)
         self._failed = output.path / FAILED / f"{uuid.uuid4().hex}.csv"
 
     def keep(self, result: Result) -> None:

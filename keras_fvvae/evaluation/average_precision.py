@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def rank_order(scores: ArrayLike) -> np.ndarray:

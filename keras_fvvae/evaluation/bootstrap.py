@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from numpy.typing import ArrayLike
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 # Enough for the ends of a 95 % interval: 25 resamples lie beyond each.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from numpy.typing import ArrayLike
-
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NORMALIZATIONS = ("none", "l2")
 # Steps between a weight of 0 and 1 at most, and weightings that are tried at most: the steps shrink with more streams.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from numpy.typing import ArrayLike
-
 import csv
 import dataclasses
 import io
 import json
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
@@ -231,7 +230,7 @@ def _read_json(path, views):
         if sorted(label for label, _ in results) != class_names:
             raise DataError(
                 f"{path}: {video!r} has {len(results)} scores for {len(class_names)} classes; each must be there once. "
-                f"Evaluate partial predictions with `keras-fvvae evaluate --predictions`."
+                f"Evaluate partial predictions with `keras-fvvae activitynet evaluate`."
             )
     values = np.array([[dict(results)[name] for name in class_names] for results in predictions.values()])
     return ScoreTable(str(path), list(predictions), values.reshape(len(predictions), -1), class_names, views)

@@ -43,7 +43,7 @@ def served_card(
         rows.append(f"| `{name}` | {inputs} | {_ABOUT[name]} |")
     streams = [
         f"* {'Optical flow' if stream.prefix else 'RGB'}: {stream.bias.shape[0]} classes, a representation of "
-        f"{stream.encoder.dimension:,} numbers."
+        f"{stream.encoder.output_dim:,} numbers."
         for stream in endpoints.streams
     ]
     parts = [

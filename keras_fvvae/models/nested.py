@@ -10,7 +10,7 @@ class NestedModel(keras.Model):
     `descriptors` also share the way from an image to its descriptors.
     """
 
-    nested = ()
+    nested: tuple[str, ...] = ()
 
     def compute_descriptors(self, inputs, training=False):
         """Local descriptors `(batch, T, C)` of images, or of activation maps where there is no backbone."""

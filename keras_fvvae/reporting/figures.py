@@ -69,7 +69,7 @@ def loss_curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
 
 
 def confusion(metrics: dict, class_names: Sequence[str]) -> Figure:
-    """The confusion matrix of a result from `classification_metrics`, rows normalised."""
+    """The confusion matrix of a result from `plain_metrics`, rows normalised."""
     counts = np.asarray(metrics["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(class_names) <= NAMED_CLASSES

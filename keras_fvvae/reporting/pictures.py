@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.reporting.figures import COLORS, STYLE
 
 
 def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
-    """Accuracies beside each other with their standard errors, and the paper's where it has them."""
+    """Accuracies beside each other with their 95 % intervals, and the paper's where it has them."""
     shown = [outcome for outcome in outcomes if outcome.metrics][::-1]
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(shown)))
@@ -28,7 +29,7 @@ def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
             color=COLORS[0],
             height=0.6,
             label="measured here",
-            xerr=[100 * o.metrics["standard_error"] for o in shown],
+            xerr=_bars([o.metrics for o in shown]),
             ecolor=COLORS[6],
             capsize=2,
         )
@@ -40,6 +41,12 @@ def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
         axis.set_xlabel("accuracy (%)")
         axis.grid(False, axis="y")
     return figure
+
+
+def _bars(metrics):
+    """From the accuracies down and up to the ends of their intervals, in points: `(2, n)`."""
+    ends = [(one["accuracy"], *accuracy_interval(one)) for one in metrics]
+    return [[100 * (value - low) for value, low, _ in ends], [100 * (high - value) for value, _, high in ends]]
 
 
 def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = True) -> Figure:

@@ -16,6 +16,7 @@ import jinja2
 
 import keras_fvvae
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.utils.files import reason, write_atomically
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ def _measured(outcome, column):
     value = next((outcome.metrics[key] for key in METRICS.get(column, ()) if key in outcome.metrics), None)
     if value is None:
         return ""
-    error = outcome.metrics.get("standard_error") if column in ("accuracy", "top-1") else None
-    return f"{100 * value:.1f}" + (f" +- {100 * error:.1f}" if error is not None else "")
+    return accuracy_text(outcome.metrics) if column in ("accuracy", "top-1") else f"{100 * value:.1f}"
 
 
 def _number(value):

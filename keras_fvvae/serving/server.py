@@ -164,7 +164,7 @@ class Server:
         )
         add_services(server, self.engine)
         try:
-            self.grpc_port = server.add_insecure_port(f"{self.settings.host}:{self.settings.grpc_port}")
+            self.grpc_port = server.add_insecure_port(f"{_bracketed(self.settings.host)}:{self.settings.grpc_port}")
         except RuntimeError as error:
             raise RunError(
                 f"gRPC cannot listen on port {self.settings.grpc_port}: is it taken? Choose another."
@@ -219,4 +219,9 @@ def _listen(host, port):
 
 
 def _reachable(host):
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _bracketed(host))
+
+
+def _bracketed(host):
+    """A host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

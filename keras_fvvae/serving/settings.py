@@ -8,7 +8,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.utils.cores import usable_cores
 
-_MAX_PORT = 65535
+HIGHEST_PORT = 65535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +86,9 @@ class ServerSettings:
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):
                 bound = "positive" if positive else f"at least {least.get(name, 1)}"
                 raise ValueError(f"`{name}` must be {bound}. Received: {name}={value!r}")
-            if name in ("port", "grpc_port") and value > _MAX_PORT:
-                raise ValueError(f"`{name}` must be at most {_MAX_PORT}. Received: {name}={value!r}")
+        for name in ("port", "grpc_port"):
+            if (value := getattr(self, name)) is not None and value > HIGHEST_PORT:
+                raise ValueError(f"`{name}` must be at most {HIGHEST_PORT}. Received: {name}={value!r}")
 
 
 @dataclasses.dataclass(frozen=True)

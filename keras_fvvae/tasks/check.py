@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-from keras_fvvae.data.collection import Collection
-
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_fvvae.data.collection import SPLITS, UNLABELLED
+from keras_fvvae.data.collection import SPLITS, UNLABELLED, Collection
 from keras_fvvae.data.readers.flow import FlowFolder, has_flow
 from keras_fvvae.data.readers.video import DecodedVideo, read_video
 from keras_fvvae.data.views import read_image

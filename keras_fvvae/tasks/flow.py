@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-from keras_fvvae.data.collection import Collection
-from keras_fvvae.data.readers.flow import FlowSettings
-
 import contextlib
 import json
 import os
@@ -13,11 +9,13 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from keras_fvvae.data.readers.flow import optical_flow, quantize_flow
+from keras_fvvae.data.collection import Collection
+from keras_fvvae.data.readers.flow import FlowSettings, optical_flow, quantize_flow
 from keras_fvvae.data.readers.image import RESIZE_MODES, resize_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
 from keras_fvvae.data.readers.video import read_video

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from typing import Any
-from keras_fvvae.features import FeatureStore
-
 import hashlib
 import io
 import json
 import math
+import os
 import zipfile
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from keras_fvvae.errors import DataError
+from keras_fvvae.features import FeatureStore
 from keras_fvvae.fitting.kmeans import draw_descriptors
 from keras_fvvae.layers import GMMFisherVector
 from keras_fvvae.trajectories import DESCRIPTORS
@@ -65,7 +64,7 @@ class TrajectoryCodebook:
     @property
     def dimension(self) -> int:
         """Length of the vectors, `2 K` times half of 426."""
-        return sum(layer.output_dimension for layer in self._layers.values())
+        return sum(layer.output_dim for layer in self._layers.values())
 
     def encode(self, descriptors: np.ndarray) -> np.ndarray:
         """The Fisher vector `(dimension,)` in float32 of trajectories `(n, 426)`; of none it is zero."""

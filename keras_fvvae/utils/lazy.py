@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-import importlib
 
-
-def lazy_attributes(
-    package: str, homes: dict[str, str | None]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_attributes(package: str, homes: dict[str, str | None]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package whose public names live in modules that are not imported with it.
 
     Args:
@@ -31,3 +28,14 @@ def lazy_attributes(
         return getattr(importlib.import_module(homes[name]), name)
 
     return find, lambda: sorted(homes)
+
+
+def imported(path):
+    """What `"module:attribute"` names, imported now.
+
+    Example:
+        >>> imported("keras_fvvae.errors:DataError").__name__
+        'DataError'
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)

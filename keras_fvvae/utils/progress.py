@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-import contextlib
-
 Item = TypeVar("Item")
 
 Item = TypeVar("Item")
 
 
-def track(
-    iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True
-) -> Iterator[Item]:
+def track(iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True) -> Iterator[Item]:
     """Iterates with a progress bar.
 
     Args:

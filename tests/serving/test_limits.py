@@ -213,12 +213,6 @@ def test_bytes_that_are_no_message(tight, caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize("name", ["port", "grpc_port"])
-def test_ports_that_there_are_not(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be at most 65535. Received: {name}=99999"):
-        ServerSettings(**{name: 99999})
-
-
 @pytest.fixture(scope="module")
 def impatient(saved_models):
     """A server that waits half a second, and answers at length."""

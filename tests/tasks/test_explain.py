@@ -14,7 +14,7 @@ from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
-from tests.tasks.conftest import write_digits
+from tests.support.small_data import write_digits
 
 
 @pytest.fixture(scope="module")

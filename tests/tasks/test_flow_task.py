@@ -16,8 +16,8 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.tasks import flow as task_flow
 from keras_fvvae.tasks.flow import compute_flow
+from tests.support.small_data import VIDEO_FRAMES
 from tests.support.video_files import broken_videos, numbered_frames, write_video
-from tests.tasks.conftest import VIDEO_FRAMES
 
 SIZE = (32, 32)
 # Of 255 levels, by JPEG at quality 95: measured 0.52 and 6.

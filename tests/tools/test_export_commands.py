@@ -12,7 +12,7 @@ from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training import train as task_train
-from tests.tasks.conftest import write_digits
+from tests.support.small_data import write_digits
 
 
 @pytest.fixture(scope="module")

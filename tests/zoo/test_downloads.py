@@ -15,7 +15,6 @@ import pytest
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.zoo import downloads
 from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url, upload
-from tests.tasks.conftest import small_disk  # noqa: F401
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -30,6 +29,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         ranges: whether Range is obeyed.
         status: answered to every request instead, if set.
         delay: seconds before an answer.
+        moved: where every request is sent on to, if set.
     """
 
     daemon_threads = True
@@ -37,7 +37,7 @@ class FileServer(http.server.ThreadingHTTPServer):
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.requests, self.breaks = Path(folder), [], []
-        self.ranges, self.status, self.delay = True, None, 0.0
+        self.ranges, self.status, self.delay, self.moved = True, None, 0.0, None
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -53,7 +53,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(self.server.delay)
         if self.server.status:
             self.send_error(self.server.status)
-        return not self.server.status
+        elif self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        return not (self.server.status or self.server.moved)
 
     def do_GET(self):
         if not self._answers():
@@ -173,7 +178,7 @@ def test_next_call_goes_on(server, target):
 def test_killed_download_goes_on(server, target):
     """SIGKILL leaves no time for tidying up, and must not leave a lock behind."""
     code = (
-        "import os, sys; from keras_fvvae import downloads\n"
+        "import os, sys; from keras_fvvae.zoo import downloads\n"
         "downloads._BrokenError = type('Killed', (BaseException,), {'__init__': lambda *a: os.kill(os.getpid(), 9)})\n"
         "downloads.download(sys.argv[1], sys.argv[2], sys.argv[3])\n"
     )
@@ -259,6 +264,18 @@ def test_server_that_does_not_answer(server, target, monkeypatch):
         download(f"{server.url}/weights.bin", target, DIGEST)
 
 
+def test_redirects_are_followed_to_http_alone(server, target, tmp_path):
+    with serving(server.folder) as first:
+        first.moved = f"{server.url}/weights.bin"
+        download(f"{first.url}/old.bin", target, DIGEST)
+        assert _is_all_there(target)
+        for moved, message in (("ftp://a/b", "only http and https are, not ftp"), ("file:///etc/passwd", "302")):
+            first.moved = moved
+            with pytest.raises(WeightsError, match=f"{first.url}.*{message}"):
+                download(f"{first.url}/other.bin", tmp_path / "other.bin", DIGEST)
+    assert not (tmp_path / "other.bin").exists()
+
+
 @pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "s3://bucket/zoo"])
 def test_other_schemes(target, url):
     message = f"{url} cannot be used: only http and https are, not {url.split(':')[0]}"
@@ -286,7 +303,7 @@ def test_cache_that_cannot_be_written(server, tmp_path):
 
 
 @pytest.mark.parametrize("kilobytes", [400, 996])
-def test_full_disk(server, small_disk, kilobytes):  # noqa: F811
+def test_full_disk(server, small_disk, kilobytes):
     """What was written is kept, and the next call goes on when there is room; 996 lack only the end of the file."""
     target = small_disk(kilobytes) / "weights.bin"
     with pytest.raises(WeightsError, match=r"cannot be stored in .*disk: No space left on device. Free space"):

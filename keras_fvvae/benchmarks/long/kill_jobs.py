@@ -46,7 +46,7 @@ class Train:
         run = RunFolder.open(folder / "run")  # checks the manifest
         weights = load_classifier(run.path / "model.keras").get_weights()
         texts = {name: (run.path / name).read_text() for name in ("history.json", "metrics.json", "vectors.json")}
-        vectors = {"vectors": np.load(run.path / "vectors.npy")}
+        vectors = {name: np.load(run.path / f"{name}.npy") for name in ("vectors", "scores")}
         return texts | vectors | {f"weight {number}": weight for number, weight in enumerate(weights)}
 
     def leftovers(self, folder: Path) -> list[Path]:
@@ -56,7 +56,7 @@ class Train:
 
 
 class Encode:
-    """`keras-fvvae encode`: equal to what an image's place in its batch changes, which is rounding."""
+    """`Extraction`, as the command has: equal to what an image's place in its batch changes, rounding."""
 
     title, files, tolerance = "encode", ("out/*/shard-*.json",), 1e-6
 
@@ -64,11 +64,9 @@ class Encode:
         self.run, self.images = run, images
 
     def work(self, folder: Path) -> None:
-        from keras_fvvae import features
-        from keras_fvvae.tools.encode import command
+        from keras_fvvae.encoding.extraction import Extraction
 
-        features.SHARD_BYTES = 1
-        _call(command, self.run, self.images, "--out", folder / "out")
+        Extraction(self.run, self.images, folder / "out", shard_bytes=1).run()
 
     def phase(self, folder: Path) -> str:
         stored = len(list(folder.glob("out/*/shard-*.json")))
@@ -104,14 +102,13 @@ class Svm:
         self.vectors = vectors
 
     def work(self, folder: Path) -> None:
-        from keras_fvvae.svm import OneVsRestSVM, row_blocks
-        from keras_fvvae.utils import checkpoints
+        from keras_fvvae.svm import OneVsRestSVM
 
-        checkpoints.CHECKPOINT_SECONDS = 0
-        row_blocks.BLOCK_COLUMNS = SVM_BLOCK_COLUMNS
         X = np.load(self.vectors, mmap_mode="r")
         (folder / f"fit-{os.getpid()}").touch()
-        svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint").fit(X, np.arange(len(X)) % SVM_CLASSES)
+        settings = {"checkpoint_seconds": 0, "block_columns": SVM_BLOCK_COLUMNS}
+        svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint", **settings)
+        svm.fit(X, np.arange(len(X)) % SVM_CLASSES)
         np.savez(folder / "result.npz", coef=svm.coef_, intercept=svm.intercept_)
 
     def phase(self, folder: Path) -> str:

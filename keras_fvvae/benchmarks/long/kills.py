@@ -2,7 +2,7 @@
 
     python -m keras_fvvae.benchmarks.long.kills [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
-Five jobs, one after the other: training digits_conv on every fourth digit, `keras-fvvae encode` of a folder of images,
+Five jobs, one after the other: training digits_conv on every fourth digit, an `Extraction` of a folder of images,
 `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
 run once undisturbed. Then it is started in a new folder, killed after a random time between 0 and the seconds that the
 undisturbed one worked, and started again in the same folder, up to four times, until a call comes to its end; that
@@ -49,7 +49,6 @@ AGE = 2 * 3600
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode",
     "keras_fvvae.tools.export",
     "keras_fvvae.training.train",
     "keras_fvvae.tasks.export_runs",

@@ -103,6 +103,7 @@ def write(folder: Path, count: int) -> None:
     from keras_fvvae.data import load_digits
     from keras_fvvae.recipes import load_recipe
     from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.runs.results import RunResults
     from keras_fvvae.training.train import train
 
     digits, rng = load_digits(), np.random.default_rng(0)
@@ -123,21 +124,19 @@ def write(folder: Path, count: int) -> None:
     first = RunFolder(folder / "run")
     for name in ("recipe.yaml", "labels.json"):
         run.write(name, (first.path / name).read_bytes())
-    run.write_json("vectors.json", {"names": names, "labels": labels.tolist()})
+    run.write_items(names, labels.tolist(), ["train"] * count + ["test"] * count)
     scores = rng.normal(size=(count, CLASSES)) + 2 * np.eye(CLASSES)[labels[count:]]
-    run.write_json("metrics.json", {"protocol": "", "FV-VAE": {"scores": np.round(scores, 5).tolist()}})
+    run.write_results(RunResults("", "FV-VAE", {"FV-VAE": {}}), {"FV-VAE": np.round(scores, 5)})
     run.finish()
 
 
 def _inputs(folder, count):
     import keras
 
-    from keras_fvvae import features
     from keras_fvvae.data import Collection
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.training.inputs import ActivationInputs
 
-    features.SHARD_BYTES = SHARD_BYTES
     keras.utils.set_random_seed(0)
     # Never called: the maps are drawn. Its weights are part of the store's key.
     images = keras.Input((14, 14, 3))
@@ -147,7 +146,7 @@ def _inputs(folder, count):
         np.full((2, 2, 3), [number // 65536, number // 256 % 256, number % 256], "uint8") for number in range(count)
     ]
     collection = Collection(sources, [str(n) for n in range(count)], [-1] * count, ["train"] * count, [])
-    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}")
+    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}", SHARD_BYTES)
 
 
 def fit(folder: Path, count: int) -> None:
@@ -178,13 +177,11 @@ def vectors(folder: Path, count: int) -> None:
 
 
 def encode(folder: Path, count: int) -> dict[str, float]:
-    """The command; the peak of its worker process is that of the largest child."""
-    from keras_fvvae import features
-    from keras_fvvae.tools.encode import command
+    """As the command does; the peak of its worker process is that of the largest child."""
+    from keras_fvvae.encoding.extraction import Extraction
 
-    features.SHARD_BYTES = SHARD_BYTES
     with tempfile.TemporaryDirectory() as out:
-        _call(command, folder / "run", folder / f"images-{count}", "--out", out)
+        Extraction(folder / "run", folder / f"images-{count}", out, shard_bytes=SHARD_BYTES).run()
     return {"worker": _peak_mb(resource.RUSAGE_CHILDREN)}
 
 

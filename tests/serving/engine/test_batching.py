@@ -5,13 +5,11 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_fvvae.serving import ServerSettings, ServingError
+from keras_fvvae.serving.engine import batching, metrics
 from keras_fvvae.serving.engine.signatures import TensorSpec
-
-tf = pytest.importorskip("tensorflow")
-batching = pytest.importorskip("keras_fvvae.serving.engine.batching", reason="needs the extra serving")
-metrics = pytest.importorskip("keras_fvvae.serving.engine.metrics", reason="needs the extra serving")
 
 
 class Signature:

@@ -4,17 +4,15 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from tests.serving.conftest import bomb, png
-
-predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason="needs the extra serving")
-
-from tensorflow_serving.apis import (  # noqa: E402  (after the check that they are installed)
+from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
+    predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from tests.serving.conftest import bomb, png
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
-"""Small real images (scikit-learn's digits) and videos, and recipes that train on them in seconds."""
+"""Fixtures: small real images (scikit-learn's digits) and videos, recipes trained in seconds, small disks."""
 
 import subprocess
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_fvvae.data import load_digits, load_moving_digits
 from keras_fvvae.recipes import Recipe
@@ -34,6 +33,8 @@ def folder(tmp_path):
 
 
 def write_digits(directory, classes=(0, 1, 7), count=8):
+    import tensorflow as tf
+
     digits = load_digits()
     for label in classes:
         (directory / str(label)).mkdir(parents=True)

@@ -13,7 +13,7 @@ import yaml
 
 from keras_fvvae.serving import ModelConfig, Server, ServerSettings, read_models_config
 
-FOLDER = Path(__file__).parents[1] / "deploy"
+FOLDER = Path(__file__).parents[2] / "deploy"
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
