@@ -1,13 +1,8 @@
 """ActivityNet's untrimmed classification: files of predictions, and their score as the official evaluation has it."""
 
-from __future__ import annotations
-
 import json
 import math
-import os
-from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,14 +17,8 @@ from keras_fvvae.utils.files import write_atomically
 VERSION = "VERSION 1.3"
 OFFICIAL_TOP_K = 3
 
-# By video, its `(label, score)` in the order of the file.
-Predictions = dict[str, list[tuple[str, float]]]
 
-# By video, its `(label, score)` in the order of the file.
-Predictions = dict[str, list[tuple[str, float]]]
-
-
-def read_label_sets(annotations: str | os.PathLike, subset: str = "validation") -> dict[str, list[str]]:
+def read_label_sets(annotations, subset="validation"):
     """Labels by video of a subset of ActivityNet.
 
     Args:
@@ -52,7 +41,7 @@ def read_label_sets(annotations: str | os.PathLike, subset: str = "validation") 
     return labels
 
 
-def read_predictions(path: str | os.PathLike) -> Predictions:
+def read_predictions(path):
     """Predictions in ActivityNet's JSON format, `{"version", "results": {video: [{"label", "score"}]}, ...}`.
 
     Returns:
@@ -86,14 +75,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
     return predictions
 
 
-def write_predictions(
-    path: str | os.PathLike,
-    ids: Sequence[str],
-    class_names: Sequence[str],
-    scores: np.ndarray,
-    external_data: dict[str, Any] | None = None,
-    version: str = VERSION,
-) -> None:
+def write_predictions(path, ids, class_names, scores, external_data=None, version=VERSION):
     """Writes scores in ActivityNet's JSON format, for its evaluation server or `evaluate_predictions`.
 
     Args:
@@ -118,13 +100,7 @@ def write_predictions(
     write_atomically(Path(path), predictions_text(ids, class_names, scores, external_data, version).encode())
 
 
-def predictions_text(
-    ids: Sequence[str],
-    class_names: Sequence[str],
-    scores: np.ndarray,
-    external_data: dict[str, Any] | None = None,
-    version: str = VERSION,
-) -> str:
+def predictions_text(ids, class_names, scores, external_data=None, version=VERSION):
     """What `write_predictions` writes."""
     scores, videos = np.asarray(scores, "float64"), [identifier(name) for name in ids]
     if scores.shape != (len(videos), len(class_names)) or not np.isfinite(scores).all():
@@ -141,7 +117,7 @@ def predictions_text(
     return json.dumps({"version": version, "results": results, "external_data": external_data}, ensure_ascii=False)
 
 
-def read_blocked(path: str | os.PathLike) -> set[str]:
+def read_blocked(path):
     """Identifiers of videos that are left out: a JSON list, as the evaluation server gives it, or one a line."""
     text = read_text(path)
     try:
@@ -154,15 +130,8 @@ def read_blocked(path: str | os.PathLike) -> set[str]:
 
 
 def evaluate_predictions(
-    predictions: Predictions,
-    label_sets: dict[str, list[str]],
-    *,
-    top_k: int = OFFICIAL_TOP_K,
-    blocked: Collection[str] = (),
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Any]:
+    predictions, label_sets, *, top_k=OFFICIAL_TOP_K, blocked=(), resamples=RESAMPLES, level=0.95, seed=0
+):
     """Mean average precision, hit@k and average hit@k, by ActivityNet's official rules.
 
     The rules: classes are those of the annotated videos. A prediction is right if its video has the label; of two of

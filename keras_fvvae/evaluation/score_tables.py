@@ -1,17 +1,12 @@
 """Tables of numbers by item: scores of a classifier or vectors of a representation, from files that others wrote."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io
 import json
-import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
@@ -41,12 +36,12 @@ class ScoreTable:
     """
 
     name: str
-    ids: list[str]
+    ids: list
     values: np.ndarray
-    class_names: list[str] | None = None
+    class_names: list | None = None
     views: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         if self.values.ndim != 2 or len(self.values) != len(self.ids):
             raise DataError(f"{self.name} has {len(self.ids)} ids for values of shape {self.values.shape}.")
         if self.class_names is not None and self.values.shape[1] != len(self.class_names):
@@ -59,7 +54,7 @@ class ScoreTable:
                 bad = values[~np.isfinite(values)][0]
                 raise DataError(f"{self.name}: the row of {self.ids[row]!r} holds {bad}; every value must be finite.")
 
-    def rows(self, ids: Iterable[str], class_names: Sequence[str] | None = None) -> np.ndarray:
+    def rows(self, ids, class_names=None):
         """Values of some items in their order, with the columns of these classes in their order.
 
         Raises:
@@ -71,7 +66,7 @@ class ScoreTable:
         return values if class_names is None else values[:, class_order(self, class_names)]
 
 
-def class_order(table: ScoreTable, class_names: Sequence[str]) -> list[int]:
+def class_order(table, class_names):
     """Columns of a table in the order of `class_names`, matched by name.
 
     Raises:
@@ -91,7 +86,7 @@ def class_order(table: ScoreTable, class_names: Sequence[str]) -> list[int]:
     return [places[name] for name in class_names]
 
 
-def item_keys(names: Sequence[Sequence[str]]) -> list[list[str]]:
+def item_keys(names):
     """Keys by which items of several sources are matched: names without video extensions, where these stay unique.
 
     A video file and the folder of its flow are the same item, but `a.avi` and `a.mp4` are two.
@@ -113,7 +108,7 @@ def item_keys(names: Sequence[Sequence[str]]) -> list[list[str]]:
     return stems if unique else [list(each) for each in names]
 
 
-def read_scores(path: str | os.PathLike, views: bool = False) -> ScoreTable:
+def read_scores(path, views=False):
     """Scores of a classifier from a file.
 
         scores.csv    header `id,CLASS,CLASS,...`, then one line per item
@@ -146,7 +141,7 @@ def read_scores(path: str | os.PathLike, views: bool = False) -> ScoreTable:
     return ScoreTable(str(path), ids, values, _names_beside(path, "classes"), views)
 
 
-def read_features(path: str | os.PathLike) -> ScoreTable:
+def read_features(path):
     """Vectors of a representation (IDT Fisher vectors, C3D, ...) from a file.
 
         features.csv    header `id,ANYTHING,...`, then one line per item
@@ -162,7 +157,7 @@ def read_features(path: str | os.PathLike) -> ScoreTable:
     return ScoreTable(str(path), *_read_npy(path))
 
 
-def scores_csv(ids: Sequence[str], class_names: Sequence[str], scores: ArrayLike) -> str:
+def scores_csv(ids, class_names, scores):
     """The text of a `.csv` file that `read_scores` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,7 +1,5 @@
 """Optical flow computed beforehand, as folders of frames."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,13 +7,11 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from keras_fvvae.data.collection import Collection
-from keras_fvvae.data.readers.flow import FlowSettings, optical_flow, quantize_flow
+from keras_fvvae.data.readers.flow import optical_flow, quantize_flow
 from keras_fvvae.data.readers.image import RESIZE_MODES, resize_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
 from keras_fvvae.data.readers.video import read_video
@@ -36,16 +32,7 @@ class _WriteError(DataError):
     """The flow, not one video, is what is wrong."""
 
 
-def compute_flow(
-    collection: Collection,
-    out: str | os.PathLike,
-    settings: FlowSettings,
-    size: tuple[int, int] = (240, 320),
-    resize: str = "squeeze",
-    frames: bool = False,
-    workers: int | None = None,
-    verbose: int = 1,
-) -> dict[str, Any]:
+def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", frames=False, workers=None, verbose=1):
     """Writes the optical flow of every pair of frames of every video to `out/<name without extension>/`.
 
     `flow_x_00001.jpg` and `flow_y_00001.jpg` belong to the first and the second frame. Such a folder is as good as the
@@ -76,8 +63,8 @@ def compute_flow(
     out = Path(out)
     targets = [_target(out, name) for name in collection.names]
     _require_distinct(targets, collection.names)
-    chosen = {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize}
-    _claim(out, {**chosen, "frames": frames})
+    _claim(out, {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize,
+                 "frames": frames})  # fmt: skip
     _remove_leftovers({target.parent for target in targets})
     todo = [index for index, target in enumerate(targets) if not target.exists()]
     skipped = {}

@@ -1,7 +1,5 @@
 """Improved dense trajectories of a data set of videos: vectors, and the scores of an SVM on them."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io
@@ -10,11 +8,10 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.evaluation.score_tables import scores_csv
@@ -35,15 +32,8 @@ COMPONENTS = 256
 
 
 def encode_trajectories(
-    collection: Collection,
-    out: str | os.PathLike,
-    settings: TrajectorySettings | None = None,
-    num_components: int = COMPONENTS,
-    svm_c: float = 100.0,
-    seed: int = 0,
-    workers: int | None = None,
-    verbose: int = 1,
-) -> dict[str, Any]:
+    collection, out, settings=None, num_components=COMPONENTS, svm_c=100.0, seed=0, workers=None, verbose=1
+):
     """Improved dense trajectories of all videos, encoded as Fisher vectors; an SVM's scores of the test part.
 
         trajectories/   descriptors of every video in float16, at most 8.5 MB each; removable once vectors are there

@@ -1,7 +1,5 @@
 """The camera's motion between two frames: a homography that most of the frame follows."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
@@ -43,12 +41,12 @@ class CameraMotion:
         Wang and Schmid, ICCV 2013, Section 3.1; Rublee et al., "ORB: an efficient alternative to SIFT or SURF", 2011.
     """
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._detector = cv2.ORB_create(FEATURES)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._previous = None
 
-    def homography(self, previous: np.ndarray, following: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
+    def homography(self, previous, following, flow):
         """The homography from one frame to the next.
 
         Args:
@@ -94,7 +92,7 @@ def _follow_corners(previous, flow):
     return np.stack([corners, corners + flow[y, x]], axis=1)
 
 
-def align(following: np.ndarray, previous: np.ndarray, homography: np.ndarray) -> np.ndarray:
+def align(following, previous, homography):
     """The next frame as the camera would have seen it from where it was.
 
     What lies outside of the next frame is taken from the previous one: nothing moves there.

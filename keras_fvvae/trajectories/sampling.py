@@ -1,7 +1,5 @@
 """Where trajectories begin: points of texture on a dense grid, at several scales."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
@@ -13,7 +11,7 @@ QUALITY = 0.001
 EIGENVALUE_WINDOW = 3
 
 
-def scale_sizes(height: int, width: int, most: int, smallest: int) -> list[tuple[int, int]]:
+def scale_sizes(height, width, most, smallest):
     """Sizes `(height, width)` of the scales of a frame, the largest first.
 
     Args:
@@ -30,7 +28,7 @@ def scale_sizes(height: int, width: int, most: int, smallest: int) -> list[tuple
     return [size for size in sizes if min(size) >= smallest]
 
 
-def sample_points(gray: np.ndarray, occupied: np.ndarray, step: int) -> np.ndarray:
+def sample_points(gray, occupied, step):
     """Points in the middles of the cells of a grid that have texture and no trajectory yet.
 
     A point is kept if `min(l1, l2) > 0.001 max(min(l1, l2))`, the maximum over the frame, with the eigenvalues `l1` and

@@ -1,7 +1,5 @@
 """Trajectories of one scale while they grow, and which of them are kept."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -37,17 +35,17 @@ class Growing(NamedTuple):
     moves: np.ndarray
     cells: np.ndarray
 
-    def choose(self, which: np.ndarray) -> Growing:
+    def choose(self, which):
         """Some of the trajectories."""
         return Growing(*(values[which] for values in self))
 
     @property
-    def points(self) -> np.ndarray:
+    def points(self):
         """Where they are now, `(n, 2)`."""
         return self.paths[np.arange(len(self.ages)), self.ages]
 
 
-def begin(points: np.ndarray) -> Growing:
+def begin(points):
     """Trajectories of length 0 at points `(n, 2)`."""
     count = len(points)
     paths = np.zeros((count, LENGTH + 1, 2), "float32")
@@ -73,7 +71,7 @@ class ScaleTracks:
         self.step = step
         self.growing = begin(np.zeros((0, 2)))
 
-    def sample(self, gray: np.ndarray) -> None:
+    def sample(self, gray):
         """Begins trajectories where there are none and the frame has texture."""
         new = begin(sample_points(gray, self.growing.points, self.step))
         self.growing = Growing(*(np.concatenate(pair) for pair in zip(self.growing, new, strict=True)))
@@ -113,7 +111,7 @@ class ScaleTracks:
         return finish_descriptors(moves[kept], tracks.cells[kept]), paths[kept]
 
 
-def is_plausible(paths: np.ndarray) -> np.ndarray:
+def is_plausible(paths):
     """Whether paths `(n, 16, 2)` are neither static nor erratic: an array `(n,)` of bool.
 
     Example:
@@ -130,6 +128,6 @@ def is_plausible(paths: np.ndarray) -> np.ndarray:
     return ~static & (deviations <= MOST_DEVIATION).all(axis=1) & ~jumps
 
 
-def moves_by_itself(moves: np.ndarray) -> np.ndarray:
+def moves_by_itself(moves):
     """Whether displacements `(n, 15, 2)` without the camera's motion exceed a pixel somewhere: `(n,)` of bool."""
     return np.linalg.norm(moves, axis=-1).max(axis=1, initial=0) > LEAST_STEP
