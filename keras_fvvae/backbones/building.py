@@ -69,12 +69,12 @@ def build_backbone(
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
     build = imported(info.build) if info.build else getattr(keras.applications, name)
     dense = tap is not None and tap.endswith(DENSE)
-    layer, extra = info.vector_taps.get(tap.removesuffix(DENSE) if dense else tap, (tap, {}))
+    layer, extra = info.vector_taps.get((tap or "").removesuffix(DENSE), (tap, {}))
     if dense and extra != WITH_TOP:
         raise RecipeError(
             f"The tap {tap!r} of {name} is none: dense regions have fully-connected activations of VGG only."
         )
-    if dense and min(input_size) < OWN_SIZE:
+    if dense and any(side is not None and side < OWN_SIZE for side in input_size):
         raise RecipeError(f"The tap {tap!r} needs images of at least {OWN_SIZE} pixels. Received: {tuple(input_size)}")
     size = (OWN_SIZE, OWN_SIZE) if dense else tuple(input_size)
     arguments = {"include_top": False, "input_shape": (*size, 3), **(options or {}), **extra}
@@ -100,7 +100,7 @@ def build_backbone(
     vector = tap in info.vector_taps
     if dense:
         regions = fully_convolutional(trunk, layer)
-        x = keras.Model(regions.inputs, regions.outputs, name=TRUNK)(x)
+        x = keras.Model(regions.input, regions.output, name=TRUNK)(x)
     else:
         x = keras.Model(trunk.inputs, tapped(trunk, info, name, layer, vector), name=TRUNK)(x)
     if vector:

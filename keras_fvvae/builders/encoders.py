@@ -31,7 +31,7 @@ def build_encoder(
     Raises:
         RecipeError: for a representation that the recipe's map or options do not suit.
     """
-    shape = activations_shape if backbone is None else tuple(backbone.output.shape[1:])
+    shape = tuple(activations_shape or ()) if backbone is None else tuple(backbone.output.shape[1:])
     descriptors = build_descriptors(recipe, shape) if fvvae is None else fvvae.descriptors
     head = build_head(recipe, None if fvvae is None else fvvae.fvvae)
     compression = None

@@ -48,7 +48,7 @@ def build_fvvae(
         num_classes: `None` for a model without a classification loss; not used with `lambda3 = 0`.
         activations_shape: `(H, W, C)` where there is no backbone.
     """
-    shape = activations_shape if backbone is None else backbone.output.shape[1:]
+    shape = tuple(activations_shape or ()) if backbone is None else tuple(backbone.output.shape[1:])
     fvvae = FVVAELayer(
         latent_dim=recipe.latent_dim,
         hidden_units=recipe.hidden_units,
@@ -86,7 +86,7 @@ def build_softmax(
         num_classes: of the data.
         activations_shape: `(H, W, C)` where the encoder has no backbone.
     """
-    shape = activations_shape if encoder.backbone is None else encoder.backbone.input.shape[1:]
+    shape = tuple(activations_shape or ()) if encoder.backbone is None else encoder.backbone.input.shape[1:]
     model = SoftmaxClassifier(encoder, num_classes, recipe.dropout, recipe.seed, name="softmax")
     model.build((None, *shape) if recipe.views_per_step == 1 else (None, None, *shape))
     compile_stage(model, recipe, recipe.softmax_stages[0])

@@ -42,7 +42,7 @@ def load_dataset(directory: str | Path | None, name: str = "auto", **options: An
             raise DataError(f"The data set {name!r} brings its own data; leave out the folder.")
     elif directory is None or not (Path(directory).exists() or DATASETS[name].fills_folder):
         raise DataError(f"The data folder or list {directory} does not exist.")
-    chosen = recognize(directory) if name == "auto" else name
+    chosen = recognize(directory) if name == "auto" and directory is not None else name
     known = DATASETS[chosen].options
     told = f" {directory} was taken for {chosen!r}; pass `name` for another." if name == "auto" else ""
     for option in options:

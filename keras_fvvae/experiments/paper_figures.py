@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import RecipeError
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.experiments.variants import variant_rows
 from keras_fvvae.recipes import load_recipe
 
@@ -26,7 +26,7 @@ def figure_4a(base: str | Path | None = None, **overrides: Any) -> Figure4:
         Tuple: dictionary from a method to a list of pairs `(dimension, Row)`; the axis' label.
     """
     recipe, channels = _base(base, overrides)
-    curves = {"FV-VAE": [], "VLAD": [], "FV (GMM)": []}
+    curves: dict[str, list[tuple[float, Row]]] = {"FV-VAE": [], "VLAD": [], "FV (GMM)": []}
     for factor in FACTORS:
         (fisher,) = variant_rows(recipe.replace(latent_dim=factor - 1), ["fv_vae"])
         vlad, mixture = variant_rows(recipe, ["vlad", "fv"])
@@ -54,7 +54,7 @@ def figure_4c(base: str | Path | None = None, **overrides: Any) -> Figure4:
     """
     recipe, channels = _base(base, overrides)
     recipe = recipe.replace(latent_dim=FACTORS[-1] - 1)
-    curves = {"fewer latent variables": [], "PCA": [], "random Maclaurin": []}
+    curves: dict[str, list[tuple[float, Row]]] = {"fewer latent variables": [], "PCA": [], "random Maclaurin": []}
     for factor in FACTORS[:-1]:
         dimension = factor * channels
         fewer, whole, projected = variant_rows(recipe, ["fv_vae", "fv_vae", "fv_vae_maclaurin"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE
 from keras_fvvae.errors import RecipeError, unknown_name
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.recipes import Recipe
 
 # Changes of a recipe, by the name of a variant. The sizes are the paper's where it gives them: 128 components, 256
 # centroids; 64 centroids for NetVLAD and ActionVLAD as in theirs.
-VARIANTS = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ave": ("AVE", {"representation": "ave"}),
     "ga": ("GA", {"representation": "global_activations"}),
     "concatenation": ("Concatenation", {"representation": "concatenation"}),
@@ -38,7 +41,7 @@ VARIANTS = {
 SCRATCH_LEARNING_RATE = 0.05
 
 
-def variant_rows(recipe: Recipe, names: list[str] | None = None) -> list[Row]:
+def variant_rows(recipe: Recipe, names: Iterable[str] | None = None) -> list[Row]:
     """The rows of a comparison on a recipe's data and backbone.
 
     All are compared on one frozen backbone. Where the recipe trains its backbone together with the FV-VAE, it is
@@ -54,7 +57,7 @@ def variant_rows(recipe: Recipe, names: list[str] | None = None) -> list[Row]:
     for name in names or ():
         if name not in VARIANTS:
             raise RecipeError(unknown_name("representation to compare", name, VARIANTS))
-    frozen = {}
+    frozen: dict[str, Any] = {}
     if recipe.trainable_from is not None:
         frozen = {"trainable_from": None, "fine_tune_from": recipe.trainable_from, "fine_tune_batch_size": 64}
         if not recipe.fine_tune_steps:

@@ -62,8 +62,10 @@ def continued(trained: Trained, recipe: Recipe, wanted: dict[str, Any], backbone
     return compile_fvvae(model, recipe)
 
 
-def compiled_softmax(recipe: Recipe, encoder: FisherEncoder, num_classes: int) -> SoftmaxClassifier:
+def compiled_softmax(recipe: Recipe, encoder: FisherEncoder, num_classes: int | None) -> SoftmaxClassifier:
     """The `SoftmaxClassifier` of an encoder, compiled for the recipe's last stage: there all learns that may."""
+    if num_classes is None:
+        raise _unknown_classes(recipe)
     model = build_softmax(recipe, encoder, num_classes)
     compile_stage(model, recipe, recipe.softmax_stages[-1])
     return model
@@ -71,12 +73,15 @@ def compiled_softmax(recipe: Recipe, encoder: FisherEncoder, num_classes: int) -
 
 def require_classes(recipe: Recipe, num_classes: int | None) -> None:
     """Raises a `ValueError` where a recipe learns from labels and the number of classes is not known."""
-    softmax = not recipe.of_fv_vae
-    if num_classes is None and (recipe.lambda3 or softmax):
-        raise ValueError(
-            f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`"
-            + ("." if softmax else ", or `lambda3=0` for FV-VAE minus, which learns without labels.")
-        )
+    if num_classes is None and (recipe.lambda3 or not recipe.of_fv_vae):
+        raise _unknown_classes(recipe)
+
+
+def _unknown_classes(recipe):
+    advice = ", or `lambda3=0` for FV-VAE minus, which learns without labels." if recipe.of_fv_vae else "."
+    return ValueError(
+        f"The entry {recipe.name!r} does not say how many classes your data has: pass `num_classes`{advice}"
+    )
 
 
 def _check_map(descriptors, recipe, backbone):

@@ -89,10 +89,8 @@ def upload(url: str, content: bytes | str | Path) -> None:
         WeightsError: if the server refuses, cannot be reached, or the scheme is neither http nor https.
     """
     with contextlib.ExitStack() as stack:
-        if isinstance(content, bytes):
-            body, size = content, len(content)
-        else:
-            body, size = stack.enter_context(open(content, "rb")), Path(content).stat().st_size
+        body = content if isinstance(content, bytes) else stack.enter_context(open(content, "rb"))
+        size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         stack.enter_context(_named_errors(url, "written"))
         stack.enter_context(_open(url, data=body, headers=headers, method="PUT"))

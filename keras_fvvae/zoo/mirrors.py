@@ -12,7 +12,7 @@ from typing import Any
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, write_atomically
-from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url
+from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, read_url
 from keras_fvvae.zoo.manifests import INDEX, MANIFEST, parse_index, parse_manifest, read, read_index
 
 
@@ -34,9 +34,9 @@ def split_url(url: str, entry: str) -> tuple[str, int | None]:
 
 
 def versions_of(root: str | Path, entry: str, store: Path | None) -> list[int]:
-    """Versions of an entry, newest first; empty where there are none."""
-    if not is_url(root):
-        path = root / entry / INDEX
+    """Versions of an entry, newest first; empty where there are none. A root that is a URL has a `store`."""
+    if store is None:
+        path = Path(root, entry, INDEX)
         return read_index(path, entry) if path.is_file() else []
     url, kept = f"{root}/{urllib.parse.quote(entry)}/{INDEX}", store / entry / INDEX
     try:

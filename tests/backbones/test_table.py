@@ -299,7 +299,7 @@ def _classifying_net(input_shape, weights=None, include_top=False):
 
 @pytest.mark.parametrize("tap", ["pool", None])
 def test_tap_that_is_no_map(monkeypatch, tap):
-    monkeypatch.setitem(BACKBONES, "Classifying", type(BACKBONES["VGG16"])("tf", build=_classifying_net))
+    monkeypatch.setitem(BACKBONES, "Classifying", type(BACKBONES["VGG16"])("tf", build=f"{__name__}:_classifying_net"))
     assert build_backbone("Classifying", "conv", (8, 8)).output.shape == (None, 6, 6, 4)
     with pytest.raises(RecipeError, match=r"is not an activation map: its shape is \(None, 4\)"):
         build_backbone("Classifying", tap, (8, 8))
@@ -334,6 +334,7 @@ def test_two_taps_must_have_maps_of_one_shape():
         ("MobileNetV2", "fc7/dense", (256, 256), "of VGG only"),
         ("ResNet50", "pool5/dense", (256, 256), "of VGG only"),
         ("VGG16", "fc7/dense", (192, 256), "at least 224 pixels"),
+        ("VGG16", "fc7/dense", (None, 192), "at least 224 pixels"),
     ],
 )
 def test_dense_regions_that_cannot_be(name, tap, size, message):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import itertools
 import math
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from keras_fvvae.data.datasets.places import (
 )
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -84,9 +83,10 @@ def load_activitynet(
             f"No annotations of ActivityNet in {annotations if annotations is not None else directory}; pass "
             f"`annotations`, one of {', '.join(ANNOTATIONS)}."
         )
-    notes = []
+    notes: list[str] = []
     entries, class_names = read_annotations(path)
-    rows, repeated = {}, 0  # identifier -> (listed name, subset, {label: seconds})
+    rows: dict[str, tuple[str, str, dict[str, float]]] = {}  # identifier -> (listed name, subset, {label: seconds})
+    repeated = 0
     for name, subset, durations in entries:
         repeated += identifier(name) in rows
         rows.setdefault(identifier(name), (name, subset, durations))
@@ -105,8 +105,8 @@ def load_activitynet(
     missing = [row[0] for key, row in rows.items() if key not in found]
     note_missing(len(present), missing, f"videos of {path.name}", directory, notes)
     numbers = {name: number for number, name in enumerate(class_names)}
-    durations = [{numbers[label]: seconds for label, seconds in row[2].items()} for row, _ in present]
-    labels = np.array([max(each, key=each.get) if each else UNLABELLED for each in durations])
+    shares = [{numbers[label]: seconds for label, seconds in row[2].items()} for row, _ in present]
+    labels = np.array([max(each, key=each.__getitem__) if each else UNLABELLED for each in shares])
     splits = np.array([parts[subset] for (_, subset, _), _ in present])
     note_untrained(labels, splits, class_names, notes, "video")
     return Collection(
@@ -117,7 +117,7 @@ def load_activitynet(
         class_names,
         notes,
         kind="video",
-        label_sets=[tuple(sorted(each)) for each in durations],
+        label_sets=[tuple(sorted(each)) for each in shares],
         missing=missing,
     )
 
@@ -180,7 +180,7 @@ def read_annotations(path: Path) -> tuple[list[tuple[str, str, dict[str, float]]
 
 def _json(path):
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if not isinstance(content, dict):
@@ -212,10 +212,14 @@ def _entries(path, database, subsets=None):
 
 def _subsets(path):
     """Subset by video of `video_info_new.csv`."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"video", "subset"} <= set(reader.fieldnames or ()):
+    try:
+        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+    if not {"video", "subset"} <= set(header):
         raise DataError(f"The first line of {path} must name the columns `video` and `subset`.")
-    return {row["video"].strip(): (row["subset"] or "").strip() for row in reader if row["video"]}
+    rows = [dict(itertools.zip_longest(header, fields[: len(header)], fillvalue="")) for _, fields in rows]
+    return {row["video"].strip(): row["subset"].strip() for row in rows if row["video"]}
 
 
 def _leaves(taxonomy):

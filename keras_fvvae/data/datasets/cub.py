@@ -49,10 +49,11 @@ def load_cub(directory: str | Path, boxes: bool = False) -> Collection:
     root = find_cub(directory)
     if root is None:
         raise DataError(f"{directory} is not a copy of CUB-200-2011: {', '.join(CUB_LISTS)} must be in it.")
-    notes = []
+    notes: list[str] = []
     images, labels, parts, names = (_table(root / name, notes) for name in CUB_LISTS)
     classes = {key: number for number, key in enumerate(sorted(names, key=lambda key: (len(key), key)))}
-    rows, repeated = {}, 0  # image name -> (class, split, box)
+    rows: dict[str, tuple] = {}  # image name -> (class, split, box)
+    repeated = 0
     for key, (number, name) in images.items():
         where = f"(line {number} of {root / 'images.txt'})"
         label = _value(labels, key, root / CUB_LISTS[1], where)

@@ -70,7 +70,7 @@ def load_folder(
         raise DataError(f"The data folder {directory} does not exist or is not a folder.")
     if unlabelled:
         return _unlabelled(directory, kind)
-    notes = []
+    notes: list[str] = []
     parts = _split_folders(directory, notes)
     class_folders = [
         (split, path) for split, part in (parts or {None: directory}).items() for path in _subfolders(part)

@@ -81,7 +81,7 @@ def index_videos(
     """
     if not Path(directory).is_dir():
         raise DataError(f"The data folder {directory} does not exist or is not a folder.")
-    found = {}
+    found: dict[str, list[tuple[bool, Path]]] = {}
     for root, folders, files in walk(directory):
         frames = [name for name in folders if stem_key(name, fold) in stems and holds_images(root / name)]
         folders[:] = [name for name in folders if name not in frames]

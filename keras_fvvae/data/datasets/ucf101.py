@@ -62,8 +62,8 @@ def load_ucf101(directory: str | Path, split: int = 1, annotations: str | Path |
     if official and not index_file.is_file():
         raise DataError(f"{index_file} is missing; it numbers the classes of {paths[0].name}.")
     named = _read_classes(index_file) if official else {}
-    rows = {}  # stem -> (name, action, split), in the order of the lists
-    seen = {}  # of MMAction2's lists: class in lower case -> (number, class)
+    rows: dict[str, tuple[str, str, str]] = {}  # stem -> (name, action, split), in the order of the lists
+    seen: dict[str, tuple[int, str]] = {}  # of MMAction2's lists: class in lower case -> (number, class)
     repeated = 0
     for part, path, count in zip(("train", "test"), paths, numbers, strict=True):
         for line_number, line in numbered_lines(path):
