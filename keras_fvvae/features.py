@@ -1,14 +1,21 @@
 """Arrays on disk, keyed by item and by the settings that made them."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
+import itertools
 import json
 import os
 import time
+import tokenize
 import uuid
+import warnings
 import zlib
 from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,8 +23,10 @@ import numpy as np
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
 
-# A shard is written when it reaches this size, few enough files for large sets, or this age in seconds: what a kill
-# costs at most.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# A shard is written when it reaches this size or this age.
 SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 60
 # Shards that stay mapped when nobody uses their arrays. Each takes a file descriptor and up to its size of resident
@@ -26,6 +35,9 @@ MAPPED_SHARDS = 4
 CHECK_BYTES = 2**20
 # Of the errors of reading, those that mean that the shard is lost; others (too many open files) pass.
 LOST = (errno.ENOENT, errno.EIO)
+# What readers of JSON and of NumPy's files raise for files with changed bits.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError, tokenize.TokenError, RecursionError)
+LISTED = {"keys", "rows", "notes", "crc32"}
 
 
 class FeatureStore:
@@ -34,14 +46,18 @@ class FeatureStore:
     An item's array is `(n, ...)`: `n` may differ from item to item (views of a video), the rest is the same for all.
 
     A store lives in `directory/<digest of the settings>`, so that a changed setting never meets old arrays. It is a
-    set of shards, each an `.npy` file and a `.json` file that names its items and its CRC-32. Both are written beside
-    and renamed, the `.json` last: a shard without it does not exist. Shards have random names, so several processes can
-    write to one store; an item written twice is read from one of the two.
+    set of shards, each an `.npy` file and a `.json` file, its listing, that names its items, their rows, the array's
+    CRC-32 and a SHA-256 of itself. Both are written beside and renamed, the `.json` last: a shard without it does not
+    exist. Shards have random names, so several processes can write to one store; an item written twice is read from one
+    of the two. A listing that is damaged counts as missing, with a warning. Version 0.1 wrote listings without SHA-256;
+    they are read as they are.
 
     Args:
         directory: parent folder; created if missing.
         settings: JSON-serialisable dictionary of everything that the arrays depend on.
         dtype: of the stored arrays. float16 (default) halves the space; activations lose 3 decimal digits at worst.
+        shard_bytes: a shard is written when it reaches this size. Default 64 MiB: few enough files for large sets.
+        shard_seconds: or this age. Default 60: what a kill costs at most.
 
     Raises:
         DataError: if the folder cannot be written.
@@ -55,8 +71,18 @@ class FeatureStore:
         (True, (25, 2, 2, 3))
     """
 
-    def __init__(self, directory, settings, dtype="float16"):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        settings: dict[str, Any],
+        dtype: str | np.dtype = "float16",
+        *,
+        shard_bytes: int = SHARD_BYTES,
+        shard_seconds: float = SHARD_SECONDS,
+    ) -> None:
         self.dtype = np.dtype(dtype)
+        self.shard_bytes = shard_bytes
+        self.shard_seconds = shard_seconds
         canonical = json.dumps({**settings, "dtype": self.dtype.name}, sort_keys=True)
         self.path = Path(directory) / hashlib.sha256(canonical.encode()).hexdigest()[:16]
         try:
@@ -72,19 +98,20 @@ class FeatureStore:
         self._shards = WeakValueDictionary()  # a shard is mapped once, as long as any array of it is in use
         self._recent = deque(maxlen=MAPPED_SHARDS)
         self._intact = set()
+        self._damaged = set()
         self._where = {}
         self._notes = {}
         self._remove_leftovers()
         for listing in sorted(self.path.glob("shard-*.json")):
             self._register(listing)
 
-    def __contains__(self, key):
+    def __contains__(self, key: str) -> bool:
         return key in self._where
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._where)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> np.ndarray:
         """The stored array, a read-only view of a memory map.
 
         Raises:
@@ -94,15 +121,15 @@ class FeatureStore:
         name, start, stop = self._where[key]
         return self._shard(name)[start:stop]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         """Iterates over the keys of the stored items, sorted."""
         return iter(sorted(self._where))
 
-    def note(self, key):
+    def note(self, key: str) -> str:
         """The note that was stored with an array, "" if none was."""
         return self._notes.get(key, "")
 
-    def add(self, key, array, note=""):
+    def add(self, key: str, array: np.ndarray, note: str = "") -> None:
         """Keeps an array until its shard is full or old; `flush` writes what is left. A note is text that goes with it.
 
         Raises:
@@ -118,10 +145,10 @@ class FeatureStore:
         self._pending[key] = value
         self._pending_notes.update({key: note} if note else {})
         self._pending_bytes += value.nbytes
-        if self._pending_bytes >= SHARD_BYTES or time.monotonic() - self._pending_since >= SHARD_SECONDS:
+        if self._pending_bytes >= self.shard_bytes or time.monotonic() - self._pending_since >= self.shard_seconds:
             self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes pending arrays as one shard.
 
         Raises:
@@ -139,6 +166,7 @@ class FeatureStore:
             rows = [len(value) for value in self._pending.values()]
             listing = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
             listing["crc32"] = zlib.crc32(array)
+            listing["sha256"] = _listing_digest(listing)
             write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -148,7 +176,7 @@ class FeatureStore:
         self._pending_bytes = 0
         self._register(self.path / f"{name}.json")
 
-    def as_dataset(self, keys=None):
+    def as_dataset(self, keys: Iterable[str] | None = None) -> tf.data.Dataset:
         """`tf.data.Dataset` of `(key, array)`, in the order of `keys` (default: all, sorted).
 
         Example:
@@ -168,14 +196,16 @@ class FeatureStore:
 
     def _register(self, listing):
         try:
-            content = json.loads(listing.read_text())
-            ends = np.cumsum(content["rows"]).tolist()
-            notes = dict(content["notes"])
-            places = dict(zip(content["keys"], zip([0, *ends], ends, strict=False), strict=True))
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # damaged: its arrays count as missing
-        self._notes.update(notes)
-        for key, (start, stop) in places.items():
+            content = _read_listing(listing)
+        except OSError:
+            return  # another process removed it
+        except DAMAGE:
+            warnings.warn(f"The listing {listing} is damaged; its arrays count as missing.", stacklevel=3)
+            self._damaged.add(listing.stem)
+            return
+        self._notes.update(content["notes"])
+        ends = list(itertools.accumulate(content["rows"]))
+        for key, start, stop in zip(content["keys"], [0, *ends], ends, strict=False):
             self._where[key] = (listing.stem, start, stop)
 
     def _remove_leftovers(self):
@@ -183,13 +213,13 @@ class FeatureStore:
         paths = [*self.path.glob(".*"), *self.path.glob("shard-*.npy")]
         remove_leftovers(path for path in paths if not path.with_suffix(".json").exists())
 
-    def discard_damaged(self):
+    def discard_damaged(self) -> int:
         """Checks every shard and removes damaged ones; returns how many arrays are missing for it.
 
         Raises:
             DataError: if a shard cannot be read for another reason than damage.
         """
-        lost = set()
+        lost = set(self._damaged)
         for name in {name for name, *_ in self._where.values()}:
             try:
                 self._open(name)
@@ -197,8 +227,10 @@ class FeatureStore:
                 if isinstance(error.__cause__, OSError) and error.__cause__.errno not in LOST:
                     raise
                 lost.add(name)
-                for suffix in (".json", ".npy"):
-                    (self.path / f"{name}{suffix}").unlink(missing_ok=True)
+        for name in lost:
+            for suffix in (".json", ".npy"):
+                (self.path / f"{name}{suffix}").unlink(missing_ok=True)
+        self._damaged.clear()
         before = len(self._where)
         self._where = {key: place for key, place in self._where.items() if place[0] not in lost}
         return before - len(self._where)
@@ -216,13 +248,41 @@ class FeatureStore:
         try:
             array = np.load(path, mmap_mode="r")
             if name not in self._intact:
-                expected = json.loads(path.with_suffix(".json").read_text())["crc32"]
-                if _crc32(path, array.offset, array.nbytes) != expected:
+                listing = _read_listing(path.with_suffix(".json"))
+                # The checksum is of the numbers alone: a changed header would give them another meaning.
+                as_listed = array.dtype == self.dtype and array.ndim and len(array) == sum(listing["rows"])
+                if not as_listed or _crc32(path, array.offset, array.nbytes) != listing["crc32"]:
                     raise DataError(f"The shard {path} is damaged; delete it and its .json, and run again.")
                 self._intact.add(name)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise DataError(f"The shard {path} cannot be read: {error}") from error
+        except (OSError, *DAMAGE) as error:
+            text = " ".join(str(error).split())
+            raise DataError(f"The shard {path} cannot be read: {text}") from error
         return array
+
+
+def _read_listing(path):
+    """The listing of a shard, checked.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError and others of `DAMAGE`: if it is not what was written.
+    """
+    content = json.loads(path.read_bytes())
+    digest = content.pop("sha256", None)  # None: written by version 0.1
+    rows = content["rows"]
+    if (
+        content.keys() != LISTED
+        or len(content["keys"]) != len(rows)
+        or not all(type(n) is int and n >= 0 for n in rows)
+    ):
+        raise ValueError(f"{path} is damaged: its entries do not go together.")
+    if digest is not None and digest != _listing_digest(content):
+        raise ValueError(f"{path} is damaged: its SHA-256 has changed.")
+    return content
+
+
+def _listing_digest(listing):
+    return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
 
 
 def _crc32(path, offset, size):

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,8 @@ def test_other_settings_are_another_store(tmp_path):
     assert len(FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float16")) == 0
 
 
-def test_full_shards_are_written_by_themselves(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD_BYTES", 48)  # two arrays of 24 bytes
-    store = FeatureStore(tmp_path, {}, dtype="float32")
+def test_full_shards_are_written_by_themselves(tmp_path):
+    store = FeatureStore(tmp_path, {}, dtype="float32", shard_bytes=48)  # two arrays of 24 bytes
     for key in "abc":
         store.add(key, np.zeros((2, 3)))
     reopened = FeatureStore(tmp_path, {}, dtype="float32")
@@ -84,9 +84,8 @@ def test_arrays_of_different_lengths(tmp_path):
         [store.add(key, np.zeros(shape)) for key, shape in (("x", (1, 2)), ("y", (1, 3)))]
 
 
-def test_an_old_shard_is_written_before_it_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD_SECONDS", 0)
-    FeatureStore(tmp_path, {}).add("a", np.zeros(2))
+def test_an_old_shard_is_written_before_it_is_full(tmp_path):
+    FeatureStore(tmp_path, {}, shard_seconds=0).add("a", np.zeros(2))
     assert "a" in FeatureStore(tmp_path, {})
 
 
@@ -127,8 +126,7 @@ def test_leftovers_of_a_kill_are_removed_when_they_are_old(tmp_path):
 _WRITER = """
 import os, sys, numpy as np
 from keras_fvvae import features
-features.SHARD_BYTES = 4000
-store = features.FeatureStore(sys.argv[1], {}, dtype="float32")
+store = features.FeatureStore(sys.argv[1], {}, dtype="float32", shard_bytes=4000)
 for number in range(100000):
     store.add(f"{sys.argv[2]}{number}", np.full((1 + number % 3, 50), number))
     print(number, flush=True)
@@ -177,10 +175,9 @@ def _mapped(store):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
-def test_few_shards_are_mapped(tmp_path, monkeypatch):
+def test_few_shards_are_mapped(tmp_path):
     """Neither checking nor reading takes more maps, files and memory where there are more shards."""
-    monkeypatch.setattr(features, "SHARD_BYTES", 1)
-    store = FeatureStore(tmp_path, {}, dtype="float32")
+    store = FeatureStore(tmp_path, {}, dtype="float32", shard_bytes=1)
     for number in range(30):
         store.add(f"{number:02d}", np.full((2, 3), number))
     store = FeatureStore(tmp_path, {}, dtype="float32")
@@ -227,3 +224,87 @@ def test_unwritable_folder(tmp_path):
 def test_settings_are_readable(tmp_path):
     store = _filled(tmp_path, tap="res5c")
     assert json.loads((store.path / "settings.json").read_text())["tap"] == "res5c"
+
+
+def _outcomes(folder, expected):
+    """What a store with some damage gives: for every item the array, or in words why there is none."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        store = FeatureStore(folder, {"tap": "pool5"}, dtype="float32")
+    assert not set(store) - set(expected), "an item under another name"
+    outcomes = {}
+    for key in expected:
+        try:
+            outcomes[key] = store[key].tolist(), store.note(key)
+        except KeyError:
+            assert any("is damaged; its arrays count as missing" in str(one.message) for one in said)
+            outcomes[key] = "missing"
+        except DataError as error:
+            outcomes[key] = str(error) if "\n" in str(error) else "damaged"
+    return outcomes
+
+
+@pytest.mark.filterwarnings("ignore:The listing")
+def test_no_single_bit_changes_an_array_unnoticed(tmp_path):
+    store = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    for number, key in enumerate("abc"):
+        store.add(key, np.arange(6 * (number + 1)).reshape(-1, 3), "a note" if key == "b" else "")
+        if key != "b":
+            store.flush()
+    expected = {key: (store[key].tolist(), store.note(key)) for key in store}
+    files = {path: path.read_bytes() for path in sorted(store.path.iterdir())}
+    rng, noticed = np.random.default_rng(0), 0
+    for flip in range(200):
+        path = list(files)[flip % len(files)]
+        changed = bytearray(files[path])
+        bit = rng.integers(8 * len(changed))
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        outcomes = _outcomes(tmp_path, expected)
+        assert all(outcome in (expected[key], "missing", "damaged") for key, outcome in outcomes.items()), (path, bit)
+        noticed += outcomes != expected
+        path.write_bytes(files[path])
+    assert noticed > 100
+
+
+def test_a_number_of_rows_that_was_changed(tmp_path):
+    store = _filled(tmp_path)
+    listing = next(store.path.glob("shard-*.json"))
+    listing.write_text(listing.read_text().replace('"rows": [2,', '"rows": [3,'))
+    with pytest.warns(UserWarning, match=r"shard-.*\.json is damaged; its arrays count as missing\."):
+        reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    assert len(reopened) == 0
+    assert reopened.discard_damaged() == 0
+    assert not list(store.path.glob("shard-*"))
+
+
+def _as_before(listing, **changes):
+    """Makes a listing that of version 0.1."""
+    content = {**json.loads(listing.read_text()), **changes}
+    del content["sha256"]
+    listing.write_text(json.dumps(content))
+
+
+def test_stores_of_the_first_version_open(tmp_path):
+    store = _filled(tmp_path)
+    _as_before(next(store.path.glob("shard-*.json")))
+    reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    assert np.array_equal(reopened["b"], np.ones((2, 3)))
+    assert reopened.discard_damaged() == 0
+
+
+def test_rows_of_the_first_version_must_add_up(tmp_path):
+    store = _filled(tmp_path)
+    _as_before(next(store.path.glob("shard-*.json")), rows=[2, 3, 2])
+    reopened = FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")
+    with pytest.raises(DataError, match="is damaged; delete it"):
+        reopened["b"]
+
+
+def test_an_array_of_another_byte_order(tmp_path):
+    """One bit of the header; its numbers stay as they are, and so does their checksum."""
+    store = _filled(tmp_path)
+    shard = next(store.path.glob("shard-*.npy"))
+    shard.write_bytes(shard.read_bytes().replace(b"'<f4'", b"'>f4'"))
+    with pytest.raises(DataError, match="is damaged; delete it"):
+        FeatureStore(tmp_path, {"tap": "pool5"}, dtype="float32")["b"]

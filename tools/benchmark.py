@@ -1,19 +1,23 @@
 """`keras-fvvae benchmark`"""
 
+from __future__ import annotations
+
 import sys
 
 import click
+from keras_fvvae.tools.commands import Command
+from keras_fvvae.tools.console import say
 
 from keras_fvvae.benchmarks.harness.groups import GROUPS, ROUNDS
 
 
-@click.command("benchmark", short_help="Measure everything against a peer or a bound, as ratios in one run.")
+@click.command("benchmark", cls=Command, short_help="Measure everything against a peer or a bound, as ratios.")
 @click.option("--only", metavar="GROUP,GROUP...", help=f"Some of: {', '.join(GROUPS)}.")
 @click.option("--quick", is_flag=True, help="Small sizes, to see that everything works; no figures to rely on.")
 @click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(1), help="How often all is timed.")
 @click.option("--data", type=click.Path(), help="Folder of .jpg files, searched in depth. Default: images are made.")
 @click.option("--out", default="runs/benchmark", show_default=True, type=click.Path(), help="Folder of the results.")
-def command(only, quick, rounds, data, out):
+def command(only: str | None, quick: bool, rounds: int, data: str | None, out: str) -> None:
     """Measure speed and memory: encoding against the bare backbone, Fisher vectors against automatic differentiation,
     other encoders against VLFeat and scikit-image, training against its matrix products, and more.
 
@@ -25,10 +29,10 @@ def command(only, quick, rounds, data, out):
     chosen = None if only is None else [name.strip() for name in only.split(",")]
     called = " ".join(["keras-fvvae", *sys.argv[1:]])
     try:
-        record = run_benchmark(out, chosen, quick, rounds, data, called, say=lambda text: click.echo(text, err=True))
+        record = run_benchmark(out, chosen, quick, rounds, data, called, say=say)
     except KeyboardInterrupt:
         # Not the message of the other commands: times of another moment are not continued.
-        click.echo(f"\nInterrupted. Groups that were finished are in {out}; the same command starts anew.", err=True)
+        say(f"\nInterrupted. Groups that were finished are in {out}; the same command starts anew.")
         sys.exit(130)
     click.echo(f"Results: {out}/results.md (also results.json)")
     failed = [name for name, info in record["groups"].items() if info["peak_mb"] is None]

@@ -1,71 +1,105 @@
 """`keras-fvvae encode`"""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.checks import require_run_or_pack
+from keras_fvvae.tools.commands import Command, section
+from keras_fvvae.tools.console import load_tensorflow_quietly, print_list
+from keras_fvvae.tools.options import data_option
+from keras_fvvae.tools.types import RUN
 
 from keras_fvvae.recipes import DATASETS
+from keras_fvvae.runs.requirements import require_data
 
-# Lines of each kind that are printed; failed.csv has all.
-SHOWN = 10
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.output import Summary
+
+_data_options = section(
+    "Data",
+    click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
+    click.option("--dataset", type=click.Choice(DATASETS), help="Layout of the data. Default: all files, or a list."),
+    data_option,
+    click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video"))),
+)
+_division_options = section(
+    "Division of the work",
+    click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="On this machine."),
+    click.option("--shard", "shard_text", metavar="I/N", help="Only the I-th of N parts of the data, from 1/N to N/N."),
+    click.option("--runner", help="Apache Beam's DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ..."),
+    click.option(
+        "--beam-option", "beam_options", multiple=True, metavar="--KEY=VALUE", help="Of the pipeline. Repeatable."
+    ),
+)
+_store_options = section(
+    "What is stored",
+    click.option("--retry-failed", is_flag=True, help="Try again what is in the list of failures."),
+    click.option("--merge", multiple=True, type=click.Path(), help="First take over this output folder. Repeatable."),
+    click.option("--verify", is_flag=True, help="Encode nothing: check what is there. Exit code 1: some are missing."),
+    click.option(
+        "--shards", type=click.IntRange(1), metavar="N", help="With --verify: which of N shards are not complete."
+    ),
+)
 
 
-@click.command("encode", short_help="Vectors of very many images or videos, in processes, shards or on Beam.")
-@click.argument("run", type=click.Path())
-@click.argument("data", type=click.Path())
+@click.command("encode", cls=Command, short_help="Vectors of very many images or videos: processes, shards, Beam.")
+@click.argument("run", type=RUN)
+@_data_options
 @click.option("--out", required=True, type=click.Path(), help="Folder of the vectors; several calls may share it.")
 @click.option("--raw", is_flag=True, help="Raw vectors, which add up, instead of normalised ones.")
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(("float32", "float16")))
-@click.option("--shard", "shard_text", metavar="I/N", help="Only the I-th of N parts of the data, from 1/N to N/N.")
-@click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="On this machine.")
-@click.option("--runner", help="Apache Beam's DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...")
-@click.option(
-    "--beam-option", "beam_options", multiple=True, metavar="--KEY=VALUE", help="Option of the pipeline. Repeatable."
-)
-@click.option("--retry-failed", is_flag=True, help="Try again what is in the list of failures.")
-@click.option("--merge", multiple=True, type=click.Path(), help="First take over this output folder. Repeatable.")
-@click.option("--verify", is_flag=True, help="Encode nothing: check what is stored. Exit code 1 if items are missing.")
-@click.option(
-    "--shards", type=click.IntRange(1), metavar="N", help="With --verify: which of N shards are not complete."
-)
-@click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video")))
-@click.option("--dataset", type=click.Choice(DATASETS), help="Layout of DATA. Default: all files below it, or a list.")
+@_division_options
+@_store_options
 def command(
-    run, data, out, raw, dtype, shard_text, processes, runner, beam_options, retry_failed, merge, verify, shards, kind,
-    dataset,
-):  # fmt: skip
-    """Encode the images or videos in DATA (a folder or a list; labels are not needed) with RUN, a finished run or a
-    published pack, and store the vectors in --out.
+    run: str,
+    data: str,
+    dataset: str | None,
+    dataset_options: dict[str, Any],
+    kind: str,
+    out: str,
+    raw: bool,
+    dtype: str,
+    shard_text: str | None,
+    verify: bool,
+    merge: tuple[str, ...],
+    shards: int | None,
+    **work: Any,
+) -> None:
+    """Encode images or videos (a folder or a list; labels are not needed) with RUN, a finished run or a published
+    pack, and store the vectors in --out.
 
     What is stored is skipped: repeat a call that was stopped. Items that cannot be encoded are listed in failed.csv
     and not tried again, unless by --retry-failed. The exit code is 1 if nothing could be encoded.
     """
     if shards and not verify:
         raise click.UsageError("--shards counts what is missing and belongs to --verify; to encode a part: --shard.")
-    if beam_options and not runner:
+    if work["beam_options"] and not work["runner"]:
         raise click.UsageError("--beam-option belongs to --runner.")
+    if dataset_options and not dataset:
+        raise click.UsageError("--data-option is of a data set's layout: name it by --dataset.")
     from keras_fvvae.encoding.items import parse_shard
 
     shard = parse_shard(shard_text) if shard_text else None
+    require_run_or_pack(run)
+    require_data(data, dataset)
     load_tensorflow_quietly()
     from keras_fvvae.encoding.extraction import Extraction, require_beam
 
-    if runner:
+    if work["runner"]:
         require_beam()
-    extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset)
+    extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset, dataset_options)
     for folder in merge:
         extraction.output.merge(folder)
-    if verify:
-        summary = extraction.summary(shards or 1, check=True)
-    else:
-        summary = extraction.run(processes, retry_failed, runner, beam_options)
+    summary = extraction.summary(shards or 1, check=True) if verify else extraction.run(**work)
     _print(summary, shards)
     unusable = summary.items and not summary.stored
     sys.exit(1 if unusable or not summary.complete else 0)
 
 
-def _print(summary, shards):
+def _print(summary: Summary, shards: int | None) -> None:
     click.echo(
         f"{summary.stored:,} of {summary.items:,} items are stored in {summary.path}; {len(summary.failed):,} failed, "
         f"{len(summary.missing):,} are missing"
@@ -76,13 +110,9 @@ def _print(summary, shards):
         click.echo(f"Incomplete shards: {listed}")
     if summary.others:
         click.echo(f"{summary.others:,} more vectors are stored, of items of other shards or that are not in the data")
-    _print_part("failed (all are in failed.csv)", [f"{name}: {reason}" for name, reason in summary.failed.items()])
-    _print_part("are encoded as far as they can be read", [f"{name}: {note}" for name, note in summary.damaged.items()])
-    _print_part("missing", summary.missing)
-
-
-def _print_part(title, lines):
-    if lines:
-        click.echo(f"{len(lines):,} {title}:", err=True)
-        for line in [*lines[:SHOWN], *(["..."] if len(lines) > SHOWN else [])]:
-            click.echo(f"  {line}", err=True)
+    failed, damaged = (
+        [f"{name}: {reason}" for name, reason in each.items()] for each in (summary.failed, summary.damaged)
+    )
+    print_list("failed", failed, " (failed.csv has all)", err=True)
+    print_list("are encoded as far as they can be read", damaged, err=True)
+    print_list("missing", summary.missing, err=True)

@@ -1,11 +1,18 @@
 """`keras-fvvae export`"""
 
+from __future__ import annotations
+
+from typing import Any
+
 import click
+from keras_fvvae.tools.checks import require_runs
+from keras_fvvae.tools.commands import Command
 from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.types import RUN
 
 
-@click.command("export", short_help="Write a trained run as a SavedModel.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN2]")
+@click.command("export", cls=Command, short_help="Write a trained run as a SavedModel.")
+@click.argument("runs", nargs=-1, required=True, type=RUN, metavar="RUN [RUN2]")
 @click.option("--out", required=True, type=click.Path(), help="Parent of the version folders.")
 @click.option("--version", type=click.IntRange(1), help="Version number. Default: one above the highest there.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per item.")
@@ -13,7 +20,7 @@ from keras_fvvae.tools.console import load_tensorflow_quietly
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
 @click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
-def command(runs, weights, **options):
+def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
     """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
     encode (vectors), encode_raw and classify_raw (long videos in pieces) and explain (where a score comes from). The
     bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and without Keras.
@@ -22,6 +29,9 @@ def command(runs, weights, **options):
 
     The card in assets.extra says what --half-svm and --pca change on the runs' test items.
     """
+    if weights and len(weights) != len(runs):
+        raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")
+    require_runs(runs)
     load_tensorflow_quietly()
     from keras_fvvae.tasks.export_runs import export_runs
 

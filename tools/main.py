@@ -1,43 +1,61 @@
 """`keras-fvvae`: the commands, each imported when it is called, so that help does not wait for TensorFlow."""
 
-import importlib
+from __future__ import annotations
+
 import sys
+from typing import NoReturn
 
 import click
+from keras_fvvae.tools.commands import LazyGroup
+from keras_fvvae.tools.completion import VARIABLE
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.utils.files import reason
 
+# In the order of the help. `NAME` is `command` in tools/NAME.py, with _ for -.
 COMMANDS = (
-    "demo", "train", "compare", "reproduce", "sweep", "predict", "encode", "explain", "evaluate", "fuse", "idt",
-    "export", "serve", "data", "flow", "zoo", "benchmark",
-)  # fmt: skip
+    "demo",
+    "train",
+    "compare",
+    "reproduce",
+    "sweep",
+    "predict",
+    "encode",
+    "explain",
+    "evaluate",
+    "evaluate-views",
+    "activitynet",
+    "fuse",
+    "idt",
+    "export",
+    "serve",
+    "data",
+    "flow",
+    "zoo",
+    "benchmark",
+    "completion",
+)
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx):
-        return list(COMMANDS)
-
-    def get_command(self, ctx, name):
-        if name not in COMMANDS:
-            return None
-        return importlib.import_module(f"keras_fvvae.tools.{name}").command
-
-
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    names=COMMANDS,
+    package="keras_fvvae.tools",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="keras-fvvae")
-def cli():
+def cli() -> None:
     """FV-VAE: encode convolutional activations with a deep generative model (CVPR 2017), train, evaluate, deploy."""
 
 
-def main():
+def main() -> NoReturn:
     """Runs the command line; a user's mistake ends in one sentence, not in a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        sys.exit(cli.main(prog_name="keras-fvvae", complete_var=VARIABLE, standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

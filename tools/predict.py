@@ -1,45 +1,75 @@
 """`keras-fvvae predict`"""
 
+from __future__ import annotations
+
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
-from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.checks import require_runs
+from keras_fvvae.tools.commands import Command
+from keras_fvvae.tools.console import load_tensorflow_quietly, say
+from keras_fvvae.tools.options import json_option
+from keras_fvvae.tools.types import RUN
 
 
-@click.command("predict", short_help="Classify images or videos with a trained run.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="[RUN] FILE...")
+@click.command("predict", cls=Command, short_help="Classify images or videos with a trained run.")
+@click.argument("paths", nargs=-1, required=True, type=RUN, metavar="[RUN] FILE...")
 @click.option("--server", metavar="URL", help="Ask a server (keras-fvvae serve, TensorFlow Serving) instead of a RUN.")
 @click.option("--model", help="Name of the server's model. Default: the only one.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line instead of a table.")
-def command(paths, server, model, top_k, as_json):
-    """Classify FILEs (images, or videos for a run on videos) with the finished RUN, or with --server.
+@json_option
+def command(paths: tuple[str, ...], server: str | None, model: str | None, top_k: int, as_json: bool) -> None:
+    """Classify FILEs (images, or videos for a run on videos) with the finished RUN, or with --server. Of a folder,
+    everything below it is classified; a folder of numbered frames is a video.
 
     Scores are decision values of the SVM, not probabilities.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
     if server:
-        from keras_fvvae.serving.client import predict_on_server
-
-        results = predict_on_server(server, list(paths), top_k, model)
+        results = _ask_server(server, model, paths, top_k)
     else:
         run, *files = paths
         if not files:
             raise click.UsageError("Name a RUN and at least one FILE, or a --server.")
-        load_tensorflow_quietly()
-        from keras_fvvae.tasks.predict import predict
-
-        results = predict(run, files, top_k)
+        require_runs([run])
+        results = _ask_run(run, files, top_k)
     read = 0
     for result in results:
         read += "error" not in result
         if as_json:
             click.echo(json.dumps(result, ensure_ascii=False))
         elif "error" in result:
-            click.echo(f"{result['file']}: {result['error']}", err=True)
+            say(f"{result['file']}: {result['error']}")
         else:
             pairs = zip(result["labels"], result["scores"], strict=True)
             click.echo(f"{result['file']}: " + ", ".join(f"{label} ({score:+.2f})" for label, score in pairs))
     sys.exit(0 if read else 1)
+
+
+def _ask_run(run: str, files: list[str], top_k: int) -> Iterator[dict]:
+    load_tensorflow_quietly()
+    from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.tasks.files import results_of
+    from keras_fvvae.tasks.predict import predict
+
+    return results_of(files, RunFolder.open(run).kind, lambda usable: predict(run, usable, top_k))
+
+
+def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int) -> Iterator[dict]:
+    from keras_fvvae.serving.client import Client
+
+    with Client(server, model) as client:
+        if not any(Path(path).is_dir() for path in paths):
+            yield from client.classify(paths, top_k)
+            return
+        # Only where folders are to be searched: their reader comes with TensorFlow.
+        load_tensorflow_quietly()
+        from keras_fvvae.tasks.files import results_of
+
+        inputs = client.signatures().get("serving_default", {"inputs": ()})["inputs"]
+        kind = "video" if "frames" in inputs else "image"
+        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k))

@@ -1,58 +1,69 @@
 """`keras-fvvae reproduce`"""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import Any
 
 import click
-from keras_fvvae.tools.console import finish_experiment, load_tensorflow_quietly, parse_settings, parse_weights
+from keras_fvvae.tools.checks import require_files
+from keras_fvvae.tools.commands import Command
+from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
+from keras_fvvae.tools.types import RECIPE
+from keras_fvvae.tools.weights import weights_by_backbone
+
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.requirements import require_data
 
 EXPERIMENTS = ("table2", "table3", "table4", "table5", "table6", "figure4a", "figure4b", "figure4c")
+_WITH_RECIPE = ("table2", "figure4a", "figure4b", "figure4c")
+_WITH_IDT = ("table4", "table5")
 
 
-@click.command("reproduce", short_help="The paper's tables and figures on your data.")
+@click.command("reproduce", cls=Command, short_help="The paper's tables and figures on your data.")
 @click.argument("experiment", type=click.Choice(EXPERIMENTS))
-@click.option("--data", type=click.Path(), help="Copy of the data set, whole or in part: UCF101, ActivityNet, CUB.")
 @click.option(
-    "--recipe", "base", help="Entry or YAML file instead of the paper's data and backbone, for table2 and figures."
+    "--recipe",
+    "base",
+    type=RECIPE,
+    help="Entry or YAML file instead of the paper's data and backbone, for table2 and figures.",
 )
-@click.option("--out", type=click.Path(), help="Folder of the runs and results. Default: runs/EXPERIMENT.")
-@click.option("--common-classes", is_flag=True, help="Keep only classes with both training and test items.")
 @click.option("--idt", help="Scores of keras-fvvae idt for table4 (and table5), such as 'runs/idt{split}/scores.csv'.")
 @click.option("--splits", default="1,2,3", show_default=True, help="Splits of UCF101 that table4 averages over.")
-@click.option(
-    "--backbone-weights", "backbone_weights", multiple=True, callback=parse_weights, metavar="[BACKBONE=]WEIGHTS",
-    help="imagenet (default), a weight file, or none; with BACKBONE= for that one. Repeatable.",
-)  # fmt: skip
-@click.option(
-    "--set", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE",
-    help="Any key of the recipes, for all rows, such as steps=600. Repeatable.",
-)  # fmt: skip
-@click.option("--cache", type=click.Path(), help="Folder of cached activations.")
-@click.option("--runs", type=click.Path(), help="Folder of the runs, which experiments share. Default: OUT/runs.")
-@click.option("--without-fine-tuning", is_flag=True, help="Leave out the rows that need a fine-tuned backbone.")
-def command(experiment, data, base, out, common_classes, splits, idt, backbone_weights, settings, cache, runs,
-    without_fine_tuning,
-):  # fmt: skip
+@experiment_options("runs/EXPERIMENT")
+def command(experiment: str, base: str | None, idt: str | None, splits: str, **shared: Any) -> None:
     """Run everything that EXPERIMENT of the FV-VAE paper needs, and print it beside the paper's figures.
 
     Rows that cannot be run here (no weights, no flow, another method) are shown as not run, with the reason.
     Activations are shared between rows. Stopped, the same command continues.
     """
+    if base is not None and experiment not in _WITH_RECIPE:
+        raise click.UsageError(f"--recipe is for table2 and the figures; {experiment} has recipes of its own.")
+    if idt is not None and experiment not in _WITH_IDT:
+        raise click.UsageError(f"--idt is for table4 and table5; {experiment} has no such row.")
+    numbers = _numbers(splits)
+    settings = ExperimentSettings(**shared)
+    if base is not None:
+        settings.recipe(base)
+    elif settings.data is None:
+        raise click.UsageError(f"{experiment} needs --data: your copy of the paper's data set, whole or in part.")
+    else:
+        require_data(settings.data, settings.dataset)
+        Recipe().replace(**settings.overrides())  # a wrong key or value is told before TensorFlow is imported
+        weights_by_backbone(settings.backbone_weights)
+    if idt is not None:
+        require_files(*(idt.replace("{split}", str(number)) for number in numbers))
     load_tensorflow_quietly()
     from keras_fvvae.experiments.paper import reproduce
-    from keras_fvvae.experiments.rows import Experiment
 
-    if base is not None and experiment.startswith("table") and experiment != "table2":
-        raise click.UsageError(f"--recipe is for table2 and the figures; {experiment} has recipes of its own.")
-    if idt is not None and experiment not in ("table4", "table5"):
-        raise click.UsageError(f"--idt is for table4 and table5; {experiment} has no such row.")
-    out = Path(out or Path("runs") / experiment)
-    runner = Experiment(
-        runs or out / "runs", data, backbone_weights, common_classes, cache, not without_fine_tuning,
-        say=lambda text: click.echo(text, err=True),
-    )  # fmt: skip
+    out = settings.folder(experiment)
+    runner = settings.experiment(out, dataset_options=settings.dataset_options)
+    title, outcomes, pictures = reproduce(experiment, runner, base, numbers, idt, settings.overrides())
+    finish_experiment(outcomes, out, title, pictures=pictures)
+
+
+def _numbers(splits: str) -> list[int]:
     try:
-        numbers = [int(number) for number in splits.split(",")]
+        return [int(number) for number in splits.split(",")]
     except ValueError as error:
         raise click.UsageError(f"--splits must be numbers such as 1,2,3. Received: {splits!r}") from error
-    title, outcomes, pictures = reproduce(experiment, runner, base, numbers, idt, settings)
-    finish_experiment(outcomes, out, title, pictures=pictures)

@@ -1,17 +1,29 @@
 """`keras-fvvae zoo`"""
 
+from __future__ import annotations
+
 import click
+from keras_fvvae.tools.checks import require_files, require_runs
+from keras_fvvae.tools.commands import Group
 from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.types import RECIPE, RUN
+
+to_option = click.option(
+    "--to",
+    metavar="DIR_OR_URL",
+    help="Root of the zoo: a folder, or an http(s) URL that accepts PUT. Default: the local zoo, "
+    "~/.cache/keras_fvvae/zoo.",
+)
 
 
-@click.group("zoo", short_help="List, show and publish the zoo's entries and weights.")
-def command():
+@click.group("zoo", cls=Group, short_help="List, show and publish the zoo's entries and weights.")
+def command() -> None:
     """The entries of the model zoo, and the packs of weights that go with them."""
 
 
 @command.command("list")
 @click.argument("pattern", default="*")
-def list_entries(pattern):
+def list_entries(pattern: str) -> None:
     """Names of the entries that match PATTERN."""
     from fnmatch import fnmatch
 
@@ -23,8 +35,8 @@ def list_entries(pattern):
 
 
 @command.command("show")
-@click.argument("name")
-def show(name):
+@click.argument("name", type=RECIPE)
+def show(name: str) -> None:
     """Every setting of an entry, defaults included, as YAML."""
     from keras_fvvae.recipes import load_recipe
 
@@ -32,19 +44,16 @@ def show(name):
 
 
 @command.command("publish")
-@click.argument("run", type=click.Path())
-@click.option(
-    "--to", metavar="DIR_OR_URL",
-    help="Root of the zoo: a folder, or an http(s) URL that accepts PUT. Default: the local zoo, "
-    "~/.cache/keras_fvvae/zoo.",
-)  # fmt: skip
+@click.argument("run", type=RUN)
+@to_option
 @click.option("--name", metavar="ENTRY", help="Name of the entry. Default: that of the run's recipe.")
-def publish(run, to, name):
+def publish(run: str, to: str | None, name: str | None) -> None:
     """Pack the finished RUN as the next version of an entry: model, statistics, SVM, recipe, labels, metrics, card and
     a manifest with the SHA-256 of each.
 
     zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO.
     """
+    require_runs([run])
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.zoo.publishing import publish_run
 
@@ -53,12 +62,13 @@ def publish(run, to, name):
 
 @command.command("import-release")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE.mat...")
-@click.option("--to", metavar="DIR_OR_URL", help="As for publish.")
-def import_release(files, to):
+@to_option
+def import_release(files: tuple[str, ...], to: str | None) -> None:
     """Pack the FV-VAE weights that the paper's authors released (MATLAB files, or a folder that holds them) as versions
     of the entry ucf101_pool5, one for each split of UCF101."""
+    require_files(*files)
     load_tensorflow_quietly()
-    from keras_fvvae.zoo.release import import_release
+    from keras_fvvae.zoo.release import import_release as import_files
 
-    for published in import_release(files, to):
+    for published in import_files(files, to):
         click.echo(published)

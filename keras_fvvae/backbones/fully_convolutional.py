@@ -1,9 +1,11 @@
 """Networks with fully-connected layers as convolutions: activations of all dense regions of an image in one pass."""
 
+from __future__ import annotations
+
 import keras
 
 
-def fully_convolutional(model, tap=None):
+def fully_convolutional(model: keras.Model, tap: str | None = None) -> keras.Model:
     """Turns a convolutional network with a top, such as VGG, into one that takes larger images and gives maps.
 
     The dense layer behind the flattened map of h x w positions is a convolution with an h x w kernel over a larger one,

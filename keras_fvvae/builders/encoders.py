@@ -1,5 +1,7 @@
 """Encoders and classifiers, built from recipes and loaded from files."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import keras
@@ -8,9 +10,16 @@ from keras_fvvae.builders.representations import build_descriptors, build_head, 
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.recipes.registry import REPRESENTATIONS
 
 
-def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
+def build_encoder(
+    recipe: Recipe,
+    backbone: keras.Model | None,
+    fvvae: FVVAE | None = None,
+    activations_shape: tuple[int, ...] | None = None,
+) -> FisherEncoder:
     """The (not yet adapted) encoder of a recipe's representation.
 
     Args:
@@ -27,7 +36,7 @@ def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
     head = build_head(recipe, None if fvvae is None else fvvae.fvvae)
     compression = None
     if recipe.pca_components is not None:
-        compression = GramPCA(recipe.pca_components, normalize=True, name="compression")
+        compression = GramPCA(recipe.pca_components, normalization="l2", name="compression")
     normalization = build_normalization(recipe, head, shape)
     encoder = FisherEncoder(descriptors, head, normalization, backbone, compression)
     try:
@@ -37,14 +46,16 @@ def build_encoder(recipe, backbone, fvvae=None, activations_shape=None):
     return encoder
 
 
-def build_classifier(encoder, class_names):
+def build_classifier(encoder: FisherEncoder, class_names: list[str]) -> Classifier:
     """The (not yet fitted) classifier on a built encoder."""
     classifier = Classifier(encoder, class_names)
     classifier.build((None, *encoder.backbone.input.shape[1:]))
     return classifier
 
 
-def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)):
+def load_model(
+    path: str | Path, kinds: tuple[type[keras.Model], ...] = (Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
+) -> keras.Model:
     """Loads a saved model of this library; no code in the file is executed.
 
     Args:
@@ -57,6 +68,8 @@ def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model at {path}.")
+    for representation in REPRESENTATIONS.values():
+        _ = representation.layer_class  # Keras knows the classes of what is imported
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
@@ -68,7 +81,7 @@ def load_model(path, kinds=(Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
     return model
 
 
-def load_encoder(path):
+def load_encoder(path: str | Path) -> FisherEncoder:
     """The encoder of a `model.keras` file, be it a classifier's or alone.
 
     Raises:

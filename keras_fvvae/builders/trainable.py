@@ -1,19 +1,24 @@
 """Models that are trained, built and compiled from recipes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import keras
 
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
 from keras_fvvae.builders.representations import build_descriptors
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.layers import FVVAELayer
-from keras_fvvae.models import FVVAE, SoftmaxClassifier
+from keras_fvvae.models import FVVAE, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.optimizers import OPTIMIZERS, RELEASE_MULTIPLIERS
+from keras_fvvae.recipes import Recipe, SoftmaxStage
 
 # x and y of ten pairs of frames (Simonyan and Zisserman, NIPS 2014); `keras_fvvae.data.Views` makes them.
 STACK_CHANNELS = 20
 
 
-def build_recipe_backbone(recipe, backbone_weights):
+def build_recipe_backbone(recipe: Recipe, backbone_weights: str | Path | None) -> keras.Model:
     """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
     if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
         backbone_weights = None
@@ -29,7 +34,12 @@ def build_recipe_backbone(recipe, backbone_weights):
     return backbone
 
 
-def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
+def build_fvvae(
+    recipe: Recipe,
+    backbone: keras.Model | None,
+    num_classes: int | None,
+    activations_shape: tuple[int, ...] | None = None,
+) -> FVVAE:
     """The compiled FV-VAE of a recipe.
 
     Args:
@@ -56,7 +66,7 @@ def build_fvvae(recipe, backbone, num_classes, activations_shape=None):
     return compile_fvvae(model, recipe)
 
 
-def compile_fvvae(model, recipe):
+def compile_fvvae(model: FVVAE, recipe: Recipe) -> FVVAE:
     """Compiles an `FVVAE` with the optimizer of a recipe, and returns it."""
     multipliers = recipe.learning_rate_multipliers
     multipliers = RELEASE_MULTIPLIERS if multipliers is None else multipliers
@@ -65,7 +75,9 @@ def compile_fvvae(model, recipe):
     return model
 
 
-def build_softmax(recipe, encoder, num_classes, activations_shape=None):
+def build_softmax(
+    recipe: Recipe, encoder: FisherEncoder, num_classes: int, activations_shape: tuple[int, ...] | None = None
+) -> SoftmaxClassifier:
     """The `SoftmaxClassifier` of a recipe around an encoder, compiled for the first stage of its training.
 
     Args:
@@ -81,7 +93,7 @@ def build_softmax(recipe, encoder, num_classes, activations_shape=None):
     return model
 
 
-def compile_stage(model, recipe, stage):
+def compile_stage(model: SoftmaxClassifier, recipe: Recipe, stage: SoftmaxStage) -> None:
     """Makes trainable what a `SoftmaxStage` trains, and compiles the model with its optimizer."""
     encoder = model.encoder
     encoder.trainable = stage.train == "all"

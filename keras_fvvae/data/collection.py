@@ -1,15 +1,19 @@
 """A labelled collection of images or videos, wherever they come from."""
 
+from __future__ import annotations
+
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 SPLITS = ("train", "test")
-UNLABELLED = -1
 KINDS = ("image", "video")
 
 
@@ -46,18 +50,18 @@ class Collection:
 
     def __init__(
         self,
-        sources,
-        names,
-        labels,
-        splits,
-        class_names,
-        notes=(),
+        sources: Sequence[str | Path | np.ndarray],
+        names: Sequence[str],
+        labels: Sequence[int],
+        splits: Sequence[str],
+        class_names: Sequence[str],
+        notes: Sequence[str] = (),
         *,
-        kind="image",
-        groups=None,
-        boxes=None,
-        label_sets=None,
-        missing=(),
+        kind: str = "image",
+        groups: Sequence[str] | None = None,
+        boxes: np.ndarray | None = None,
+        label_sets: Sequence[tuple[int, ...]] | None = None,
+        missing: Sequence[str] = (),
     ):
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
@@ -83,11 +87,11 @@ class Collection:
     def __len__(self):
         return len(self.sources)
 
-    def indices(self, split):
+    def indices(self, split: str) -> np.ndarray:
         """Positions of the items of a split, in order."""
         return np.flatnonzero(self.splits == split)
 
-    def subset(self, indices):
+    def subset(self, indices: Sequence[int]) -> Collection:
         """A collection of some of the items, in the given order."""
 
         def chosen(values):
@@ -107,7 +111,7 @@ class Collection:
             missing=self.missing,
         )
 
-    def of_common_classes(self):
+    def of_common_classes(self) -> Collection:
         """The items whose class has both training and test items, and those without a label; classes are renumbered.
 
         What a partial copy of a data set can be scored on.
@@ -136,16 +140,17 @@ class Collection:
         )
         return chosen
 
-    def read(self, index):
+    def read(self, index: int) -> bytes | np.ndarray:
         """An image's encoded bytes, or the pixels where the collection holds arrays.
 
         Raises:
             OSError: if the file cannot be read.
+            DataError: if it is no file: a named pipe, for example.
         """
         source = self.sources[index]
-        return source if isinstance(source, np.ndarray) else Path(source).read_bytes()
+        return source if isinstance(source, np.ndarray) else read_regular(source)
 
-    def key(self, index):
+    def key(self, index: int) -> str:
         """Text that changes when the item does: path, size and time of change, or a digest of the pixels."""
         source = self.sources[index]
         box = "" if self.boxes is None else f":{self.boxes[index].tolist()}"

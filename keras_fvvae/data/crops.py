@@ -7,12 +7,12 @@ from keras_fvvae.data.readers.flow import ZERO, mirror_flow
 TEN_CROPS = 10
 
 
-def mirror(images, is_flow=False):
+def mirror(images: tf.Tensor, is_flow: bool = False) -> tf.Tensor:
     """Mirrors images `(..., height, width, channels)` left to right; the sign of horizontal motion turns around."""
     return mirror_flow(images) if is_flow else tf.reverse(images, axis=[-2])
 
 
-def center_crop(images, size):
+def center_crop(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """The centre of images.
 
     Args:
@@ -26,7 +26,7 @@ def center_crop(images, size):
     return _cut(images, spare[0] // 2, spare[1] // 2, size)
 
 
-def ten_crops(images, size, is_flow=False):
+def ten_crops(images: tf.Tensor, size: tuple[int, int], is_flow: bool = False) -> tf.Tensor:
     """The four corners and the centre of images, and the same mirrored.
 
     Args:
@@ -47,7 +47,14 @@ def ten_crops(images, size, is_flow=False):
     return tf.reshape(crops, (-1, *size, images.shape[-1]))
 
 
-def random_view(image, seed, size, shift=0, random_mirror=False, is_flow=False):
+def random_view(
+    image: tf.Tensor,
+    seed: tf.Tensor,
+    size: tuple[int, int],
+    shift: int = 0,
+    random_mirror: bool = False,
+    is_flow: bool = False,
+) -> tf.Tensor:
     """A random crop of one image for training, mirrored half of the time if wished.
 
     Args:

@@ -1,5 +1,10 @@
 """tf.data pipelines from collections of images and videos: parallel, in order, and not stopped by a broken file."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,8 +15,14 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
 
+if TYPE_CHECKING:
+    from keras_fvvae.data.collection import Collection
+    from keras_fvvae.data.views import Views
 
-def view_batches(collection, indices, views, items=1):
+
+def view_batches(
+    collection: Collection, indices: Sequence[int], views: Views | Sequence[Views], items: int = 1
+) -> tf.data.Dataset:
     """Reads, resizes and crops images or videos in parallel.
 
     Args:
@@ -51,8 +62,16 @@ def view_batches(collection, indices, views, items=1):
 
 
 def training_batches(
-    collection, positions, views, batch_size, seed, start=0, shift=0, random_mirror=False, views_per_item=1
-):
+    collection: Collection,
+    positions: Iterator[int],
+    views: Views,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    shift: int = 0,
+    random_mirror: bool = False,
+    views_per_item: int = 1,
+) -> tf.data.Dataset:
     """Batches of random views for training a backbone: a random frame of a video, a random crop, mirrored if wished.
 
     Args:
@@ -96,7 +115,9 @@ def training_batches(
     return without_autotuning(dataset.batch(batch_size).prefetch(2))
 
 
-def unreadable_items(collection, views, update=lambda done: None):
+def unreadable_items(
+    collection: Collection, views: Views, update: Callable[[int], None] = lambda done: None
+) -> dict[int, str]:
     """Reads every item once, in parallel.
 
     Args:
@@ -121,7 +142,7 @@ def unreadable_items(collection, views, update=lambda done: None):
     return unreadable
 
 
-def without_autotuning(dataset):
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset without the thread in which `tf.data` tunes itself; its parallel calls must be numbers.
 
     That thread sleeps for ever longer times, up to a minute, and when an iterator has come to its end, giving it back
@@ -146,7 +167,7 @@ def _read_op(collection, index, views, random_seed=None):
     return images, tf.ensure_shape(reason, ())
 
 
-def read(collection, index, views, random=None):
+def read(collection: Collection, index: int, views: Sequence[Views], random: float | None = None) -> tuple:
     """`read_resized` with a reason instead of an error.
 
     Returns:

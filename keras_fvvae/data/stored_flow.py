@@ -9,7 +9,7 @@ from keras_fvvae.utils.files import reason as reason_of
 SETTINGS = "flow.json"
 
 
-def flow_settings(out):
+def flow_settings(out: str | Path) -> dict:
     """How the flow in a folder was computed: method, bound, size, resize and frames, as `compute_flow` took them.
 
     Raises:

@@ -1,7 +1,11 @@
 """What a network sees of an image or a video: its frames or their optical flow, resized and cropped."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +23,9 @@ from keras_fvvae.data.readers.flow import (
 from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels, resize_pixels
 from keras_fvvae.data.readers.video import every_position, read_video, uniform_positions
 from keras_fvvae.errors import DataError
+
+if TYPE_CHECKING:
+    from keras_fvvae.data.collection import Collection
 
 MODALITIES = ("rgb", "flow", "flow_stack")
 CROPS = ("center", "ten")
@@ -79,24 +86,24 @@ class Views:
             raise ValueError(f"`frames` and `frame_step` must be positive: {self.frames}, {self.frame_step}")
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         return 2 * STACK if self.modality == "flow_stack" else 3
 
     @property
-    def pairs(self):
+    def pairs(self) -> int:
         """Consecutive pairs of frames that one view of optical flow needs; 0 for RGB."""
         return {"rgb": 0, "flow": 1, "flow_stack": STACK}[self.modality]
 
     @property
-    def is_flow(self):
+    def is_flow(self) -> bool:
         return self.modality != "rgb"
 
-    def per_item(self, kind):
+    def per_item(self, kind: str) -> int:
         """Views of one item of a kind of collection, at most; with `frame_step` a guess."""
         crops = TEN_CROPS if self.crops == "ten" else 1
         return crops * (self.frames if kind == "video" else 1)
 
-    def settings(self, kind):
+    def settings(self, kind: str) -> dict:
         """Everything that the views' pixels depend on, JSON-serialisable, for the digest of a store."""
         settings = {"size": self.size, "resize_to": self.resize_to, "resize": self.resize, "crops": self.crops}
         if kind == "video":
@@ -105,12 +112,12 @@ class Views:
                 settings["flow"] = dataclasses.asdict(self.flow)
         return settings
 
-    def crop(self, images):
+    def crop(self, images: tf.Tensor) -> tf.Tensor:
         """The test views of resized images `(n, *resize_to, channels)`: float32 `(n * crops, *size, channels)`."""
         images = tf.cast(images, tf.float32)
         return ten_crops(images, self.size, self.is_flow) if self.crops == "ten" else center_crop(images, self.size)
 
-    def positions(self, total, random=None):
+    def positions(self, total: int, random: float | None = None) -> np.ndarray:
         """Positions of the frames, or of the first frames of the pairs, in a video of `total` frames.
 
         Args:
@@ -126,12 +133,14 @@ class Views:
         return every_position(starts, self.frame_step)[: MAX_FRAMES + 1]
 
 
-def dtype_of(kind):
+def dtype_of(kind: str) -> np.dtype:
     """What `read_resized` gives: float32 for images, exactly as a served model resizes them; uint8 for frames."""
     return np.dtype("float32" if kind == "image" else "uint8")
 
 
-def read_resized(collection, index, views, random=None):
+def read_resized(
+    collection: Collection, index: int, views: Sequence[Views], random: float | None = None
+) -> list[np.ndarray]:
     """Images or frames of an item, resized to `resize_to`; a video is decoded once for all `views`.
 
     Args:
@@ -160,7 +169,7 @@ def read_resized(collection, index, views, random=None):
     return [_stored_flow(source, one, random) if one in stored else decoded[one] for one in views]
 
 
-def read_image(collection, index):
+def read_image(collection: Collection, index: int) -> np.ndarray:
     """Pixels of an image of a collection, cut out where it has boxes.
 
     Raises:

@@ -1,12 +1,19 @@
 """Encoding as an Apache Beam pipeline, for its runners: Flink, Spark, Dataflow, or processes on one machine."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fvvae.utils.cores import usable_cores
+
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.output import Output
 
 try:
     import apache_beam as beam
@@ -30,7 +37,14 @@ LOCAL_RUNNERS = ("DirectRunner", "BundleBasedDirectRunner", "FnApiRunner")
 PROGRESS_SECONDS = 1.0
 
 
-def encode_on_runner(output, items, runner, processes=1, options=(), update=lambda done: None):
+def encode_on_runner(
+    output: Output,
+    items: Sequence[Item],
+    runner: str,
+    processes: int = 1,
+    options: Sequence[str] = (),
+    update: Callable[[int], None] = lambda done: None,
+) -> None:
     """Encodes items on a Beam runner and waits for the end.
 
     Items are listed in small files, the plan, in the output folder; a worker takes one, stores its vectors in the
@@ -102,16 +116,16 @@ class EncodePart(beam.DoFn if beam else object):  # type: ignore[misc]
         cores: of a worker; `None`: all of its machine.
     """
 
-    def __init__(self, output, cores=None):
+    def __init__(self, output: Output, cores: int | None = None):
         self.output = output
         self.cores = cores
         self.shared = Shared()
 
-    def setup(self):
+    def setup(self) -> None:
         """Loads the model, unless another thread of the process did."""
         self.model = self.shared.acquire(lambda: _Model(self.output.encoding, self.cores or usable_cores()))
 
-    def process(self, part):
+    def process(self, part: str) -> list[int]:
         """Encodes the items that the file `part` lists; returns a list of how many."""
         try:
             with open(part, encoding="utf-8") as file:

@@ -1,7 +1,11 @@
 """Encoding a whole collection, or a static shard of it, with one machine or a Beam runner."""
 
+from __future__ import annotations
+
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
@@ -10,8 +14,12 @@ from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
+
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.output import Summary
 
 
 class Extraction:
@@ -29,22 +37,43 @@ class Extraction:
         shard: a `Shard`; `None` (default): all items.
         kind: `"image"`, `"video"`, or `"auto"`: as the files are.
         dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
+        dataset_options: arguments of the layout's loader, such as `{"boxes": True}`.
+        shard_bytes: size of the store's shards, see `FeatureStore`.
 
     Raises:
         RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
         ValueError: for an unknown `dtype` or `dataset`.
     """
 
-    def __init__(self, run, data, out, raw=False, dtype="float32", shard=None, kind="auto", dataset=None):
-        collection = _open_data(data, kind, dataset)
+    def __init__(
+        self,
+        run: str | Path,
+        data: str | Path,
+        out: str | Path,
+        raw: bool = False,
+        dtype: str = "float32",
+        shard: Shard | None = None,
+        kind: str = "auto",
+        dataset: str | None = None,
+        dataset_options: dict[str, Any] | None = None,
+        shard_bytes: int = SHARD_BYTES,
+    ):
+        collection = _open_data(data, kind, dataset, dataset_options or {})
         shard = shard or Shard()
         self.encoding = open_encoding(run, collection.kind, raw, dtype)
-        self.output = Output(out, self.encoding)
+        self.output = Output(out, self.encoding, shard_bytes)
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
         self.notes = collection.notes
 
-    def run(self, processes=1, retry_failed=False, runner=None, beam_options=(), verbose=1):
+    def run(
+        self,
+        processes: int = 1,
+        retry_failed: bool = False,
+        runner: str | None = None,
+        beam_options: Sequence[str] = (),
+        verbose: int = 1,
+    ) -> Summary:
         """Encodes what is not stored yet.
 
         Args:
@@ -88,14 +117,14 @@ class Extraction:
         finally:
             writer.flush()
 
-    def summary(self, shards=1, check=False):
+    def summary(self, shards: int = 1, check: bool = False) -> Summary:
         """How far it is: a `Summary`; see `Output.summary`."""
         return self.output.summary(self.items, shards, check, self.absent)
 
 
-def _open_data(data, kind, dataset):
+def _open_data(data, kind, dataset, dataset_options):
     if dataset is not None:
-        return open_dataset(data, dataset, {})
+        return open_dataset(data, dataset, dataset_options)
     if Path(data).is_dir():
         return load_folder(data, kind=kind, unlabelled=True)
     if not Path(data).exists():
@@ -103,7 +132,7 @@ def _open_data(data, kind, dataset):
     return load_list(data, kind=kind)
 
 
-def require_beam():
+def require_beam() -> None:
     """Raises `RunError` where Apache Beam is not installed."""
     if importlib.util.find_spec("apache_beam") is None:
         raise RunError("A `--runner` needs Apache Beam: pip install keras-fvvae[beam]")

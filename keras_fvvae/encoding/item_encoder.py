@@ -1,11 +1,14 @@
 """From an item to its vector: the same code in a local process, a static shard and a Beam worker."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +24,9 @@ from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import is_url
+
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.items import Item
 
 DTYPES = ("float32", "float16")
 # Images encoded together. More is hardly faster, and a last batch that is padded to it would cost more.
@@ -49,7 +55,7 @@ class Encoding:
     dtype: str = "float32"
 
     @property
-    def settings(self):
+    def settings(self) -> dict:
         """What vectors depend on, JSON-serialisable; where the model lies is not part of it."""
         settings = {
             "model": self.digest,
@@ -61,22 +67,22 @@ class Encoding:
         return json.loads(json.dumps(settings))
 
     @property
-    def views_per_item(self):
+    def views_per_item(self) -> int:
         """Views of an item, at most; with `frame_step` a guess."""
         return self.views.per_item(self.kind)
 
     @property
-    def images_per_batch(self):
+    def images_per_batch(self) -> int:
         """Images encoded together, where an item is one view."""
         return min(IMAGES_PER_BATCH, MAX_VIEWS, backbone_batch_size(self.views.size))
 
     @property
-    def chunk_items(self):
+    def chunk_items(self) -> int:
         """Items that a process takes at a time."""
         return self.images_per_batch if self.views_per_item == 1 else max(1, MAX_VIEWS // self.views_per_item)
 
 
-def open_encoding(run, kind, raw=False, dtype="float32"):
+def open_encoding(run: str | Path, kind: str, raw: bool = False, dtype: str = "float32") -> Encoding:
     """How a trained encoder encodes items.
 
     Args:
@@ -152,7 +158,7 @@ class ItemEncoder:
         WeightsError: if the model cannot be loaded, is not the one of the encoding, or has no backbone.
     """
 
-    def __init__(self, encoding, threads=2):
+    def __init__(self, encoding: Encoding, threads: int = 2):
         self.encoding = encoding
         if sha256(encoding.model) != encoding.digest:
             raise WeightsError(f"{encoding.model} is not the model that the encoding began with. Call it again.")
@@ -161,11 +167,11 @@ class ItemEncoder:
             raise WeightsError(f"{encoding.model} has no backbone: it encodes activation maps, not files.")
         self.pool = ThreadPoolExecutor(threads)
 
-    def submit(self, items):
+    def submit(self, items: Sequence[Item]) -> list[tuple[Item, Future]]:
         """Begins to read items (at most `chunk_items`); returns what `results` takes."""
         return [(item, self.pool.submit(_read, item, self.encoding)) for item in items]
 
-    def results(self, submitted):
+    def results(self, submitted: list[tuple[Item, Future]]) -> Iterator[Result]:
         """Yields the `Result` of every submitted item, in order."""
         if self.encoding.views_per_item == 1:
             yield from self._together(submitted)

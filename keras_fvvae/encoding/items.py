@@ -1,12 +1,17 @@
 """What is to be encoded, item by item: keys that every machine agrees on, and static shards of them."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_fvvae.data.collection import Collection
 
 
 class Item(NamedTuple):
@@ -35,7 +40,7 @@ class Shard(NamedTuple):
         return f"{self.number}/{self.count}"
 
 
-def parse_shard(text):
+def parse_shard(text: str) -> Shard:
     """The `Shard` of a text such as "3/10".
 
     Raises:
@@ -52,7 +57,7 @@ def parse_shard(text):
     return Shard(number, count)
 
 
-def shard_of(name, count):
+def shard_of(name: str, count: int) -> int:
     """The number, from 1, of the shard that an item belongs to.
 
     A digest of its name decides: neither the order of the files nor which others there are has an influence.
@@ -65,7 +70,7 @@ def shard_of(name, count):
     return 1 + int.from_bytes(digest[:8], "big") % count
 
 
-def item_key(name, source):
+def item_key(name: str, source: str | np.ndarray) -> str:
     """The key of an item: its name and its size.
 
     Name: the path relative to the data folder, with `/`. Unlike absolute paths and times of change, on which
@@ -88,7 +93,7 @@ def item_key(name, source):
         return f"{name}:absent"
 
 
-def name_of(key):
+def name_of(key: str) -> str:
     """The name in a key.
 
     Example:
@@ -98,7 +103,7 @@ def name_of(key):
     return key.rpartition(":")[0]
 
 
-def list_items(collection, shard=None):
+def list_items(collection: Collection, shard: Shard | None = None) -> list[Item]:
     """The `Item`s of a collection, or of one shard of it, in the collection's order.
 
     Only the files of the shard are looked at (one `stat` each).

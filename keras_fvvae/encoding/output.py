@@ -1,5 +1,7 @@
 """The folder that an extraction writes: a feature store, the list of failed items, and whether all is there."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import dataclasses
@@ -8,12 +10,18 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
-from keras_fvvae.features import FeatureStore
+from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
+
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.item_encoder import Encoding, Result
+    from keras_fvvae.encoding.items import Item
 
 ENCODING = "encoding.json"
 FAILED = "failed"
@@ -45,7 +53,7 @@ class Summary:
     path: Path
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """Whether nothing is left to encode; failed items do not count."""
         return not self.missing
 
@@ -61,14 +69,16 @@ class Output:
     Args:
         path: the folder; created if missing.
         encoding: an `Encoding`.
+        shard_bytes: size of the store's shards, see `FeatureStore`.
 
     Raises:
         RunError: if the folder cannot be written, or holds something else: vectors of another encoder, for example.
     """
 
-    def __init__(self, path, encoding):
+    def __init__(self, path: str | Path, encoding: Encoding, shard_bytes: int = SHARD_BYTES):
         self.path = Path(path).absolute()
         self.encoding = encoding
+        self.shard_bytes = shard_bytes
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._claim()
@@ -88,15 +98,15 @@ class Output:
             )
         write_atomically(self.path / ENCODING, json.dumps(self.encoding.settings, indent=2).encode())
 
-    def open_store(self):
+    def open_store(self) -> FeatureStore:
         """The `FeatureStore`, with the keys of all that is stored."""
         return FeatureStore(self.path, self.encoding.settings, self.encoding.dtype)
 
-    def writer(self):
+    def writer(self) -> Writer:
         """A `Writer`; one for each process."""
         return Writer(self)
 
-    def failures(self):
+    def failures(self) -> dict[str, str]:
         """Dictionary from key to reason of everything that ever failed."""
         failures = {}
         for path in sorted((self.path / FAILED).glob("*.csv"), key=os.path.getmtime):
@@ -105,7 +115,7 @@ class Output:
             failures.update(row for row in csv.reader(io.StringIO(whole, newline="")) if len(row) == 2)
         return failures
 
-    def merge(self, other):
+    def merge(self, other: str | Path) -> None:
         """Takes over what another output folder of the same encoding holds, by copying its shards.
 
         Raises:
@@ -125,7 +135,9 @@ class Output:
         except OSError as error:
             raise RunError(f"{other} cannot be merged into {self.path}: {reason(error)}.") from error
 
-    def summary(self, items, shards=1, check=False, absent=()):
+    def summary(
+        self, items: Sequence[Item], shards: int = 1, check: bool = False, absent: Sequence[str] = ()
+    ) -> Summary:
         """How far the encoding of some items is; writes `failed.csv`.
 
         Args:
@@ -153,9 +165,15 @@ class Output:
         elsewhere = {name_of(key): text for key, text in failures.items() if key not in store}
         self._write_failed_list({name: text for name, text in elsewhere.items() if name not in names} | failed)
         return Summary(
-            len(items) + len(absent), len(stored), failed, missing, by_shard, len(store) - len(stored), damaged,
+            len(items) + len(absent),
+            len(stored),
+            failed,
+            missing,
+            by_shard,
+            len(store) - len(stored),
+            damaged,
             store.path,
-        )  # fmt: skip
+        )
 
     def _write_failed_list(self, failed):
         text = io.StringIO()
@@ -168,11 +186,12 @@ class Output:
 class Writer:
     """Stores results; what it holds back is written by `flush`. It does not know what is stored, so it stays small."""
 
-    def __init__(self, output):
-        self._store = _BlindStore(output.path, output.encoding.settings, output.encoding.dtype)
+    def __init__(self, output: Output):
+        encoding = output.encoding
+        self._store = _BlindStore(output.path, encoding.settings, encoding.dtype, shard_bytes=output.shard_bytes)
         self._failed = output.path / FAILED / f"{uuid.uuid4().hex}.csv"
 
-    def keep(self, result):
+    def keep(self, result: Result) -> None:
         """Stores a `Result`: its vector, or the reason why there is none.
 
         Raises:
@@ -184,7 +203,7 @@ class Writer:
         with open(self._failed, "a", encoding="utf-8", errors="surrogateescape", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow((result.key, " ".join(result.reason.split())))
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what is held back.
 
         Raises:

@@ -1,5 +1,7 @@
 """Encoding in local processes, which may die: what a dead one had not finished is done by another."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import multiprocessing
@@ -8,11 +10,17 @@ import queue
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
 
 from keras_fvvae.encoding.item_encoder import ItemEncoder, Result
 from keras_fvvae.errors import KerasFVVAEError, RunError
 from keras_fvvae.utils.cores import usable_cores
+
+if TYPE_CHECKING:
+    from keras_fvvae.encoding.item_encoder import Encoding
+    from keras_fvvae.encoding.items import Item
 
 # An item is given up when so many processes died while they had nothing else to do: a decoder can crash, or exceed the
 # memory, on one file. Once or twice may be chance.
@@ -25,7 +33,7 @@ END_SECONDS = 10
 CHUNKS_AHEAD = 2
 
 
-def encode_in_processes(encoding, items, processes=1):
+def encode_in_processes(encoding: Encoding, items: Iterable[Item], processes: int = 1) -> Iterator[Result]:
     """Encodes items in processes of their own, each with a model that it loads once.
 
     A process that dies (a crash of a decoder, the system's out-of-memory killer) is replaced. The items that it held

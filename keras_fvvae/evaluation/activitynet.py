@@ -11,6 +11,7 @@ from keras_fvvae.data.datasets.places import numbered_lines, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.evaluation.average_precision import average_precision, rank_order
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
+from keras_fvvae.evaluation.intervals import wilson_interval
 from keras_fvvae.utils.files import write_atomically
 
 VERSION = "VERSION 1.3"
@@ -145,6 +146,7 @@ def evaluate_predictions(
         top_k: the k of hit@k; officially 3.
         blocked: identifiers that are left out of both, the official server's list of videos that have vanished.
         resamples, level, seed: of the percentile bootstrap over annotated videos; predictions for other videos stay.
+            The interval of hit@k, a share of videos, is Wilson's.
 
     Returns:
         Dictionary of plain data: `videos` (annotated), `instances` (their labels), `predictions`; `not_annotated` and
@@ -183,15 +185,16 @@ def evaluate_predictions(
     def statistics(weights):
         # The last column is for predictions of videos that are not annotated: they are there in every resample.
         weights = np.concatenate([weights.T, np.ones((1, len(weights)))]).T
-        hits = weights[:, :-1] @ np.stack([np.ceil(shares), shares], axis=1) / weights[:, :-1].sum(axis=1)[:, None]
+        average_hits = weights[:, :-1] @ shares[:, None] / weights[:, :-1].sum(axis=1)[:, None]
         precisions = np.stack([_precision(*entry, weights) for entry in ranked.values()], axis=1)
-        return np.concatenate([np.nanmean(precisions, axis=1)[:, None], hits, precisions], axis=1)
+        return np.concatenate([np.nanmean(precisions, axis=1)[:, None], average_hits, precisions], axis=1)
 
     ends = bootstrap_intervals(statistics, len(videos), resamples, level, seed)
     rows = [
         {"value": value, "low": None if math.isnan(low) else low, "high": None if math.isnan(high) else high}
         for value, low, high in zip(*(end.tolist() for end in ends), strict=True)
     ]
+    hits = float(np.ceil(shares).mean())
     once = np.ones((1, len(videos) + 1))
     tie_range = [float(np.mean([_precision(*_retied(e, best), once)[0] for e in ranked.values()])) for best in (0, 1)]
     return {
@@ -202,10 +205,12 @@ def evaluate_predictions(
         "not_predicted": len(label_sets.keys() - predictions.keys()),
         "top_k": top_k,
         "mean_average_precision": rows[0],
-        "hit_at_k": rows[1],
-        "average_hit_at_k": rows[2],
+        "hit_at_k": dict(
+            zip(("value", "low", "high"), (hits, *wilson_interval(hits, len(videos), level)), strict=True)
+        ),
+        "average_hit_at_k": rows[1],
         "tie_range": tie_range,
-        "average_precision": dict(sorted(zip(ranked, rows[3:], strict=True))),
+        "average_precision": dict(sorted(zip(ranked, rows[2:], strict=True))),
         "bootstrap": {"resamples": resamples, "level": level, "seed": seed, "stratified": False},
     }
 

@@ -1,19 +1,36 @@
-"""All metrics of a table of scores, each with its bootstrap interval; and two tables compared."""
+"""All metrics of a table of scores, each with its interval; and two tables compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from keras_fvvae.evaluation.average_precision import average_precision, hits_at_k
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals, mcnemar
+from keras_fvvae.evaluation.intervals import wilson_interval
 
 # Reported where there are more classes than that.
 USUAL_TOP_K = (3, 5)
 
 
 def evaluate_scores(
-    scores, labels, class_names, *, top_k=None, resamples=RESAMPLES, level=0.95, seed=0, stratified=False
-):
-    """Accuracy, top-k, per-class accuracy, mean average precision and confusion, with bootstrap intervals over items.
+    scores: np.ndarray,
+    labels: Sequence[int | Collection[int]],
+    class_names: Sequence[str],
+    *,
+    top_k: Collection[int] | None = None,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+    stratified: bool = False,
+) -> dict[str, Any]:
+    """Accuracy, top-k, per-class accuracy, mean average precision and confusion, with intervals over items.
+
+    Shares of items (accuracy, top-k, accuracy of a class) have Wilson's interval, which is right for few items and for
+    all or none of them right; everything else has that of the bootstrap.
 
     An item may have several labels: it is then right if its first (or one of its first k) classes is one of them,
     ActivityNet's hit@k with its ceiling per video; `average_hit_K` is the share of the labels without that ceiling.
@@ -31,8 +48,8 @@ def evaluate_scores(
     Returns:
         Dictionary of plain data: `items`; `tested_classes`; `accuracy`, `topK_accuracy`, `mean_average_precision`,
         `mean_class_accuracy` (one label an item) or `average_hit_K` (several), each a dictionary of `value`, `low` and
-        `high` (`None` without resamples); `average_precision` and `class_accuracy`: the same by class name; `confusion`
-        (one label an item): counts, rows the true classes; `bootstrap`: its settings.
+        `high` (`None` for the bootstrap without resamples); `average_precision` and `class_accuracy`: the same by class
+        name; `confusion` (one label an item): counts, rows the true classes; `bootstrap`: its settings.
 
     Raises:
         ValueError: for scores that are not finite, lengths that differ, labels that are no classes, or none.
@@ -40,18 +57,68 @@ def evaluate_scores(
     Example:
         >>> scores = np.array([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0], [0.0, 5.0]])
         >>> result = evaluate_scores(scores, [0, 1, 1, 1], ["a", "b"])
-        >>> result["accuracy"], result["mean_class_accuracy"]["value"]
-        ({'value': 0.75, 'low': 0.25, 'high': 1.0}, 0.8333333333333333)
+        >>> {name: round(value, 3) for name, value in result["accuracy"].items()}
+        {'value': 0.75, 'low': 0.301, 'high': 0.954}
     """
     scores, truth = _checked(scores, labels, class_names)
     owners = np.arange(len(scores))
     return _evaluate(scores, truth, owners, class_names, top_k, resamples, level, seed, stratified)
 
 
-def evaluate_views(scores, owners, labels, class_names, **options):
+def plain_metrics(
+    scores: np.ndarray,
+    labels: Sequence[int],
+    class_names: Sequence[str],
+    label_sets: Sequence[Collection[int]] | None = None,
+) -> dict[str, Any]:
+    """The values of `evaluate_scores` as numbers, as `metrics.json` holds them.
+
+    Args:
+        scores, labels, class_names: as in `evaluate_scores`, one label an item.
+        label_sets: where items have several labels, all of each: one is enough for a hit. Classes are those of `labels`
+            all the same.
+
+    Returns:
+        Dictionary of plain data: `examples`; `accuracy`, with `standard_error` (binomial) and `accuracy_interval` (the
+        ends of Wilson's 95 % interval); `topK_accuracy`; `mean_average_precision`; `mean_class_accuracy`;
+        `class_accuracy` by name (classes with test examples only); `confusion`, rows the true classes.
+
+    Raises:
+        ValueError: as `evaluate_scores`.
+
+    Example:
+        >>> metrics = plain_metrics(np.eye(3)[[0, 1, 1]], [0, 1, 2], ["a", "b", "c"])
+        >>> round(metrics["accuracy"], 3), metrics["class_accuracy"]
+        (0.667, {'a': 1.0, 'b': 1.0, 'c': 0.0})
+    """
+    by_class = evaluate_scores(scores, labels, class_names, resamples=0)
+    hits = by_class if label_sets is None else evaluate_scores(scores, label_sets, class_names, resamples=0)
+    accuracy = hits["accuracy"]["value"]
+    top_k = {name: each["value"] for name, each in hits.items() if name.startswith("top")}
+    return {
+        "examples": hits["items"],
+        "accuracy": accuracy,
+        "standard_error": float(np.sqrt(accuracy * (1 - accuracy) / hits["items"])),
+        "accuracy_interval": [hits["accuracy"]["low"], hits["accuracy"]["high"]],
+        **top_k,
+        "mean_average_precision": hits["mean_average_precision"]["value"],
+        "mean_class_accuracy": by_class["mean_class_accuracy"]["value"],
+        "class_accuracy": {name: each["value"] for name, each in by_class["class_accuracy"].items()},
+        "confusion": by_class["confusion"],
+    }
+
+
+def evaluate_views(
+    scores: np.ndarray,
+    owners: Sequence[int],
+    labels: Sequence[int | Collection[int]],
+    class_names: Sequence[str],
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
     """The same at two levels: of views (frames, crops) each on its own, and of items by the mean score of their views.
 
-    At both levels the bootstrap draws items, and their views go with them: views of one video are not independent.
+    At both levels the bootstrap draws items, and their views go with them: views of one video are not independent. For
+    the same reason Wilson's intervals count items, at the level of views as well.
 
     Args:
         scores: `(views, classes)`.
@@ -89,7 +156,17 @@ def evaluate_views(scores, owners, labels, class_names, **options):
     }
 
 
-def compare_scores(first, second, labels, class_names, *, resamples=RESAMPLES, level=0.95, seed=0, stratified=False):
+def compare_scores(
+    first: np.ndarray,
+    second: np.ndarray,
+    labels: Sequence[int | Collection[int]],
+    class_names: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+    stratified: bool = False,
+) -> dict[str, Any]:
     """Two systems on the same items: paired bootstrap of the differences, and McNemar's test of the accuracy.
 
     Args:
@@ -156,32 +233,35 @@ def _evaluate(scores, truth, owners, class_names, top_k, resamples, level, seed,
     tested = np.flatnonzero(truth.any(axis=0))
     top_k = [k for k in USUAL_TOP_K if k < len(class_names)] if top_k is None else sorted(set(top_k))
     right = hits_at_k(scores, truth, 1)
-    shares = {"accuracy": right, **{f"top{k}_accuracy": hits_at_k(scores, truth, k) for k in top_k}}
-    if several:
-        shares |= {f"average_hit_{k}": hits_at_k(scores, truth, k, average=True) for k in (1, *top_k)}
-    by_item = np.stack(list(shares.values()), axis=1)
+    hits = {"accuracy": right, **{f"top{k}_accuracy": hits_at_k(scores, truth, k) for k in top_k}}
+    averages = {f"average_hit_{k}": hits_at_k(scores, truth, k, average=True) for k in (1, *top_k)} if several else {}
 
     def statistics(weights):
         weights = weights.T[owners].T
-        parts = [weights @ by_item / weights.sum(axis=1, keepdims=True)]
         precisions = _precisions(scores, truth[:, tested], weights, tested)
-        parts += [np.nanmean(precisions, axis=1, keepdims=True), precisions]
-        if not several:
+        parts = [np.nanmean(precisions, axis=1, keepdims=True), precisions]
+        if several:
+            parts += [weights @ np.stack(list(averages.values()), axis=1) / weights.sum(axis=1, keepdims=True)]
+        else:
             sizes = weights @ truth[:, tested]
             accuracies = np.full(sizes.shape, np.nan)
             np.divide(weights @ (truth[:, tested] * right[:, None]), sizes, out=accuracies, where=sizes > 0)
-            parts += [np.nanmean(accuracies, axis=1, keepdims=True), accuracies]
+            parts += [np.nanmean(accuracies, axis=1, keepdims=True)]
         return np.concatenate(parts, axis=1)
 
     ends = bootstrap_intervals(statistics, count, resamples, level, seed, strata)
     intervals = iter([_interval(*each) for each in zip(*ends, strict=True)])
     names = [class_names[i] for i in tested]
     result = {"items": len(scores), "tested_classes": len(tested)}
-    result |= {name: next(intervals) for name in (*shares, "mean_average_precision")}
+    result |= {name: _share(each, owners, level) for name, each in hits.items()}
+    result["mean_average_precision"] = next(intervals)
     result["average_precision"] = {name: next(intervals) for name in names}
+    result |= {name: next(intervals) for name in averages}
     if not several:
         result["mean_class_accuracy"] = next(intervals)
-        result["class_accuracy"] = {name: next(intervals) for name in names}
+        members = (truth[:, column] for column in tested)
+        shares = [_share(right[own], owners[own], level) for own in members]
+        result["class_accuracy"] = dict(zip(names, shares, strict=True))
         confusion = confusion_matrix(truth.argmax(axis=1), scores.argmax(axis=1), labels=range(len(class_names)))
         result["confusion"] = confusion.tolist()
     result["bootstrap"] = {"resamples": resamples, "level": level, "seed": seed, "stratified": stratified}
@@ -196,6 +276,13 @@ def _precisions(scores, truth, weights, columns=None):
         for column, relevant in zip(columns, truth.T, strict=True)
     ]
     return np.stack(parts, axis=1)
+
+
+def _share(hits, owners, level):
+    """The share of hits among views; its interval is that of so many items, which is the wider one."""
+    value = float(hits.mean())
+    low, high = wilson_interval(value, len(np.unique(owners)), level)
+    return {"value": value, "low": low, "high": high}
 
 
 def _interval(value, low, high):

@@ -225,7 +225,7 @@ def _read_json(path, views):
         if sorted(label for label, _ in results) != class_names:
             raise DataError(
                 f"{path}: {video!r} has {len(results)} scores for {len(class_names)} classes; each must be there once. "
-                f"Evaluate partial predictions with `keras-fvvae evaluate --predictions`."
+                f"Evaluate partial predictions with `keras-fvvae activitynet evaluate`."
             )
     values = np.array([[dict(results)[name] for name in class_names] for results in predictions.values()])
     return ScoreTable(str(path), list(predictions), values.reshape(len(predictions), -1), class_names, views)

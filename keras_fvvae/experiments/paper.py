@@ -1,6 +1,10 @@
 """The paper's tables and figures, run."""
 
+from __future__ import annotations
+
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,8 +12,20 @@ from keras_fvvae.experiments.paper_figures import FIGURES
 from keras_fvvae.experiments.paper_tables import TABLES
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None):
+    from keras_fvvae.experiments.rows import Experiment, Outcome
+
+
+def reproduce(
+    name: str,
+    experiment: Experiment,
+    base: str | Path | None = None,
+    splits: tuple[int, ...] = (1,),
+    idt: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> tuple[str, list[Outcome], dict[str, Figure]]:
     """Runs a table or a figure of the paper.
 
     Args:
@@ -45,7 +61,7 @@ def reproduce(name, experiment, base=None, splits=(1,), idt=None, settings=None)
     return title + suffix, outcomes, pictures
 
 
-def average_outcomes(parts, names):
+def average_outcomes(parts: list[list[Outcome]], names: list[str]) -> list[Outcome]:
     """Outcomes of the same rows on several splits as one list: mean accuracy, standard deviation over the splits.
 
     Args:
@@ -78,7 +94,5 @@ def _curves(curves, outcomes, label):
         measured = [(value, found[row.name].metrics) for value, row in points if found[row.name].metrics]
         if measured:
             values, metrics = zip(*measured, strict=True)
-            drawn[name] = (
-                values, [m["accuracy"] for m in metrics], [m["standard_error"] for m in metrics],
-            )  # fmt: skip
+            drawn[name] = values, [m["accuracy"] for m in metrics], [m["standard_error"] for m in metrics]
     return accuracy_curves(drawn, label)

@@ -1,7 +1,13 @@
 """The paper's Figure 4: accuracy against dimension, lambda3 and compression, on any recipe's data."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import RecipeError
+from keras_fvvae.experiments.rows import Row
 from keras_fvvae.experiments.variants import variant_rows
 from keras_fvvae.recipes import load_recipe
 
@@ -9,9 +15,11 @@ from keras_fvvae.recipes import load_recipe
 FACTORS = (8, 16, 32, 64, 128, 256)
 LAMBDAS = (1.0, 10.0, 1e2, 1e3, 1e4, 1e5)
 DIMENSION = "dimension"
+# Rows by curve, each with its place on the axis; and the name of the axis.
+Figure4 = tuple[dict[str, list[tuple[float, Row]]], str]
 
 
-def figure_4a(base=None, **overrides):
+def figure_4a(base: str | Path | None = None, **overrides: Any) -> Figure4:
     """FV-VAE, VLAD and GMM Fisher vectors at dimensions from 8 to 256 times the channels.
 
     Returns:
@@ -29,7 +37,7 @@ def figure_4a(base=None, **overrides):
     return curves, DIMENSION
 
 
-def figure_4b(base=None, **overrides):
+def figure_4b(base: str | Path | None = None, **overrides: Any) -> Figure4:
     """FV-VAE at weights of the classification loss from 1 to 1e5."""
     recipe, _ = _base(base, overrides, channels=False)
     rows = []
@@ -39,7 +47,7 @@ def figure_4b(base=None, **overrides):
     return {"FV-VAE": rows}, "lambda3"
 
 
-def figure_4c(base=None, **overrides):
+def figure_4c(base: str | Path | None = None, **overrides: Any) -> Figure4:
     """Compression of FV-VAE's longest vectors (256 times the channels): random Maclaurin, PCA, fewer latent variables.
 
     PCA has at most one component less than there are training items; longer ones are shown as not run.

@@ -1,6 +1,10 @@
 """The paper's tables as rows: what it measured, and the recipes that measure the same on the user's data."""
 
+from __future__ import annotations
+
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 from keras_fvvae.experiments.rows import Row
 from keras_fvvae.experiments.variants import variant_rows
@@ -57,14 +61,14 @@ SCENARIOS = {
 TOP_1, TOP_3, MAP = "top-1", "top-3", "mAP"
 
 
-def table_2(base=None, **overrides):
+def table_2(base: str | Path | None = None, **overrides: Any) -> list[Row]:
     """Quantization methods beside each other, on VGG19 pool5 of UCF101 split 1; or on another recipe's data."""
     recipe = load_recipe(base or "ucf101_pool5", **overrides)
     rows = variant_rows(recipe, TABLE_2)
     return [_with_paper(row, {"accuracy": figure}) for row, figure in zip(rows, TABLE_2.values(), strict=True)]
 
 
-def table_3(base=None, **overrides):
+def table_3(base: str | Path | None = None, **overrides: Any) -> list[Row]:
     """Networks beside each other on UCF101 split 1."""
     rows = []
     for entry, figures in TABLE_3.items():
@@ -74,7 +78,9 @@ def table_3(base=None, **overrides):
     return rows
 
 
-def table_4(base=None, split=1, idt=None, **overrides):
+def table_4(
+    base: str | Path | None = None, split: int = 1, idt: str | Path | None = None, **overrides: Any
+) -> list[Row]:
     """Streams, networks and their late fusion on a split of UCF101, ten crops, beside other methods' figures.
 
     `idt` is the file of scores of improved dense trajectories on that split, from `keras-fvvae idt`.
@@ -89,7 +95,7 @@ def table_4(base=None, split=1, idt=None, **overrides):
     return rows
 
 
-def table_5(base=None, idt=None, **overrides):
+def table_5(base: str | Path | None = None, idt: str | Path | None = None, **overrides: Any) -> list[Row]:
     """ActivityNet's validation set: top-1, top-3 and mean average precision; `idt` as for table 4."""
     rows = []
     for name, (entry, variant, figures) in TABLE_5.items():
@@ -102,7 +108,7 @@ def table_5(base=None, idt=None, **overrides):
     return rows
 
 
-def table_6(base=None, **overrides):
+def table_6(base: str | Path | None = None, **overrides: Any) -> list[Row]:
     """Birds: with and without bounding boxes, with and without fine-tuning."""
     rows = []
     for index, (scenario, entry) in enumerate(SCENARIOS.items()):

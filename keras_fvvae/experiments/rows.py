@@ -1,34 +1,24 @@
 """Rows of a table of results: each is a training, or a fusion of others; what cannot be run says why."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from keras_fvvae.builders.encoders import load_encoder
+from keras_fvvae.builders.representations import representation_title
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.recipes.registry import REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.fuse import fuse
-from keras_fvvae.training.representation_training import representation_title
-from keras_fvvae.training.train import train, weights_source
-
-# What makes two rows share a fine-tuned backbone, which is then trained once.
-_FINE_TUNING = (
-    "dataset", "dataset_options", "backbone", "backbone_options", "tap", "input_size", "resize_to", "resize",
-    "modality", "fine_tune_steps", "fine_tune_from", "fine_tune_learning_rate", "fine_tune_batch_size", "random_shift",
-    "random_mirror", "seed",
-)  # fmt: skip
-
-# What comes after the training of an FV-VAE on a frozen backbone: rows that differ in nothing else share it.
-_AFTER_TRAINING = {
-    "representation": "fv_vae", "representation_options": {}, "information": "diagonal", "damping": 0.1,
-    "decoder_layers": "last", "pca_components": None, "svm_c": 100.0,
-}  # fmt: skip
-# What a recipe says about itself, not about the training.
-_UNTITLED = {"name": "", "description": "", "paper": {}, "weights": {}, "measured": [], "citation": ""}
+from keras_fvvae.training.train import train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Outcome:
 
     Attributes:
         name, paper: as in the row.
-        metrics: of the test part, as from `classification_metrics`; empty if it was not run.
+        metrics: of the test part, as from `plain_metrics`; empty if it was not run.
         settings: of the representation, in words.
         seconds: of fitting, encoding and classifying, as in a run's seconds.json.
         items: how many were encoded.
@@ -80,7 +70,7 @@ class Outcome:
     protocol: str = ""
 
     @property
-    def encode_ms(self):
+    def encode_ms(self) -> float | None:
         """Milliseconds to encode an item from its activations; `None` if unknown."""
         return 1e3 * self.seconds["encode"] / self.items if self.items and "encode" in self.seconds else None
 
@@ -101,12 +91,22 @@ class Experiment:
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
         part: function from the data's collection to the one that is used, such as `validation_collection`.
+        dataset_options: arguments of the data set's loader that all rows take, before those of their recipes.
     """
 
     def __init__(
-        self, out, data=None, backbone_weights="imagenet", common_classes=False, cache=None, fine_tuning=True,
-        verbose=1, say=lambda text: None, part=lambda collection: collection,
-    ):  # fmt: skip
+        self,
+        out: str | Path,
+        data: str | Path | None = None,
+        backbone_weights: str | Path | dict[str, str | Path | None] | None = "imagenet",
+        common_classes: bool = False,
+        cache: str | Path | None = None,
+        fine_tuning: bool = True,
+        verbose: int = 1,
+        say: Callable[[str], None] = lambda text: None,
+        part: Callable[[Collection], Collection] = lambda collection: collection,
+        dataset_options: dict[str, Any] | None = None,
+    ) -> None:
         self.out = Path(out)
         self.data = data
         self.backbone_weights = backbone_weights
@@ -116,14 +116,15 @@ class Experiment:
         self.verbose = verbose
         self.say = say
         self.part = part
+        self.dataset_options = dataset_options or {}
         self._collections = {}
         self._tuned = {}
         self._fvvaes = {}
 
-    def run(self, rows):
+    def run(self, rows: list[Row]) -> list[Outcome]:
         """Runs rows in order; returns a list of `Outcome`s."""
         done = {}
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(map(self._with_dataset_options, rows), start=1):
             self.say(f"[{number}/{len(rows)}] {row.name}")
             done[row.name] = outcome = self._outcome(row, done)
             if outcome.reason:
@@ -132,13 +133,18 @@ class Experiment:
                 self.say(f"    accuracy {100 * outcome.metrics['accuracy']:.1f} %")
         return list(done.values())
 
-    def collection(self, recipe):
+    def collection(self, recipe: Recipe) -> Collection:
         """The collection of a recipe; the same object for the same settings."""
-        settings = (recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.modality, recipe.seed)
-        key = json.dumps(settings)
+        key = _key(recipe, "input")  # stored flow is checked against the recipe's settings of flow
         if key not in self._collections:
             self._collections[key] = self.part(recipe_collection(recipe, self.data, self.common_classes))
         return self._collections[key]
+
+    def _with_dataset_options(self, row):
+        if row.recipe is None or not self.dataset_options:
+            return row
+        options = {**row.recipe.dataset_options, **self.dataset_options}
+        return dataclasses.replace(row, recipe=row.recipe.replace(dataset_options=options))
 
     def _outcome(self, row, done):
         if row.reason:
@@ -158,19 +164,22 @@ class Experiment:
     def _trained(self, row):
         if row.recipe.fine_tune_steps and not self.fine_tuning:
             return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason="fine-tuning was left out")
-        recipe = row.recipe.replace(**_UNTITLED)
+        recipe = row.recipe.without_card()
         recipe = recipe.replace(name=run_name(recipe))
-        collection = self.collection(recipe)
-        key = json.dumps([getattr(recipe, name) for name in _FINE_TUNING])
-        backbone, weights = None, self._weights(recipe.backbone)
-        if recipe.fine_tune_steps and recipe.trainable_from is None and key in self._tuned:
-            backbone = load_encoder(self._tuned[key] / "model.keras").backbone
-        trained_key = _fvvae_key(recipe)
+        weights = self._weights(recipe.backbone)
+        tuned_key, trained_key = _backbone_key(recipe), _fvvae_key(recipe)
         run = train(
-            recipe, collection, self.out / recipe.name, weights, backbone, self.cache, verbose=self.verbose,
-            source=weights_source(weights), trained=self._fvvaes.get(trained_key),
-        )  # fmt: skip
-        self._tuned.setdefault(key, run.path)
+            recipe,
+            self.collection(recipe),
+            self.out / recipe.name,
+            backbone_weights=weights,
+            cache=self.cache,
+            verbose=self.verbose,
+            tuned=self._tuned.get(tuned_key),
+            trained=self._fvvaes.get(trained_key),
+        )
+        if tuned_key is not None:
+            self._tuned.setdefault(tuned_key, run.path)
         if trained_key is not None:
             self._fvvaes.setdefault(trained_key, run.path)
         return outcome_of(row, run)
@@ -188,9 +197,13 @@ class Experiment:
         result = fuse([run], scores=[row.scores], resamples=0)
         protocol = f"{row.name} from {row.scores}, {result['items']} test items"
         return Outcome(
-            row.name, row.paper, result["streams"][str(row.scores)], settings=str(row.scores), scores=row.scores,
+            row.name,
+            row.paper,
+            result["streams"][str(row.scores)],
+            settings=str(row.scores),
+            scores=row.scores,
             protocol=protocol,
-        )  # fmt: skip
+        )
 
     def _fused(self, row, done):
         parts = [done.get(name) for name in row.fuse]
@@ -203,25 +216,29 @@ class Experiment:
         return Outcome(row.name, row.paper, result["fusion"], settings="equal weights", protocol=protocol)
 
 
-def outcome_of(row, run):
+def outcome_of(row: Row, run: RunFolder) -> Outcome:
     """The `Outcome` of a row whose run is finished.
 
     Raises:
         KerasFVVAEError: for a run without test items.
     """
-    metrics = run.read_json("metrics.json")
-    result = metrics.get(representation_title(row.recipe))
-    if result is None:
+    results = run.results
+    if results.own is None:
         raise KerasFVVAEError("nothing was held out for testing")
-    seconds = run.read_json("seconds.json") if (run.path / "seconds.json").is_file() else {}
-    items = len(run.read_json("vectors.json")["names"])
+    items = len(run.vectors().names)
     return Outcome(
-        row.name, row.paper, result, _settings(row.recipe), seconds, items, RunFolder(run.path).path,
-        protocol=metrics["protocol"],
-    )  # fmt: skip
+        row.name,
+        row.paper,
+        results.own,
+        _settings(row.recipe),
+        run.seconds,
+        items,
+        run.path,
+        protocol=results.protocol,
+    )
 
 
-def run_name(recipe):
+def run_name(recipe: Recipe) -> str:
     """Name of a run's folder: its representation, and a digest of all of its settings.
 
     Example:
@@ -233,11 +250,19 @@ def run_name(recipe):
     return f"{title}-{hashlib.sha256(settings.encode()).hexdigest()[:10]}"
 
 
+def _key(recipe, stage):
+    """What decides a stage of the work and those before it, as text."""
+    return json.dumps(recipe.settings_until(stage))
+
+
+def _backbone_key(recipe):
+    """What determines a fine-tuned backbone, which is then frozen; `None` where a row has none to share."""
+    return _key(recipe, "backbone") if recipe.fine_tune_steps and recipe.trainable_from is None else None
+
+
 def _fvvae_key(recipe):
     """What determines an FV-VAE trained on a frozen backbone; `None` for any other training."""
-    if recipe.trainable_from is not None or not recipe.representation.startswith("fv_vae"):
-        return None
-    return recipe.replace(name="", **_AFTER_TRAINING).to_yaml()
+    return _key(recipe, "training") if recipe.of_fv_vae and recipe.trainable_from is None else None
 
 
 def _settings(recipe):
@@ -245,11 +270,11 @@ def _settings(recipe):
     if recipe is None:
         return ""
     parts = [f"{key} {value}" for key, value in recipe.representation_options.items()]
-    if recipe.representation.startswith("fv_vae"):
+    if recipe.of_fv_vae:
         parts = [f"{recipe.latent_dim} latent", f"lambda3 {recipe.lambda3:g}", f"{recipe.steps} steps", *parts]
         parts += [f"decoder {recipe.decoder_units} ({recipe.decoder_layers})"] if recipe.decoder_units else []
         parts += ["attention"] if recipe.attention else []
-    elif recipe.representation in ("net_vlad", "action_vlad", "cross_layer_learnt"):
+    elif REPRESENTATIONS[recipe.representation].training == SOFTMAX_TRAINING:
         parts += [f"softmax, {sum(stage.steps for stage in recipe.softmax_stages)} steps"]
     parts += [f"PCA {recipe.pca_components}"] if recipe.pca_components else []
     return ", ".join(parts)

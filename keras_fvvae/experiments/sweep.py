@@ -1,51 +1,30 @@
 """Model selection: a grid of settings, scored on a validation part of the training split."""
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from keras_fvvae.data.collection import UNLABELLED
-from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.errors import DataError
 from keras_fvvae.experiments.rows import Row
-from keras_fvvae.recipes import as_number
+from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.utils.labels import UNLABELLED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_fvvae.data.collection import Collection
+    from keras_fvvae.experiments.rows import Outcome
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3
 
 
-def parse_grid(assignments):
-    """Settings to try, from `key=a,b,c` texts; values are read as YAML.
-
-    Args:
-        assignments: list of texts; `spp_levels=[2, 1],[3, 1]` are two lists, `tap=conv5_3,null` a name and none.
-
-    Returns:
-        Dictionary from key to list of values.
-
-    Raises:
-        RecipeError: for what is not of that form.
-
-    Example:
-        >>> parse_grid(["lambda3=0,1e3", "latent_dim=127,255"])
-        {'lambda3': [0, 1000.0], 'latent_dim': [127, 255]}
-    """
-    grid = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
-            values = None
-        if not separator or not values or key.strip() in grid:
-            raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")
-        grid[key.strip()] = [as_number(value) for value in values]
-    return grid
-
-
-def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):
+def validation_collection(collection: Collection, folds: int = DEFAULT_FOLDS, seed: int = 0) -> Collection:
     """The training part alone, one fold of it as the test part: the real test items have no part in a selection.
 
     Folds are stratified by class; items of one group (the clips of one video) stay together.
@@ -88,7 +67,7 @@ def validation_collection(collection, folds=DEFAULT_FOLDS, seed=0):
     return chosen
 
 
-def sweep_rows(recipe, grid):
+def sweep_rows(recipe: Recipe, grid: dict[str, list[Any]]) -> list[Row]:
     """A row for every combination of settings.
 
     Raises:
@@ -102,7 +81,7 @@ def sweep_rows(recipe, grid):
     return rows
 
 
-def sweep_picture(grid, outcomes):
+def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure:
     """Accuracy against the first numeric setting, a curve for each combination of the others; or as bars."""
     axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
     if axis is None:

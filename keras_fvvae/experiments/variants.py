@@ -1,13 +1,17 @@
 """Every representation beside each other: FV-VAE, its variants, and what the paper compares it with."""
 
+from __future__ import annotations
+
+from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE
 from keras_fvvae.errors import RecipeError, unknown_name
 from keras_fvvae.experiments.rows import Row
+from keras_fvvae.recipes import Recipe
 
 # Changes of a recipe, by the name of a variant. The sizes are the paper's where it gives them: 128 components, 256
 # centroids; 64 centroids for NetVLAD and ActionVLAD as in theirs.
 VARIANTS = {
     "ave": ("AVE", {"representation": "ave"}),
-    "ga": ("GA", {"representation": "global_activations", "tap": "fc7"}),
+    "ga": ("GA", {"representation": "global_activations"}),
     "concatenation": ("Concatenation", {"representation": "concatenation"}),
     "fv": ("FV (GMM)", {"representation": "gmm_fisher_vector", "representation_options": {"num_components": 128}}),
     "vlad": ("VLAD", {"representation": "vlad", "representation_options": {"num_centroids": 256}}),
@@ -30,19 +34,11 @@ VARIANTS = {
     "fv_vae_maclaurin": ("FV-VAE, random Maclaurin", {"representation": "fv_vae_maclaurin"}),
     "fv_vae_pca": ("FV-VAE, PCA", {"pca_components": 256}),
 }  # fmt: skip
-# Layers that come one after the other, of which cross-layer pooling takes two, by backbone.
-CONSECUTIVE_TAPS = {
-    "VGG16": "block5_conv2+conv5_3",
-    "VGG19": "block5_conv3+conv5_4",
-    "DigitsConvNet": "conv2+conv3",
-}
-# Data sets without videos.
-OF_IMAGES = ("digits", "cub")
 # A network that starts from random weights is fine-tuned at a higher rate than one from ImageNet.
 SCRATCH_LEARNING_RATE = 0.05
 
 
-def variant_rows(recipe, names=None):
+def variant_rows(recipe: Recipe, names: list[str] | None = None) -> list[Row]:
     """The rows of a comparison on a recipe's data and backbone.
 
     All are compared on one frozen backbone. Where the recipe trains its backbone together with the FV-VAE, it is
@@ -80,7 +76,7 @@ def variant_rows(recipe, names=None):
 def _with_stages(row, name):
     """ActionVLAD's two stages, its rates, each of the recipe's steps; and its bags of all of a video's frames."""
     recipe = row.recipe
-    if name == "action_vlad" and recipe.dataset in OF_IMAGES:
+    if name == "action_vlad" and not recipe.of_videos:
         return Row(row.name, reason="it aggregates over frames; of images it is NetVLAD")
     steps = recipe.steps
     common = {"optimizer": "adam", "epsilon": 1e-4, "clip_norm": 5.0, "steps": steps}
@@ -91,16 +87,19 @@ def _with_stages(row, name):
 
 
 def _with_two_taps(row):
-    if row.recipe.backbone not in CONSECUTIVE_TAPS:
-        return Row(row.name, reason=f"no two consecutive layers of {row.recipe.backbone} are named here; set `tap`")
-    return Row(row.name, row.recipe.replace(tap=CONSECUTIVE_TAPS[row.recipe.backbone]))
+    backbone = row.recipe.backbone
+    info = BACKBONES.get(backbone)
+    if info is None or info.consecutive_taps is None:
+        return Row(row.name, reason=f"no two consecutive layers of {backbone} are named here; set `tap`")
+    return Row(row.name, row.recipe.replace(tap=info.consecutive_taps))
 
 
 def _with_global_tap(row):
     """GA is fc7 of VGG, pool5 of ResNet; other networks have no layer that the paper would call so."""
     backbone = row.recipe.backbone
-    if backbone.startswith("VGG"):
-        return Row(row.name, row.recipe.replace(input_size=[224, 224]))
-    if backbone in ("ResNet50", "ResNet101", "ResNet152"):
+    taps = BACKBONES[backbone].vector_taps if backbone in BACKBONES else {}
+    if "fc7" in taps:  # its weights are for one size
+        return Row(row.name, row.recipe.replace(tap="fc7", input_size=[OWN_SIZE, OWN_SIZE]))
+    if "pool5" in taps:
         return Row(row.name, row.recipe.replace(tap="pool5"))
     return Row(row.name, reason=f"{backbone} has no fully-connected layer before its classes")

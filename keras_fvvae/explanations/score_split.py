@@ -72,7 +72,7 @@ def descriptor_contributions(classifier, inputs, class_index=None, mask=None):
 
 def can_explain(head):
     """Whether scores of representations made by this layer can be split: a known sum, not normalised by the layer."""
-    return type(head) in _TERMS and not (getattr(head, "normalize", False) or getattr(head, "steps", ()))
+    return type(head) in _TERMS and not getattr(head, "normalization", None)
 
 
 class ScoreSplit:
@@ -149,7 +149,7 @@ class ScoreSplit:
         pca = self.encoder.compression
         if pca is None:
             return weights, ops.zeros_like(weights[:, 0])
-        vectors = ops.reshape(self.encoder.normalization(self.raw), (-1, self.encoder.head.output_dimension))
+        vectors = ops.reshape(self.encoder.normalization(self.raw), (-1, self.encoder.head.output_dim))
         directions, mean = (ops.cast(one, vectors.dtype) for one in (pca.directions, pca.mean))
         projected = ops.matmul(vectors - mean, directions)
         weights = ops.matmul(weights * _ratio(self.vectors, projected), ops.transpose(directions))
@@ -172,7 +172,7 @@ class ScoreSplit:
             multipliers = ops.matmul(ops.matmul(ops.transpose(left), ratio), ops.transpose(right))
         else:
             multipliers = weights * _ratio(normalized, raw)
-        return ops.reshape(multipliers, (-1, self.encoder.head.output_dimension))
+        return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
 
 
 def _ratio(after, before):

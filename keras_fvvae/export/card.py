@@ -1,6 +1,15 @@
 """The card of a served model: what goes in and out, and what it was trained from."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras_fvvae.recipes.cards import recipe_card
+
+if TYPE_CHECKING:
+    from keras_fvvae.export.signatures import Endpoints
+    from keras_fvvae.recipes import Recipe
 
 _ABOUT = {
     "serving_default": "scores (decision values, not probabilities) and the best labels",
@@ -17,7 +26,9 @@ _FAILS = "Bytes that cannot be decoded are an error for the whole call."
 _HALF = "The weights of the SVM are kept in float16."
 
 
-def served_card(endpoints, recipes=(), notes=(), half_svm=False):
+def served_card(
+    endpoints: Endpoints, recipes: Sequence[Recipe] = (), notes: Sequence[str] = (), half_svm: bool = False
+) -> str:
     """Markdown for `assets.extra/card.md`.
 
     Args:
@@ -32,7 +43,7 @@ def served_card(endpoints, recipes=(), notes=(), half_svm=False):
         rows.append(f"| `{name}` | {inputs} | {_ABOUT[name]} |")
     streams = [
         f"* {'Optical flow' if stream.prefix else 'RGB'}: {stream.bias.shape[0]} classes, a representation of "
-        f"{stream.encoder.dimension:,} numbers."
+        f"{stream.encoder.output_dim:,} numbers."
         for stream in endpoints.streams
     ]
     parts = [

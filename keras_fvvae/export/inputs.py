@@ -1,11 +1,17 @@
 """Encoded images and frames as a served model takes them: decoded, resized and cropped in the graph."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.data.readers.image import decode_image, resize_image
+
+if TYPE_CHECKING:
+    from keras_fvvae.data.views import Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +23,14 @@ class ImageInput:
         flagged: whether what cannot be decoded is flagged; else it fails the call.
     """
 
-    views: object
+    views: Views
     flagged: bool = False
 
     @property
-    def specs(self):
+    def specs(self) -> list[tf.TensorSpec]:
         return [tf.TensorSpec((None,), tf.string, name="image")]
 
-    def pixels(self, image):
+    def pixels(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
         """Views, mask and flags of encoded images.
 
         Returns:
@@ -36,7 +42,7 @@ class ImageInput:
         crops = self.views.per_item("image")
         return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *self.views.size, 3)), None, valid
 
-    def example(self):
+    def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""
         return {"image": tf.constant([gray_image(self.views)])}
 
@@ -50,19 +56,19 @@ class FrameInput:
         flagged: whether what cannot be decoded is flagged; else it fails the call.
     """
 
-    views: object
+    views: Views
     flagged: bool = False
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, str]:
         return ("flow_frames", "num_flow_frames") if self.views.is_flow else ("frames", "num_frames")
 
     @property
-    def specs(self):
+    def specs(self) -> list[tf.TensorSpec]:
         frames, count = self.names
         return [tf.TensorSpec((None, None), tf.string, name=frames), tf.TensorSpec((None,), tf.int32, name=count)]
 
-    def pixels(self, frames, count):
+    def pixels(self, frames: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
         """Views, mask and flags of videos; what follows after the first `count` frames may be anything.
 
         Returns:
@@ -85,13 +91,13 @@ class FrameInput:
         pixels = tf.reshape(self.views.crop(decoded), (-1, length * crops, *self.views.size, 3))
         return pixels, tf.repeat(mask, crops, axis=1), valid
 
-    def example(self):
+    def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""
         frames, count = self.names
         return {frames: tf.constant([[gray_image(self.views)] * 2]), count: tf.constant([2])}
 
 
-def gray_image(views):
+def gray_image(views: Views) -> bytes:
     """A gray image of the size that images are resized to, as JPEG bytes."""
     return tf.io.encode_jpeg(tf.fill((*views.resize_to, 3), tf.constant(ZERO, tf.uint8))).numpy()
 

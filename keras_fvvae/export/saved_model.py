@@ -1,10 +1,14 @@
 """A trained classifier as a SavedModel: bytes of images or frames in, scores, vectors and their explanation out."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -15,14 +19,27 @@ from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
 from keras_fvvae.utils.files import reason, remove_leftovers
 
+if TYPE_CHECKING:
+    from keras_fvvae.models import Classifier
+    from keras_fvvae.recipes import Recipe
+
 TOP_K = 5
 LABELS_FILE = "labels.txt"
 PARTIAL = ".partial-"
 
 
 def export_saved_model(
-    classifier, directory, views=None, kind="image", version=None, top_k=TOP_K, *, recipe=None, notes=(), **options
-):
+    classifier: Classifier,
+    directory: str | Path,
+    views: Views | None = None,
+    kind: str = "image",
+    version: int | None = None,
+    top_k: int = TOP_K,
+    *,
+    recipe: Recipe | None = None,
+    notes: Sequence[str] = (),
+    **options: Any,
+) -> Path:
     """Writes `directory/<version>/`, a SavedModel that runs without this library and without Keras.
 
     A classifier of images takes `image: string[N]`: JPEG, PNG, WebP, BMP or GIF bytes. A classifier of videos takes
@@ -73,8 +90,17 @@ def export_saved_model(
 
 
 def export_fused(
-    classifiers, directory, views, weights=None, version=None, top_k=TOP_K, *, recipes=(), notes=(), **options
-):
+    classifiers: Sequence[Classifier],
+    directory: str | Path,
+    views: Sequence[Views],
+    weights: Sequence[float] | None = None,
+    version: int | None = None,
+    top_k: int = TOP_K,
+    *,
+    recipes: Sequence[Recipe] = (),
+    notes: Sequence[str] = (),
+    **options: Any,
+) -> Path:
     """Writes a two-stream model of videos as one SavedModel, in which the scores are fused.
 
     It takes `frames` and `num_frames` as well as `flow_frames` and `num_flow_frames`, see `export_saved_model`. The

@@ -1,11 +1,20 @@
 """The functions of a served model: from encoded images to scores, vectors, and parts of scores."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export.inputs import FrameInput, ImageInput
+
+if TYPE_CHECKING:
+    from keras_fvvae.data.views import Views
+    from keras_fvvae.models import Classifier
 
 
 class ServedStream:
@@ -21,7 +30,16 @@ class ServedStream:
         flagged: whether what cannot be decoded is flagged.
     """
 
-    def __init__(self, classifier, views, kind, weight=1.0, columns=None, half_svm=False, flagged=False):
+    def __init__(
+        self,
+        classifier: Classifier,
+        views: Views,
+        kind: str,
+        weight: float = 1.0,
+        columns: Sequence[int] | None = None,
+        half_svm: bool = False,
+        flagged: bool = False,
+    ):
         self.encoder = classifier.encoder
         self.inputs = (ImageInput if kind == "image" else FrameInput)(views, flagged)
         kernel, bias = (np.asarray(one) * np.float32(weight) for one in classifier.svm.get_weights())
@@ -35,22 +53,22 @@ class ServedStream:
         self.raw_shape = tuple(encoder.head.compute_output_shape(shape)[1:])
 
     @property
-    def variables(self):
+    def variables(self) -> list[tf.Variable]:
         """All of its TensorFlow variables."""
         return [*(variable.value for variable in self.encoder.variables), self.kernel, self.bias]
 
     @property
-    def raw_specs(self):
+    def raw_specs(self) -> list[tf.TensorSpec]:
         """Inputs of `classify_raw`."""
         return [
             tf.TensorSpec((None, *self.raw_shape), tf.float32, name=f"{self.prefix}raw_sum"),
             tf.TensorSpec((None,), tf.float32, name=f"{self.prefix}count"),
         ]
 
-    def scores(self, vectors):
+    def scores(self, vectors: tf.Tensor) -> tf.Tensor:
         return tf.matmul(tf.cast(vectors, tf.float32), tf.cast(self.kernel, tf.float32)) + self.bias
 
-    def raw_sum(self, pixels, mask):
+    def raw_sum(self, pixels: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Sum of the raw vectors of an example's views, and their number."""
         mean = tf.cast(self.encoder.encode_raw(pixels, mask=mask, training=False), tf.float32)
         ones = tf.ones(tf.shape(pixels)[: 2 if len(pixels.shape) == 5 else 1])
@@ -58,12 +76,12 @@ class ServedStream:
         count = tf.reduce_sum(tf.reshape(counted, (tf.shape(pixels)[0], -1)), axis=1)
         return mean * tf.reshape(count, (-1, *[1] * len(self.raw_shape))), count
 
-    def normalized(self, raw_sum, count):
+    def normalized(self, raw_sum: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         """Vectors of sums of raw vectors of so many views."""
         mean = raw_sum / tf.reshape(tf.maximum(count, 1), (-1, *[1] * len(self.raw_shape)))
         return tf.cast(self.encoder.normalize(mean), tf.float32)
 
-    def contributions(self, split, best):
+    def contributions(self, split: ScoreSplit, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parts of the scores of classes `best`, `(N, H, W)` or, of videos, `(N, T, H, W)`; and what is no part."""
         parts, constant = split.split(tf.cast(tf.transpose(tf.gather(self.kernel, best, axis=1)), tf.float32))
         return self._on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
@@ -87,13 +105,13 @@ class Endpoints:
         flagged: whether an output `valid` flags what cannot be decoded.
     """
 
-    def __init__(self, streams, class_names, top_k, flagged=False):
+    def __init__(self, streams: Sequence[ServedStream], class_names: Sequence[str], top_k: int, flagged: bool = False):
         self.streams = streams
         self.names = tf.constant(class_names)
         self.count = min(top_k, len(class_names))
         self.flagged = flagged
 
-    def signatures(self):
+    def signatures(self) -> dict[str, tuple[Callable, list[tf.TensorSpec]]]:
         """Dictionary from name to a pair of function and input specifications."""
         encoded = [spec for stream in self.streams for spec in stream.inputs.specs]
         raw = [spec for stream in self.streams for spec in stream.raw_specs]
@@ -107,18 +125,18 @@ class Endpoints:
             result["explain"] = (self.explain, encoded)
         return result
 
-    def examples(self):
+    def examples(self) -> dict[str, dict[str, tf.Tensor]]:
         """Dictionary from signature to the inputs of one example, for warming up."""
         encoded = {name: value for stream in self.streams for name, value in stream.inputs.example().items()}
         raw = {spec.name: tf.ones((1, *spec.shape[1:])) for stream in self.streams for spec in stream.raw_specs}
         return {name: raw if name == "classify_raw" else encoded for name in self.signatures()}
 
-    def classify(self, *arguments):
+    def classify(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
         vectors = [stream.encoder(pixels, mask=mask, training=False) for stream, pixels, mask in rows]
         return self._answer(vectors, valid)
 
-    def encode(self, *arguments):
+    def encode(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
         return self._flagged(
             {
@@ -128,7 +146,7 @@ class Endpoints:
             valid,
         )
 
-    def encode_raw(self, *arguments):
+    def encode_raw(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
         outputs = {}
         for stream, pixels, mask in rows:
@@ -136,12 +154,12 @@ class Endpoints:
             outputs |= {spec.name: value for spec, value in zip(stream.raw_specs, sums, strict=True)}
         return self._flagged(outputs, valid)
 
-    def classify_raw(self, *arguments):
+    def classify_raw(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         pairs = zip(arguments[::2], arguments[1::2], strict=True)
         vectors = [stream.normalized(*pair) for stream, pair in zip(self.streams, pairs, strict=True)]
         return self._answer(vectors, None)
 
-    def explain(self, *arguments):
+    def explain(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
         splits = [ScoreSplit(stream.encoder, pixels, mask) for stream, pixels, mask in rows]
         scores = self._scores([split.vectors for split in splits])

@@ -1,5 +1,9 @@
 """The requests with which TensorFlow Serving warms a model up before it serves it."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import tensorflow as tf
 
 # Numbers of the fields in tensorflow_serving/apis: prediction_log.proto, predict.proto, model.proto. The messages are
@@ -15,7 +19,7 @@ _LENGTH_DELIMITED = 2  # wire type
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 
-def write_warmup(path, requests, model="model"):
+def write_warmup(path: str | Path, requests: Iterable[tuple[str, dict]], model: str = "model") -> None:
     """Writes a TFRecord of `PredictionLog`.
 
     Args:
@@ -29,7 +33,7 @@ def write_warmup(path, requests, model="model"):
             writer.write(prediction_log(signature, inputs, model))
 
 
-def prediction_log(signature, inputs, model="model"):
+def prediction_log(signature: str, inputs: dict[str, Any], model: str = "model") -> bytes:
     """One request as the bytes of a `tensorflow.serving.PredictionLog`.
 
     Example:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_fvvae.utils.batches import require_finite
+
 
 class FisherStatistics:
     """Second moments of raw Fisher vectors `G` of shape `(C, D + 1)`, accumulated batch by batch.
@@ -43,12 +45,7 @@ class FisherStatistics:
             raise ValueError(f"The Kronecker form needs vectors (batch, C, D + 1). Received: shape={vectors.shape}")
         if vectors.ndim < 2 or (shape is not None and vectors.shape[1:] != shape):
             raise ValueError(f"Expected a batch of vectors of shape {shape}. Received: shape={vectors.shape}")
-        bad = ~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim)))
-        if bad.any():
-            raise ValueError(
-                f"{bad.sum()} of {len(bad)} Fisher vectors hold NaN or infinite values (first at position "
-                f"{np.flatnonzero(bad)[0]} of its batch). Check the weights and the input images."
-            )
+        require_finite(vectors, "Fisher vectors")
         part = FisherStatistics(self.kronecker)
         part.count = len(vectors)
         part.sum_of_squares = np.einsum("n...,n...->...", vectors, vectors)  # without a second copy of the batch

@@ -43,7 +43,7 @@ class MixtureStatistics:
 
     Args:
         num_components: K.
-        centre: `(C,)`, subtracted from all descriptors before they are summed and squared: a large common offset would
+        center: `(C,)`, subtracted from all descriptors before they are summed and squared: a large common offset would
             cost the variances their digits.
 
     Example:
@@ -55,17 +55,17 @@ class MixtureStatistics:
         ([[3.0, 2.0]], [[2.67, 8.0]])
     """
 
-    def __init__(self, num_components, centre):
-        self.centre = np.asarray(centre, np.float64)
+    def __init__(self, num_components, center):
+        self.center = np.asarray(center, np.float64)
         self.count = 0
         self.log_likelihood = 0.0
         self.mass = np.zeros(num_components)
-        self.sums = np.zeros((num_components, len(self.centre)))
+        self.sums = np.zeros((num_components, len(self.center)))
         self.squares = np.zeros_like(self.sums)
 
     def update(self, rows, posteriors, log_likelihood=0.0):
         """Adds descriptors `(n, C)` with their posteriors `(n, K)` and total log-likelihood; returns `self`."""
-        rows = np.asarray(rows, np.float64) - self.centre
+        rows = np.asarray(rows, np.float64) - self.center
         self.count += len(rows)
         self.log_likelihood += log_likelihood
         self.mass += posteriors.sum(axis=0)
@@ -74,9 +74,9 @@ class MixtureStatistics:
         return self
 
     def merge(self, other):
-        """Adds the statistics of another part, gathered around the same centre, and returns `self`."""
-        if not np.array_equal(self.centre, other.centre) or self.mass.shape != other.mass.shape:
-            raise ValueError("Only statistics of as many components around the same centre merge.")
+        """Adds the statistics of another part, gathered around the same center, and returns `self`."""
+        if not np.array_equal(self.center, other.center) or self.mass.shape != other.mass.shape:
+            raise ValueError("Only statistics of as many components around the same center merge.")
         for name in ("count", "log_likelihood", "mass", "sums", "squares"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
@@ -107,18 +107,18 @@ class MixtureStatistics:
             shift = np.sqrt(variances[largest, channel]) / 2
             means[largest, channel] -= shift
             means[component, channel] += shift
-        return priors / priors.sum(), means + self.centre, variances, len(empty)
+        return priors / priors.sum(), means + self.center, variances, len(empty)
 
 
-def fit_gaussian_mixture(dataset, num_components, seed=0, max_iterations=100, repetitions=1, verbose=0):
+def fit_gaussian_mixture(data, num_components, seed=0, max_iterations=100, repetitions=1, verbose=0):
     """Fits a mixture of diagonal Gaussians by expectation-maximisation.
 
     K-means gives the start. Every iteration is one pass over the data; EM ends when the log-likelihood rises by less
     than 1e-5 of itself. Variances are floored and empty components restarted.
 
     Args:
-        dataset: descriptors `(..., C)`: an array, or an iterable of batches that can be passed over several times (a
-            list, a `tf.data.Dataset`); of tuples, the first entry is used.
+        data: descriptors `(..., C)` as `keras_fvvae.utils.batches` reads them; they are passed over several times, so
+            that an iterator will not do.
         num_components: K.
         seed: integer; the same seed and data give the same mixture, however the data are cut into batches.
         max_iterations: most EM iterations.
@@ -140,14 +140,14 @@ def fit_gaussian_mixture(dataset, num_components, seed=0, max_iterations=100, re
     Reference:
         Dempster, Laird and Rubin, 1977; VLFeat, `vl/gmm.c`.
     """
-    fits = [_fit_once(dataset, num_components, seed + run, max_iterations, verbose) for run in range(repetitions)]
+    fits = [_fit_once(data, num_components, seed + run, max_iterations, verbose) for run in range(repetitions)]
     return max(fits, key=lambda fit: fit.log_likelihoods[-1])
 
 
 def log_densities(rows, priors, means, variances):
     """`log(pi_k N(x; m_k, diag(s_k^2)))` of float64 rows `(n, C)`: `(n, K)`."""
-    centre = priors @ means
-    rows, means, precisions = rows - centre, means - centre, 1.0 / variances
+    center = priors @ means
+    rows, means, precisions = rows - center, means - center, 1.0 / variances
     mahalanobis = np.square(rows) @ precisions.T - 2.0 * rows @ (means * precisions).T
     mahalanobis += np.sum(np.square(means) * precisions, axis=1)
     normalizer = np.log(2.0 * np.pi) * means.shape[1] + np.log(variances).sum(axis=1)
@@ -155,15 +155,15 @@ def log_densities(rows, priors, means, variances):
         return np.log(priors) - 0.5 * (normalizer + mahalanobis)
 
 
-def _fit_once(dataset, num_components, seed, max_iterations, verbose):
-    statistics = _start(dataset, num_components, seed, verbose)
-    magnitude = np.square(statistics.centre).max()
+def _fit_once(data, num_components, seed, max_iterations, verbose):
+    statistics = _start(data, num_components, seed, verbose)
+    magnitude = np.square(statistics.center).max()
     floor = max(VARIANCE_FLOOR * statistics.variances.max(), RESOLUTION * magnitude, SMALLEST_VARIANCE)
     priors, means, variances, restarts = statistics.parameters(floor)
     history, restarted = [], restarts
     with progress_bar("EM", total=max_iterations, enabled=bool(verbose)) as update:
         for iteration in range(1, max_iterations + 1):
-            statistics = _expectation(dataset, priors, means, variances, statistics.centre)
+            statistics = _expectation(data, priors, means, variances, statistics.center)
             history.append(statistics.log_likelihood / statistics.count)
             update(iteration, f"log-likelihood {history[-1]:.4f}")
             # The likelihood belongs to the parameters at hand: what is returned is what was measured.
@@ -175,30 +175,30 @@ def _fit_once(dataset, num_components, seed, max_iterations, verbose):
     return GaussianMixture(priors, means, variances, tuple(history), restarted, statistics.count)
 
 
-def _start(dataset, num_components, seed, verbose):
+def _start(data, num_components, seed, verbose):
     """Statistics of the clusters of k-means, each descriptor wholly in its own."""
-    clustering = kmeans(dataset, num_components, seed, verbose=verbose)
+    clustering = kmeans(data, num_components, seed, verbose=verbose)
     centroids = clustering.centroids
-    centre = (clustering.counts @ centroids) / clustering.counts.sum()
-    statistics = MixtureStatistics(num_components, centre)
-    for rows in _blocks(dataset):
+    center = (clustering.counts @ centroids) / clustering.counts.sum()
+    statistics = MixtureStatistics(num_components, center)
+    for rows in _blocks(data):
         nearest, _ = nearest_centroids(rows, centroids)
         statistics.update(rows, np.eye(num_components)[nearest])
     require_enough(statistics.count, num_components)
     return statistics
 
 
-def _expectation(dataset, priors, means, variances, centre):
+def _expectation(data, priors, means, variances, center):
     """The E-step: one pass over the data."""
-    statistics = MixtureStatistics(len(priors), centre)
-    for rows in _blocks(dataset):
+    statistics = MixtureStatistics(len(priors), center)
+    for rows in _blocks(data):
         densities = log_densities(rows, priors, means, variances)
         totals = logsumexp(densities, axis=1, keepdims=True)
         statistics.update(rows, np.exp(densities - totals), totals.sum())
     return statistics
 
 
-def _blocks(dataset):
-    for rows in descriptor_rows(dataset):
+def _blocks(data):
+    for rows in descriptor_rows(data):
         for start in range(0, len(rows), BLOCK_ROWS):
             yield np.asarray(rows[start : start + BLOCK_ROWS], np.float64)

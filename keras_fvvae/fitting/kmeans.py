@@ -6,7 +6,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.cluster import kmeans_plusplus
 
-from keras_fvvae.utils.progress import progress_bar, track
+from keras_fvvae.utils.batches import one_array, read_batches, require_finite, require_several_passes
+from keras_fvvae.utils.progress import progress_bar
 
 # Rows handled at a time: the distances of 4,096 rows to 256 centroids are 8 MB in float64.
 BLOCK_ROWS = 4096
@@ -111,12 +112,12 @@ class KMeansStatistics:
         self.farthest_distances, self.farthest_rows = distances[order], rows[order]
 
 
-def kmeans(dataset, num_centroids, seed=0, max_passes=100, verbose=0):
+def kmeans(data, num_centroids, seed=0, max_passes=100, verbose=0):
     """Lloyd's k-means over a data set of any size: k-means++ on a sample, then passes over everything.
 
     Args:
-        dataset: descriptors `(..., C)`: an array, or an iterable of batches that can be passed over several times (a
-            list, a `tf.data.Dataset`); of tuples, the first entry is used.
+        data: descriptors `(..., C)` as `keras_fvvae.utils.batches` reads them; they are passed over several times, so
+            that an iterator will not do.
         num_centroids: K.
         seed: integer; the same seed and data give the same centroids, however the data are cut into batches.
         max_passes: most passes over the data; fewer when the distortion no longer falls.
@@ -137,18 +138,18 @@ def kmeans(dataset, num_centroids, seed=0, max_passes=100, verbose=0):
     Reference:
         Lloyd, 1982; Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007.
     """
-    require_several_passes(dataset)
-    sample = draw_descriptors(dataset, max(START_PER_CENTROID * num_centroids, START_AT_LEAST), seed)
+    require_several_passes(data)
+    sample = draw_descriptors(data, max(START_PER_CENTROID * num_centroids, START_AT_LEAST), seed)
     require_enough(len(sample), num_centroids)
     # Centred, as scikit-learn expands squared distances; float64, as it takes longer over float32.
-    centre = sample.mean(axis=0, dtype=np.float64)
-    _, chosen = kmeans_plusplus(sample - centre, num_centroids, random_state=seed)
+    center = sample.mean(axis=0, dtype=np.float64)
+    _, chosen = kmeans_plusplus(sample - center, num_centroids, random_state=seed)
     centroids = sample[chosen].astype(np.float64)
     best = None
     with progress_bar("K-means", total=max_passes, enabled=bool(verbose)) as update:
         for passes in range(1, max_passes + 1):
             statistics = KMeansStatistics(centroids)
-            for rows in descriptor_rows(dataset):
+            for rows in descriptor_rows(data):
                 statistics.update(rows)
             update(passes, f"mean squared distance {statistics.distortion:.4g}")
             centroids = statistics.next_centroids()
@@ -161,21 +162,47 @@ def kmeans(dataset, num_centroids, seed=0, max_passes=100, verbose=0):
 
 def nearest_centroids(rows, centroids):
     """Indices of the nearest centroids and squared distances to them, for float64 rows `(n, C)`."""
-    centre = centroids.mean(axis=0)
-    shifted = centroids - centre
-    scores = (rows - centre) @ shifted.T - 0.5 * np.einsum("kc,kc->k", shifted, shifted)
-    nearest = scores.argmax(axis=1)
-    residuals = rows - centroids[nearest]
-    return nearest, np.einsum("nc,nc->n", residuals, residuals)
+    nearest = _scores(rows, centroids).argmax(axis=1)
+    return nearest, _squared_distances(rows, centroids[nearest])
 
 
-def draw_descriptors(dataset, count, seed=0, verbose=0):
+def nearest_two(rows, centroids):
+    """Squared distances of rows `(n, C)` to their nearest and to their second nearest centroid, of at least two.
+
+    Returns:
+        Array `(2, n)`.
+    """
+    found = []
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = np.asarray(rows[start : start + BLOCK_ROWS], np.float64)
+        scores, distances = _scores(block, centroids), []
+        for _ in range(2):
+            best = scores.argmax(axis=1)
+            distances.append(_squared_distances(block, centroids[best]))
+            scores[np.arange(len(block)), best] = -np.inf
+        found.append(distances)
+    return np.concatenate(found, axis=1)
+
+
+def _scores(rows, centroids):
+    """`(n, K)`, largest for the nearest centroid: half the squared distances are missing what is the same for all."""
+    center = centroids.mean(axis=0)
+    shifted = centroids - center
+    return (rows - center) @ shifted.T - 0.5 * np.einsum("kc,kc->k", shifted, shifted)
+
+
+def _squared_distances(rows, others):
+    residuals = rows - others
+    return np.einsum("nc,nc->n", residuals, residuals)
+
+
+def draw_descriptors(data, count, seed=0, verbose=0, check=None):
     """Draws at most `count` descriptors evenly, in one pass, without knowing how many there are.
 
     Every descriptor gets a random key and the smallest keys win, so that the draw does not depend on batches.
 
     Args:
-        dataset: as for `kmeans`; an iterator that ends will do.
+        data: as for `kmeans`; an iterator that ends will do.
         count: number of descriptors to draw; all where there are fewer.
         seed: integer.
         verbose: 1 for a progress bar.
@@ -185,7 +212,7 @@ def draw_descriptors(dataset, count, seed=0, verbose=0):
     """
     rng = np.random.default_rng([seed, DRAW_STREAM])
     drawn, waiting, largest = [], 0, np.inf
-    for rows in descriptor_rows(dataset, "Drawing descriptors", verbose):
+    for rows in descriptor_rows(data, "Drawing descriptors", verbose, check):
         keys = rng.random(len(rows))
         chosen = keys < largest
         drawn.append((keys[chosen], rows[chosen]))
@@ -208,31 +235,38 @@ def _smallest_keys(drawn, count):
     return keys[best], rows[best]
 
 
-def descriptor_rows(dataset, description="", verbose=0):
-    """Iterates over the descriptors of a data set as float arrays `(n, C)`.
+def descriptor_rows(data, description="", verbose=0, check=None):
+    """Iterates over the descriptors of a data set as float arrays `(n, C)`, without those that a mask excludes.
+
+    Args:
+        data: batches `(..., C)` as `keras_fvvae.utils.batches` reads them; a mask has the first axes of its batch.
+        description: what is being done, for the progress bar.
+        verbose: 1 for a progress bar.
+        check: function of a batch's shape that raises where a layer does not take it.
 
     Raises:
         ValueError: for batches that do not fit together, and NaN or infinite descriptors.
     """
     channels = None
-    batches = [dataset] if hasattr(dataset, "shape") else dataset
-    for batch in track(batches, description, enabled=bool(verbose)):
-        rows = np.asarray(batch[0] if isinstance(batch, tuple) else batch)
-        if rows.dtype.name == "bfloat16":  # no number to NumPy
-            rows = rows.astype(np.float32)
-        if rows.ndim < 2 or not np.issubdtype(rows.dtype, np.number) or channels not in (None, rows.shape[-1]):
+    for inputs, mask in read_batches(data, description, verbose):
+        rows = one_array(inputs, "A codebook")
+        if check is not None:
+            check(rows.shape)
+        if rows.ndim < 2 or channels not in (None, rows.shape[-1]):
             raise ValueError(
                 f"Expected batches of descriptors (batch, T, C){'' if channels is None else f' with C = {channels}'}. "
-                f"Received: shape={rows.shape}, dtype={rows.dtype}"
+                f"Received: shape={rows.shape}"
             )
         channels = rows.shape[-1]
+        if mask is not None:
+            if mask.ndim >= rows.ndim or mask.shape != rows.shape[: mask.ndim]:
+                raise ValueError(
+                    "The mask of a batch must have its first axes, one value per descriptor or frame. Received: "
+                    f"shapes {mask.shape} and {rows.shape}"
+                )
+            rows = rows[mask]
         rows = rows.reshape(-1, channels).astype(np.promote_types(rows.dtype, np.float32), copy=False)
-        bad = ~np.isfinite(rows).all(axis=1)
-        if bad.any():
-            raise ValueError(
-                f"{bad.sum()} of {len(bad)} descriptors hold NaN or infinite values (first at position "
-                f"{np.flatnonzero(bad)[0]} of its batch). Check the weights and the input images."
-            )
+        require_finite(rows, "descriptors")
         yield rows
 
 
@@ -242,13 +276,4 @@ def require_enough(count, needed):
         raise ValueError(
             f"A codebook of {needed} entries needs at least as many descriptors. Received: {count} descriptors; give "
             "more images or ask for a smaller codebook."
-        )
-
-
-def require_several_passes(dataset):
-    """Raises a `ValueError` for an iterator, which is empty after its first pass."""
-    if not hasattr(dataset, "shape") and iter(dataset) is dataset:
-        raise ValueError(
-            "The data set is passed over several times, and an iterator ends after the first. Give an array, a list "
-            "or a `tf.data.Dataset`."
         )

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.blas import dsyrk
 
+from keras_fvvae.utils.batches import require_finite
+from keras_fvvae.utils.products import add_products, column_blocks
 from keras_fvvae.utils.progress import track
 
 # Entries of X held in float64 at a time, 64 MB: columns are read in blocks of this size divided by the number of rows.
@@ -22,16 +23,16 @@ class PrincipalComponents(NamedTuple):
     variances: np.ndarray
 
 
-def gram_components(vectors, components, verbose=0):
-    """Principal components of few, very long vectors, through their centred Gram matrix.
+def gram_components(vectors, num_components, verbose=0):
+    """Principal components of few, very long vectors, through their centered Gram matrix.
 
-    With the centred vectors `Xc` `(N, D)`, the eigenvectors `U` and eigenvalues `l` of `Xc Xc'` `(N, N)` give the
+    With the centered vectors `Xc` `(N, D)`, the eigenvectors `U` and eigenvalues `l` of `Xc Xc'` `(N, N)` give the
     directions `Xc' U l^(-1/2)`, the same as those of the covariance `(D, D)`, which is never formed. Both passes read
     blocks of columns: beside the result, memory is that of the Gram matrix and of one block.
 
     Args:
         vectors: array or memory map `(N, D)`, floating point; never copied as a whole.
-        components: k, at most `N - 1`.
+        num_components: k, at most `N - 1`.
         verbose: 1 for a progress bar.
 
     Returns:
@@ -47,22 +48,22 @@ def gram_components(vectors, components, verbose=0):
         [[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0]]
     """
     count, length = vectors.shape
-    if components > count - 1:
+    if num_components > count - 1:
         raise ValueError(
             f"{count} vectors have at most {count - 1} principal components, one less than vectors. "
-            f"Received: components={components}; give more vectors or ask for fewer components."
+            f"Received: num_components={num_components}; give more vectors or ask for fewer components."
         )
     mean = np.empty(length)
-    # In Fortran order BLAS adds to it in place; only the lower triangle is filled, and read.
+    # Only the lower triangle is filled, and read.
     gram = np.zeros((count, count), order="F")
     for columns in track(_blocks(count, length), "Gram matrix", enabled=bool(verbose)):
         block = _finite(vectors[:, columns])
         mean[columns] = block.mean(axis=0)
         block -= mean[columns]
-        gram = dsyrk(1.0, block.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
-    values, coordinates = _largest(gram, components, count - 1)
+        gram = add_products(gram, block)
+    values, coordinates = _largest(gram, num_components, count - 1)
     coordinates /= np.sqrt(values)
-    directions = np.empty((length, components), "float32")
+    directions = np.empty((length, num_components), "float32")
     for columns in track(_blocks(count, length), "Principal components", enabled=bool(verbose)):
         block = np.asarray(vectors[:, columns], np.float64) - mean[columns]
         directions[columns] = block.T @ coordinates
@@ -111,38 +112,32 @@ class Covariance:
         self.count = total
         return self
 
-    def components(self, components):
-        """The first `components` `PrincipalComponents`.
+    def components(self, num_components):
+        """The first `num_components` `PrincipalComponents`.
 
         Raises:
             ValueError: for more components than the rows have directions.
         """
         if self.count == 0:
             raise ValueError("No rows were given: an empty data set has no principal components.")
-        if components > min(self.count - 1, len(self.mean)):
+        if num_components > min(self.count - 1, len(self.mean)):
             raise ValueError(
                 f"{self.count} rows of length {len(self.mean)} have at most {min(self.count - 1, len(self.mean))} "
-                f"principal components. Received: components={components}; give more rows or ask for fewer components."
+                f"principal components. Received: num_components={num_components}; give more rows or ask for fewer."
             )
-        values, directions = _largest(self.scatter, components, len(self.mean))
+        values, directions = _largest(self.scatter, num_components, len(self.mean))
         directions = _with_fixed_signs(directions.astype("float32"))
         return PrincipalComponents(directions, self.mean.copy(), values / (self.count - 1))
 
 
 def _blocks(count, length):
-    step = max(1, BLOCK_ENTRIES // count)
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    return list(column_blocks(length, max(1, BLOCK_ENTRIES // count)))
 
 
 def _finite(rows):
     """A float64 copy, refused if it holds NaN or infinite entries."""
     rows = np.array(rows, np.float64)
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} vectors hold NaN or infinite values (first at position "
-            f"{np.flatnonzero(bad)[0]}). Check the weights and the input images."
-        )
+    require_finite(rows, "vectors")
     return rows
 
 
@@ -155,7 +150,7 @@ def _largest(matrix, count, rank):
     if not alive.all():
         raise ValueError(
             f"The data vary in {alive.sum()} directions only (of {rank} possible), as repeated vectors do. "
-            f"Received: components={count}; ask for at most {alive.sum()}."
+            f"Received: num_components={count}; ask for at most {alive.sum()}."
         )
     return values, vectors
 

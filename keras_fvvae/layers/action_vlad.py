@@ -1,5 +1,10 @@
 """ActionVLAD: NetVLAD aggregated over space and time."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -22,7 +27,7 @@ class ActionVLAD(NetVLAD):
         alpha: sharpness of the assignment at the start. Default 1000, the paper's, nearly hard; `None` takes it from
             the data in `adapt`.
         normalize_descriptors: as in `NetVLAD`.
-        normalize: as in `NetVLAD`.
+        normalization: as in `NetVLAD`.
         dropout: share of the vector's entries dropped while training, the others scaled up. Default 0, none.
         seed: integer, for k-means, the sample it sees, the random start and dropout.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
@@ -57,36 +62,39 @@ class ActionVLAD(NetVLAD):
 
     def __init__(
         self,
-        num_centroids=64,
-        alpha=1000.0,
-        normalize_descriptors=True,
-        normalize=True,
-        dropout=0.0,
-        seed=0,
-        **kwargs,
-    ):
-        super().__init__(num_centroids, alpha, normalize_descriptors, normalize, seed, **kwargs)
+        num_centroids: int = 64,
+        alpha: float | None = 1000.0,
+        normalize_descriptors: bool = True,
+        normalization: str | None = "improved",
+        dropout: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_centroids, alpha, normalize_descriptors, normalization, seed, **kwargs)
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1. Received: dropout={dropout!r}")
         self.dropout = dropout
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, mask=None, training=None):
-        vectors = self._aggregate(*_one_bag(inputs, mask))
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        vectors = self.aggregate(*_one_bag(inputs, mask))
         if training and self.dropout:
             vectors = keras.random.dropout(vectors, self.dropout, seed=self.seed_generator)
         return vectors
 
-    def compute_output_spec(self, inputs, mask=None, training=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dropout": self.dropout}
 
-    def _rank(self):
+    @property
+    def rank(self) -> int:
+        """Axes of the input."""
         return 4
 
-    def _check_shape(self, input_shape):
+    def check_shape(self, input_shape: Sequence[int | None]) -> None:
+        """Refuses inputs of another shape."""
         if len(input_shape) != 4 or input_shape[-1] is None:
             raise ValueError(
                 "`ActionVLAD` expects descriptors of frames (batch, F, T, C) with a known number of channels C; "

@@ -1,5 +1,10 @@
 """The mean of an image's descriptors: the representation AVE."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -42,22 +47,22 @@ class AveragePooling(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 5.2 ("Compared approaches").
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         # Cast in `call`, to float32: float16 ends at 65504, which activations before any normalisation can reach.
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         check_descriptors(self, input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
         self.built = True
 
     @property
-    def output_dimension(self):
+    def output_dim(self) -> int:
         """Length of a representation; known once the layer is built."""
         return channels_of(self)
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         descriptors = ops.cast(inputs, wide_dtype(self))
         if mask is None:
             return ops.mean(descriptors, axis=1)
@@ -65,12 +70,12 @@ class AveragePooling(keras.layers.Layer):
         count = ops.sum(ops.cast(ops.cast(mask, "bool"), descriptors.dtype), axis=1, keepdims=True)
         return total / ops.maximum(count, 1.0)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         check_descriptors(self, input_shape)
         return (input_shape[0], input_shape[-1])
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))

@@ -1,5 +1,10 @@
 """Input preprocessing of ImageNet backbones, inside the graph."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -44,13 +49,13 @@ class BackbonePreprocessing(keras.layers.Layer):
         1.0
     """
 
-    def __init__(self, scheme, **kwargs):
+    def __init__(self, scheme: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if scheme not in SCHEMES:
             raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
         self.scheme = scheme
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         x = ops.cast(inputs, self.compute_dtype)
         if self.scheme == "none":
             return x
@@ -63,8 +68,8 @@ class BackbonePreprocessing(keras.layers.Layer):
             return (x / 255.0 - mean) / std
         return x / 127.5 - 1.0
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scheme": self.scheme}

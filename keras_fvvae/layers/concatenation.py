@@ -1,5 +1,10 @@
 """All activations of a map, one after another: the representation "concatenation"."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -35,26 +40,26 @@ class Concatenation(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 5.2 ("Compared approaches").
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self._check_shape(input_shape)
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         self.built = True
 
     @property
-    def output_dimension(self):
+    def output_dim(self) -> int:
         """Length of a representation; known once the layer is built."""
         require_built(self)
         return self.compute_output_shape(self.input_spec.shape)[1]
 
-    def call(self, inputs):
-        return ops.reshape(inputs, (-1, self.output_dimension))
+    def call(self, inputs: Any) -> Any:
+        return ops.reshape(inputs, (-1, self.output_dim))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         self._check_shape(input_shape)
         _, height, width, channels = input_shape
         return (input_shape[0], height * width * channels)
 
-    def _check_shape(self, input_shape):
+    def _check_shape(self, input_shape: Sequence[int | None]) -> None:
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
                 f"`Concatenation` expects activation maps (batch, height, width, channels) of one fixed size: give the "

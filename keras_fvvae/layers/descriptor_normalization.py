@@ -1,5 +1,10 @@
 """Scaling of activations before they become descriptors."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_fvvae.ops import normalization
@@ -43,7 +48,7 @@ class DescriptorNormalization(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 5.2, and the authors' released code.
     """
 
-    def __init__(self, scheme="map", scale=None, **kwargs):
+    def __init__(self, scheme: str = "map", scale: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if scheme not in SCHEMES:
             raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
@@ -54,15 +59,15 @@ class DescriptorNormalization(keras.layers.Layer):
         self.scheme = scheme
         self.scale = scale
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if self.scheme == "map":
             return normalization.normalize_example(inputs, self.scale)
         if self.scheme == "descriptor":
             return normalization.l2_normalize(inputs, axis=-1)
         return inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scheme": self.scheme, "scale": self.scale}

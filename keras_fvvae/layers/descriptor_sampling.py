@@ -1,7 +1,14 @@
 """A random subset of an image's descriptors, for training on dense maps."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_fvvae.layers.old_names import with_new_names
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -12,7 +19,7 @@ class DescriptorSampling(keras.layers.Layer):
     spares most of the work. Drawn without replacement, for every image anew.
 
     Args:
-        count: descriptors to keep, a positive integer; with `T <= count` all are kept.
+        num_descriptors: descriptors to keep, a positive integer; with `T <= num_descriptors` all are kept.
         seed: integer or `None`.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
@@ -20,10 +27,11 @@ class DescriptorSampling(keras.layers.Layer):
         `(batch, T, C)`.
 
     Output shape:
-        `(batch, min(count, T), C)` when training, the input's otherwise (the static shape is that of the latter).
+        `(batch, min(num_descriptors, T), C)` when training, the input's otherwise (the static shape is that of the
+        latter).
 
     Raises:
-        ValueError: for a `count` that is not a positive integer.
+        ValueError: for a `num_descriptors` that is not a positive integer.
 
     Example:
         >>> import numpy as np
@@ -34,33 +42,39 @@ class DescriptorSampling(keras.layers.Layer):
         TensorShape([2, 784, 16])
     """
 
-    def __init__(self, count, seed=None, **kwargs):
+    def __init__(self, num_descriptors: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"`count` must be a positive integer. Received: count={count!r}")
-        self.count = count
+        if not isinstance(num_descriptors, int) or num_descriptors < 1:
+            raise ValueError(
+                f"`num_descriptors` must be a positive integer. Received: num_descriptors={num_descriptors!r}"
+            )
+        self.num_descriptors = num_descriptors
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         total = inputs.shape[1]
-        if not training or (total is not None and total <= self.count):
+        if not training or (total is not None and total <= self.num_descriptors):
             return inputs
         batch, length, channels = ops.shape(inputs)
-        count = self.count if total is not None else ops.minimum(self.count, length)
+        count = self.num_descriptors if total is not None else ops.minimum(self.num_descriptors, length)
         indices = self.draw(batch, length, count)
         # Rows of the whole batch: `take_along_axis` would transpose all of it first, 14 times the work.
         rows = ops.expand_dims(ops.arange(batch, dtype=indices.dtype) * length, -1) + indices
         return ops.take(ops.reshape(inputs, (-1, channels)), rows, axis=0)
 
-    def draw(self, batch, length, count):
+    def draw(self, batch: Any, length: Any, count: Any) -> Any:
         """Positions `(batch, count)` among `length`, for every image a uniform subset without replacement."""
         noise = keras.random.uniform((batch, length), dtype="float32", seed=self.seed_generator)
         # Those of the largest of independent uniforms are such a subset.
         return ops.top_k(noise, count, sorted=False)[1]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
-        return {**super().get_config(), "count": self.count, "seed": self.seed}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_descriptors": self.num_descriptors, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DescriptorSampling:
+        return super().from_config(with_new_names(config))

@@ -1,14 +1,20 @@
 """Fisher-information normalisation, signed square root and L2 normalisation of raw Fisher vectors."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
+from keras_fvvae.layers.adapted import AdaptedLayer, add_constant
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.ops import normalization
-from keras_fvvae.ops.tensors import at_least_float32, example_axes, holds_values
-from keras_fvvae.utils.progress import track
+from keras_fvvae.ops.tensors import at_least_float32, example_axes
+from keras_fvvae.utils.batches import read_arrays
 
 INFORMATION = ("diagonal", "kronecker", "none")
 # A mean square at or below this is a dead column. The authors' release clips column norms at 1e-10.
@@ -18,7 +24,7 @@ NULL_EIGENVALUE = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
-class FisherNormalization(keras.layers.Layer):
+class FisherNormalization(AdaptedLayer):
     """Turns raw Fisher vectors into representations: `F^(-1/2) G`, then signed square root, then unit L2 norm.
 
     The Fisher information `F = E[g g']` with `g = flatten(G)` (Eq. 12) is a matrix of 131,072 squared for the paper's
@@ -60,7 +66,11 @@ class FisherNormalization(keras.layers.Layer):
         Qiu et al., CVPR 2017, Eq. 9, 12, 13 and Section 5.2; Perronnin et al., ECCV 2010 (square root and L2).
     """
 
-    def __init__(self, information="diagonal", damping=0.1, **kwargs):
+    counted = "examples"
+    fitted = "statistics"
+    adapted_to = "raw vectors"
+
+    def __init__(self, information: str = "diagonal", damping: float = 0.1, **kwargs: Any) -> None:
         # Raw vectors reach 1e5 and more: under mixed precision they must not be narrowed to float16 on the way in.
         super().__init__(autocast=False, **kwargs)
         if information not in INFORMATION:
@@ -70,49 +80,43 @@ class FisherNormalization(keras.layers.Layer):
         self.information = information
         self.damping = damping
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if self.information == "kronecker" and len(input_shape) != 3:
             raise ValueError(
                 f"`information='kronecker'` needs raw vectors (batch, C, D + 1). Received: shape={tuple(input_shape)}"
             )
 
-        def constant(name, shape):
-            return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, autocast=False)
-
         if self.information == "diagonal":
-            self.scale = constant("scale", tuple(input_shape[1:]))
+            self.scale = add_constant(self, "scale", input_shape[1:])
         elif self.information == "kronecker":
-            self.left = constant("left", (input_shape[1],) * 2)
-            self.right = constant("right", (input_shape[2],) * 2)
-        # Number of vectors adapted to; 0 marks a layer without statistics. Saved, unlike a Python attribute.
-        self.examples_seen = self.add_weight(
-            name="examples_seen", shape=(), initializer="zeros", dtype="int64", trainable=False
-        )
+            self.left = add_constant(self, "left", (input_shape[1],) * 2)
+            self.right = add_constant(self, "right", (input_shape[2],) * 2)
+        self.add_counter()
         self.built = True
 
     @property
-    def is_adapted(self):
-        """Whether the layer holds statistics (always true for `information="none"`)."""
-        return self.information == "none" or (self.built and int(self.examples_seen) > 0)
+    def needs_adapt(self) -> bool:
+        """Only `information="none"` does without data."""
+        return self.information != "none"
 
-    def adapt(self, data, verbose=0):
+    def adapt(self, data: Any, verbose: int = 0) -> None:
         """Computes the Fisher information of a training set in one pass.
 
         Args:
-            data: raw vectors: an array `(n, C, D + 1)`, or a `tf.data.Dataset` or other iterable of batches. Use
-                vectors of the TRAINING set only, one per image or video.
+            data: raw vectors: an array `(n, C, D + 1)`, or a `tf.data.Dataset` or other iterable of batches. A batch is
+                an array, or a tuple `(inputs, *rest)` of which the rest is left aside. Use vectors of the TRAINING set
+                only, one per image or video.
             verbose: 1 for a progress bar.
 
         Raises:
             ValueError: for an empty data set, and for NaN or infinite vectors.
         """
         statistics = FisherStatistics(kronecker=self.information == "kronecker")
-        batches = [data] if hasattr(data, "shape") else data
-        for batch in track(batches, "Fisher statistics", enabled=bool(verbose)):
-            statistics.update(keras.ops.convert_to_numpy(batch))
+        for vectors in read_arrays(data, "FisherNormalization", "Fisher statistics", verbose):
+            statistics.update(vectors)
         self.set_statistics(statistics)
 
-    def set_statistics(self, statistics):
+    def set_statistics(self, statistics: FisherStatistics) -> None:
         """Installs statistics gathered elsewhere, for example merged over workers.
 
         Args:
@@ -126,11 +130,10 @@ class FisherNormalization(keras.layers.Layer):
         elif self.information == "kronecker":
             for weight, factor in zip((self.left, self.right), statistics.kronecker_factors(), strict=True):
                 weight.assign(_damped_inverse_root(factor, self.damping))
-        self.examples_seen.assign(statistics.count)
+        self.seen.assign(statistics.count)
 
-    def call(self, inputs):
-        if holds_values(inputs) and not self.is_adapted:
-            raise ValueError("This `FisherNormalization` has no statistics yet: call `adapt` on raw vectors first.")
+    def call(self, inputs: Any) -> Any:
+        self.require_adapted(inputs)
         vectors = at_least_float32(inputs)
         if self.information == "diagonal":
             vectors = vectors * ops.cast(self.scale, vectors.dtype)
@@ -139,20 +142,19 @@ class FisherNormalization(keras.layers.Layer):
             vectors = ops.matmul(ops.matmul(left, vectors), right)
         return normalization.l2_normalize(normalization.signed_sqrt(vectors), example_axes(vectors))
 
-    def compute_output_spec(self, inputs):
-        dtype = wide_dtype(self)
-        return keras.KerasTensor(inputs.shape, dtype)
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, wide_dtype(self))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "information": self.information, "damping": self.damping}
 
 
-def _inverse_sqrt(mean_square):
+def _inverse_sqrt(mean_square: np.ndarray) -> np.ndarray:
     alive = mean_square > DEAD_MEAN_SQUARE
     return np.where(alive, 1.0 / np.sqrt(np.where(alive, mean_square, 1.0)), 0.0)
 
 
-def _damped_inverse_root(moment, damping):
+def _damped_inverse_root(moment: np.ndarray, damping: float) -> np.ndarray:
     """Inverse square root of a positive semi-definite matrix, zero on rows and columns that are dead."""
     alive = np.diag(moment) > DEAD_MEAN_SQUARE
     result = np.zeros_like(moment)

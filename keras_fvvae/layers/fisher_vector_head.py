@@ -1,6 +1,10 @@
 """The raw Fisher vector of a set of descriptors."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -43,7 +47,7 @@ class FisherVectorHead(keras.layers.Layer):
 
     Output shape:
         `(batch, C, n + 1)` with the `n` inputs of the decoder's last layer (`latent_dim` without hidden ones), the bias
-        in the last column. With `"all"`, `(batch, output_dimension)`: such matrices flattened, from the last layer to
+        in the last column. With `"all"`, `(batch, output_dim)`: such matrices flattened, from the last layer to
         the first.
 
     Raises:
@@ -60,7 +64,7 @@ class FisherVectorHead(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 3.4 and Eq. 11.
     """
 
-    def __init__(self, fvvae, decoder_layers="last", **kwargs):
+    def __init__(self, fvvae: FVVAELayer, decoder_layers: str = "last", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(fvvae, FVVAELayer):
             raise TypeError(f"`fvvae` must be an `FVVAELayer`. Received: {type(fvvae).__name__}")
@@ -70,12 +74,12 @@ class FisherVectorHead(keras.layers.Layer):
         self.decoder_layers = decoder_layers
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if not self.fvvae.built:
             self.fvvae.build(input_shape)
         self.built = True
 
-    def factors(self, inputs, mask=None):
+    def factors(self, inputs: Any, mask: Any = None) -> list[tuple[Any, Any]]:
         """The factors of every descriptor's term: pairs of `d_t` `(batch, T, units)` and `[h_t; 1]`, last layer first.
 
         The representation is made of their outer products, summed over descriptors; both are zero where the mask is
@@ -95,42 +99,42 @@ class FisherVectorHead(keras.layers.Layer):
             pairs += fisher.earlier_factors(gradient, activations, kernels, mask)
         return pairs
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         products = [fisher.sum_of_terms(*pair) for pair in self.factors(inputs, mask)]
         if self.decoder_layers == "last":
             return products[0]
         return ops.concatenate([ops.reshape(p, (-1, p.shape[1] * p.shape[2])) for p in products], axis=1)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
     @property
-    def output_dimension(self):
+    def output_dim(self) -> int:
         """Entries of a raw vector; known once the layer is built."""
         require_built(self)
         return sum(units * (inputs + 1) for inputs, units in self._sides())
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         if self.decoder_layers == "all":
             return (input_shape[0], sum(units * (inputs + 1) for inputs, units in self._sides(input_shape[-1])))
         inputs, units = self._sides(input_shape[-1])[0]
         return (input_shape[0], units, inputs + 1)
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         dtype = wide_dtype(self)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         fvvae = keras.saving.serialize_keras_object(self.fvvae)
         return {**super().get_config(), "fvvae": fvvae, "decoder_layers": self.decoder_layers}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> FisherVectorHead:
         config = dict(config)
         config["fvvae"] = keras.saving.deserialize_keras_object(config["fvvae"])
         return cls(**config)
 
-    def _sides(self, channels=None):
+    def _sides(self, channels: int | None = None) -> list[tuple[int, int]]:
         """Pairs of inputs and units of the decoder's layers that are used, last layer first."""
         channels = self.fvvae.decoder.units if channels is None else channels
         widths = [self.fvvae.latent_dim, *self.fvvae.decoder_units, channels]

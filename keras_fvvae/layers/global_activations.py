@@ -1,5 +1,10 @@
 """Activations of a layer that sees the whole image: the representation GA."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -32,25 +37,25 @@ class GlobalActivations(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 5.2 ("Compared approaches").
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self._check_shape(input_shape)
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         self.built = True
 
     @property
-    def output_dimension(self):
+    def output_dim(self) -> int:
         """Length of a representation; known once the layer is built."""
         require_built(self)
         return self.input_spec.shape[-1]
 
-    def call(self, inputs):
-        return ops.reshape(inputs, (-1, self.output_dimension))
+    def call(self, inputs: Any) -> Any:
+        return ops.reshape(inputs, (-1, self.output_dim))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         self._check_shape(input_shape)
         return (input_shape[0], input_shape[-1])
 
-    def _check_shape(self, input_shape):
+    def _check_shape(self, input_shape: Sequence[int | None]) -> None:
         shape = tuple(input_shape)
         if len(shape) not in (2, 4) or shape[-1] is None or shape[1:-1] not in ((), (1, 1)):
             raise ValueError(

@@ -1,19 +1,25 @@
 """The Fisher vector of a mixture of Gaussians."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_fvvae.fitting.gaussian_mixture import fit_gaussian_mixture
-from keras_fvvae.fitting.kmeans import draw_descriptors
-from keras_fvvae.layers.descriptor_inputs import wide_dtype
+from keras_fvvae.layers.adapted import add_constant
+from keras_fvvae.layers.codebook_layer import CodebookLayer
+from keras_fvvae.layers.descriptor_inputs import check_descriptors
 from keras_fvvae.ops import codebooks
 
 IMPROVED = ("square_root", "l2")
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
-class GMMFisherVector(keras.layers.Layer):
+class GMMFisherVector(CodebookLayer):
     """Encodes an image as the gradient of its descriptors' log-likelihood under a mixture of diagonal Gaussians.
 
         u_k = 1 / (T sqrt(pi_k))   sum_t q_tk (x_t - m_k) / s_k
@@ -48,7 +54,7 @@ class GMMFisherVector(keras.layers.Layer):
         >>> descriptors = np.random.default_rng(0).random((2, 50, 16)).astype("float32")
         >>> layer = GMMFisherVector(num_components=3, normalization="improved")
         >>> layer.adapt(descriptors)
-        >>> layer(descriptors).shape, layer.output_dimension
+        >>> layer(descriptors).shape, layer.output_dim
         (TensorShape([2, 96]), 96)
 
     Reference:
@@ -56,72 +62,66 @@ class GMMFisherVector(keras.layers.Layer):
         Qiu et al., CVPR 2017, Section 5.2; VLFeat, `vl/fisher.c`.
     """
 
-    def __init__(self, num_components=128, normalization=None, seed=0, **kwargs):
-        # Divided by variances, values leave float16's range: they must not be narrowed under mixed precision.
-        super().__init__(autocast=False, **kwargs)
-        if not isinstance(num_components, int) or num_components < 1:
-            raise ValueError(
-                f"`num_components` must be a positive integer. Received: num_components={num_components!r}"
-            )
-        self.steps = codebooks.normalization_steps(normalization, IMPROVED, IMPROVED)
+    def __init__(
+        self,
+        num_components: int = 128,
+        normalization: str | Sequence[str] | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_components, "num_components", normalization, IMPROVED, IMPROVED, seed, **kwargs)
         self.num_components = num_components
-        self.normalization = normalization
-        self.seed = seed
-        self.supports_masking = True
 
-    def build(self, input_shape):
-        codebooks.check_descriptors_shape(input_shape, "GMMFisherVector")
-
-        def constant(name, shape, initializer):
-            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False, autocast=False)
-
-        self.priors = constant("priors", (self.num_components,), "zeros")
-        self.means = constant("means", (self.num_components, input_shape[-1]), "zeros")
-        self.variances = constant("variances", (self.num_components, input_shape[-1]), "ones")
-        # Number of descriptors adapted to; 0 marks a layer without a mixture. Saved, unlike a Python attribute.
-        self.descriptors_seen = self.add_weight(
-            name="descriptors_seen", shape=(), initializer="zeros", dtype="int64", trainable=False
-        )
-        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: input_shape[-1]})
-        self.built = True
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        check_descriptors(self, input_shape)
+        shape = (self.num_components, input_shape[-1])
+        self.priors = add_constant(self, "priors", shape[:1])
+        self.means = add_constant(self, "means", shape)
+        self.variances = add_constant(self, "variances", shape, "ones")
+        self.finish_build(input_shape)
 
     @property
-    def is_adapted(self):
-        """Whether the layer holds a mixture."""
-        return self.built and int(self.descriptors_seen) > 0
+    def num_rows(self) -> int:
+        """Two rows for each component."""
+        return 2 * self.num_components
 
-    @property
-    def output_dimension(self):
-        """Length of the vectors, `2 * K * C`; known once the layer has seen a shape."""
-        if not self.built:
-            raise ValueError("`output_dimension` depends on the descriptors: call `adapt` or `build` first.")
-        return 2 * self.num_components * self.means.shape[-1]
-
-    def adapt(self, dataset, descriptors_per_component=1000, max_iterations=100, repetitions=1, verbose=0):
+    def adapt(
+        self,
+        data: Any,
+        verbose: int = 0,
+        *,
+        descriptors_per_component: int | None = 1000,
+        max_iterations: int = 100,
+        repetitions: int = 1,
+    ) -> None:
         """Fits the mixture by EM, started by k-means.
 
         Args:
-            dataset: descriptors `(batch, T, C)` of the TRAINING set: an array, or a `tf.data.Dataset` or other iterable
-                of batches or of tuples that start with them.
+            data: descriptors `(batch, T, C)` of the TRAINING set: an array, or a `tf.data.Dataset` or other iterable of
+                batches. A batch is an array, a tuple `(inputs, *rest)` of which the rest is left aside, or
+                `{"inputs": ..., "mask": ...}` with a boolean mask `(batch, T)`.
+            verbose: 1 for a progress bar.
             descriptors_per_component: descriptors drawn evenly from the data set for each component, in one pass; EM
                 then runs on these in memory. `None` for all of the data set, one pass for each iteration, with memory
                 that does not grow with their number.
             max_iterations: most EM iterations.
             repetitions: number of starts; the mixture of the highest likelihood is kept.
-            verbose: 1 for a progress bar.
 
         Raises:
             ValueError: for fewer descriptors than components, an empty data set, and NaN or infinite descriptors.
         """
-        if descriptors_per_component is not None:
-            count = descriptors_per_component * self.num_components
-            dataset = draw_descriptors(dataset, count, self.seed, verbose)
+        count = None if descriptors_per_component is None else descriptors_per_component * self.num_components
         mixture = fit_gaussian_mixture(
-            dataset, self.num_components, self.seed, max_iterations, repetitions, verbose=verbose
+            self.drawn_or_all(data, count, verbose),
+            self.num_components,
+            self.seed,
+            max_iterations,
+            repetitions,
+            verbose=verbose,
         )
         self.set_mixture(mixture.priors, mixture.means, mixture.variances, mixture.count)
 
-    def set_mixture(self, priors, means, variances, count=1):
+    def set_mixture(self, priors: Any, means: Any, variances: Any, count: int = 1) -> None:
         """Installs a mixture fitted elsewhere, for example by VLFeat or scikit-learn.
 
         Args:
@@ -144,24 +144,12 @@ class GMMFisherVector(keras.layers.Layer):
         self.priors.assign(priors)
         self.means.assign(means)
         self.variances.assign(variances)
-        self.descriptors_seen.assign(count)
+        self.seen.assign(count)
 
-    def call(self, inputs, mask=None):
-        inputs = codebooks.require_fitted(inputs, self.descriptors_seen, "GMMFisherVector")
-        inputs = ops.cast(inputs, wide_dtype(self))
-        mixture = (ops.cast(weight, inputs.dtype) for weight in (self.priors, self.means, self.variances))
-        return codebooks.normalize_encoding(codebooks.gmm_fisher_vector(inputs, *mixture, mask), self.steps)
+    def encode(self, descriptors: Any, mask: Any) -> Any:
+        """The gradients `(batch, 2 * K, C)`."""
+        mixture = (ops.cast(weight, descriptors.dtype) for weight in (self.priors, self.means, self.variances))
+        return codebooks.gmm_fisher_vector(descriptors, *mixture, mask)
 
-    def compute_mask(self, inputs, mask=None):
-        return None
-
-    def compute_output_shape(self, input_shape):
-        codebooks.check_descriptors_shape(input_shape, "GMMFisherVector")
-        return (input_shape[0], 2 * self.num_components * input_shape[-1])
-
-    def compute_output_spec(self, inputs, mask=None):
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
-
-    def get_config(self):
-        config = {"num_components": self.num_components, "normalization": self.normalization, "seed": self.seed}
-        return {**super().get_config(), **config}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_components": self.num_components}

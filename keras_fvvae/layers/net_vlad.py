@@ -1,16 +1,22 @@
 """NetVLAD: residuals from centroids under a soft assignment, all of it trainable."""
 
+from __future__ import annotations
+
 import math
-import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_fvvae.fitting.kmeans import draw_descriptors
-from keras_fvvae.layers.descriptor_inputs import check_descriptors, require_built, wide_dtype
-from keras_fvvae.ops import normalization, residuals
-from keras_fvvae.ops.tensors import clear_masked, holds_values
+from keras_fvvae.fitting.kmeans import descriptor_rows, draw_descriptors, kmeans, nearest_two
+from keras_fvvae.layers.adapted import AdaptedLayer, fixed
+from keras_fvvae.layers.descriptor_inputs import check_descriptors, check_normalization, require_built, wide_dtype
+from keras_fvvae.layers.old_names import with_new_names
+from keras_fvvae.ops import residuals
+from keras_fvvae.ops.normalization import l2_normalize
+from keras_fvvae.ops.tensors import clear_masked
 
 # Descriptors per centroid that k-means sees: more do not move the centroids, and memory stays bounded.
 SAMPLES_PER_CENTROID = 1000
@@ -18,13 +24,10 @@ SAMPLES_PER_CENTROID = 1000
 NEAREST_TO_SECOND = 100.0
 # Sharpness of the random start of a layer whose `alpha` is to come from data; `adapt` replaces it.
 START_ALPHA = 1.0
-# k-means runs, of which the best is kept, and descriptors per step.
-KMEANS_RUNS = 3
-KMEANS_BATCH = 4096
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
-class NetVLAD(keras.layers.Layer):
+class NetVLAD(AdaptedLayer):
     """Represents an image by residuals of its descriptors from centroids, summed under a soft assignment.
 
         a_tk = softmax_k(w_k . x_t + b_k),    V_k = sum_t a_tk (x_t - c_k)
@@ -42,7 +45,7 @@ class NetVLAD(keras.layers.Layer):
         alpha: sharpness of the assignment at the start; `None` (default) takes it from the data in `adapt`. With a
             number the layer also works without `adapt`, from random centroids.
         normalize_descriptors: whether descriptors are brought to unit length, as the paper does. Default `True`.
-        normalize: whether intra-normalisation and unit norm follow. Default `True`; `False` returns the sums V.
+        normalization: `"improved"` (default): intra-normalisation and unit norm follow; `None`: the sums V.
         seed: integer, for k-means, the sample it sees and the random start.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
@@ -72,9 +75,20 @@ class NetVLAD(keras.layers.Layer):
         CVPR 2016, Eq. 1-4.
     """
 
-    def __init__(self, num_centroids=64, alpha=None, normalize_descriptors=True, normalize=True, seed=0, **kwargs):
+    fitted = "centroids"
+
+    def __init__(
+        self,
+        num_centroids: int = 64,
+        alpha: float | None = None,
+        normalize_descriptors: bool = True,
+        normalization: str | None = "improved",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         # Cast in `call`, to float32: a sharp assignment is a difference of large numbers, which float16 would decide.
         super().__init__(autocast=False, **kwargs)
+        check_normalization(normalization)
         if not isinstance(num_centroids, int) or num_centroids < 1:
             raise ValueError(f"`num_centroids` must be a positive integer. Received: num_centroids={num_centroids!r}")
         if alpha is not None and not alpha > 0:
@@ -82,166 +96,136 @@ class NetVLAD(keras.layers.Layer):
         self.num_centroids = num_centroids
         self.alpha = alpha
         self.normalize_descriptors = normalize_descriptors
-        self.normalize = normalize
+        self.normalization = normalization
         self.seed = seed
         self.supports_masking = True
 
-    def build(self, input_shape):
-        self._check_shape(input_shape)
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.check_shape(input_shape)
         channels = input_shape[-1]
         # Random centroids of about unit length, as the descriptors are.
         scale = 1.0 / math.sqrt(channels)
         centroids = np.random.default_rng(self.seed).normal(scale=scale, size=(self.num_centroids, channels))
 
         def trainable(name, values):
-            def start(shape, dtype=None):
-                return ops.convert_to_tensor(values, dtype)
-
-            return self.add_weight(name=name, shape=values.shape, initializer=start, autocast=False)
+            return self.add_weight(name=name, shape=values.shape, initializer=fixed(values), autocast=False)
 
         kernel, bias = residuals.assignment_weights(centroids, self.alpha or START_ALPHA)
         self.kernel = trainable("kernel", kernel)
         self.bias = trainable("bias", bias)
         self.centroids = trainable("centroids", centroids)
-        # Number of descriptors k-means has seen; 0 marks a layer without statistics. Saved, unlike an attribute.
-        self.descriptors_seen = self.add_weight(
-            name="descriptors_seen", shape=(), initializer="zeros", dtype="int64", trainable=False
-        )
+        self.add_counter()
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: channels})
         self.built = True
 
     @property
-    def output_dimension(self):
+    def output_dim(self) -> int:
         """Length of a representation; known once the layer is built."""
         require_built(self)
         return self.num_centroids * self.centroids.shape[1]
 
     @property
-    def is_adapted(self):
-        """Whether the weights come from data (or the start is random by choice, with `alpha` given)."""
-        return self.alpha is not None or (self.built and int(self.descriptors_seen) > 0)
+    def needs_adapt(self) -> bool:
+        """With `alpha` given, the layer may start from random centroids by choice."""
+        return self.alpha is None
 
-    def adapt(self, data, verbose=0):
+    def adapt(self, data: Any, verbose: int = 0) -> None:
         """Starts assignment and centroids from k-means on a bounded, evenly drawn sample of descriptors, in one pass.
 
         Args:
-            data: descriptors: an array of the layer's input shape, or a `tf.data.Dataset` or other iterable of batches
-                of such, each an array or a pair `(descriptors, mask)`. Use the TRAINING set only.
+            data: descriptors of the TRAINING set: an array of the layer's input shape, or a `tf.data.Dataset` or other
+                iterable of batches of such. A batch is an array, a tuple `(inputs, *rest)` of which the rest is left
+                aside, or `{"inputs": ..., "mask": ...}` with the boolean mask that `call` takes.
             verbose: 1 for a progress bar.
 
         Raises:
-            ValueError: for fewer descriptors than centroids, for NaN or infinite ones, and, with `alpha=None`, for
-                descriptors so alike that they say nothing about it.
+            ValueError: for an empty data set, fewer descriptors than centroids, NaN or infinite ones, and, with
+                `alpha=None`, for descriptors so alike that they say nothing about it.
         """
         seen = 0
 
-        def kept():
+        def scaled():
             nonlocal seen
-            for batch in [data] if hasattr(data, "shape") else data:
-                descriptors = self._kept_descriptors(batch)
-                seen += len(descriptors)
-                yield descriptors
-            if seen < self.num_centroids:
-                raise ValueError(
-                    f"`adapt` needs at least as many descriptors as `num_centroids={self.num_centroids}`. "
-                    f"Received: {seen} descriptors"
-                )
+            for rows in descriptor_rows(data, "Drawing descriptors", verbose, self.check_shape):
+                seen += len(rows)
+                yield self._unit_length(rows) if self.normalize_descriptors else rows
 
-        descriptors = draw_descriptors(kept(), SAMPLES_PER_CENTROID * self.num_centroids, self.seed, verbose)
-        centroids, squared_distances = _k_means(descriptors, self.num_centroids, self.seed)
-        alpha = self.alpha or _alpha_of(squared_distances)
+        descriptors = draw_descriptors(scaled(), SAMPLES_PER_CENTROID * self.num_centroids, self.seed)
+        centroids = kmeans(descriptors, self.num_centroids, self.seed, verbose=verbose).centroids
+        alpha = self.alpha or _alpha_of(descriptors, centroids)
         if not self.built:
-            self.build((*(None,) * (self._rank() - 1), descriptors.shape[1]))
+            self.build((*(None,) * (self.rank - 1), descriptors.shape[1]))
         kernel, bias = residuals.assignment_weights(centroids, alpha)
         for weight, values in ((self.kernel, kernel), (self.bias, bias), (self.centroids, centroids)):
             weight.assign(values)
-        self.descriptors_seen.assign(seen)
+        self.seen.assign(seen)
 
-    def call(self, inputs, mask=None):
-        return self._aggregate(inputs, mask)
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return self.aggregate(inputs, mask)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
-        self._check_shape(input_shape)
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, int]:
+        self.check_shape(input_shape)
         return (input_shape[0], self.num_centroids * input_shape[-1])
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs: Any, mask: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_centroids": self.num_centroids,
             "alpha": self.alpha,
             "normalize_descriptors": self.normalize_descriptors,
-            "normalize": self.normalize,
+            "normalization": self.normalization,
             "seed": self.seed,
         }
 
-    def _aggregate(self, descriptors, mask):
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> NetVLAD:
+        return super().from_config(with_new_names(config))
+
+    def aggregate(self, descriptors: Any, mask: Any) -> Any:
         """The vectors `(batch, K * C)` of bags of descriptors `(batch, T, C)`."""
-        if holds_values(descriptors) and not self.is_adapted:
-            raise ValueError(
-                f"This `{type(self).__name__}` has no centroids yet: call `adapt` on descriptors first, or give "
-                "`alpha` to start from random ones."
-            )
+        self.require_adapted(descriptors)
         descriptors = ops.cast(descriptors, wide_dtype(self))
         if self.normalize_descriptors:
             # Cleared first: a masked NaN would come back through the gradient of its norm.
             descriptors = clear_masked(descriptors, mask)
-            descriptors = normalization.l2_normalize(descriptors, axis=-1)
+            descriptors = l2_normalize(descriptors, axis=-1)
         sums = residuals.sum_residuals(descriptors, self.kernel, self.bias, self.centroids, mask)
-        if self.normalize:
+        if self.normalization is not None:
             return residuals.normalize_residuals(sums)
-        return ops.reshape(sums, (-1, self.output_dimension))
+        return ops.reshape(sums, (-1, self.output_dim))
 
-    def _rank(self):
+    @property
+    def rank(self) -> int:
+        """Axes of the input."""
         return 3
 
-    def _check_shape(self, input_shape):
+    def check_shape(self, input_shape: Sequence[int | None]) -> None:
+        """Refuses inputs of another shape."""
         check_descriptors(self, input_shape)
 
-    def _kept_descriptors(self, batch):
-        """Descriptors `(n, C)` of a batch, or of a pair of a batch and its mask, scaled as `call` scales them."""
-        inputs, mask = batch if isinstance(batch, (tuple, list)) else (batch, None)
-        inputs = ops.convert_to_numpy(inputs).astype("float32")
-        self._check_shape(inputs.shape)
-        if mask is not None:
-            mask = ops.convert_to_numpy(mask)
-            if mask.shape != inputs.shape[:2]:
-                raise ValueError(
-                    "`adapt` takes batches of descriptors, or pairs of descriptors and a boolean mask over their first "
-                    f"two axes; drop labels first. Received: shapes={inputs.shape} and {mask.shape}"
-                )
-            inputs = inputs[mask.astype(bool)]
-        descriptors = inputs.reshape(-1, inputs.shape[-1])
-        if not np.isfinite(descriptors).all():
-            raise ValueError("`adapt` received descriptors with NaN or infinite entries.")
-        if self.normalize_descriptors:
-            norm = np.linalg.norm(descriptors, axis=1, keepdims=True)
-            descriptors = np.divide(descriptors, norm, out=np.zeros_like(descriptors), where=norm > 0)
-        return descriptors
+    @property
+    def not_adapted_message(self) -> str:
+        """What a call before `adapt` is told."""
+        return f"{super().not_adapted_message[:-1]}, or give `alpha` to start from random ones."
+
+    @staticmethod
+    def _unit_length(rows: np.ndarray) -> np.ndarray:
+        """Descriptors scaled as `call` scales them."""
+        norm = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0)
 
 
-def _k_means(descriptors, num_centroids, seed):
-    """Centroids `(K, C)` in float64 and squared distances `(n, K)` of descriptors to them."""
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    kmeans = MiniBatchKMeans(num_centroids, random_state=seed, n_init=KMEANS_RUNS, batch_size=KMEANS_BATCH)
-    with warnings.catch_warnings():
-        # Fewer distinct descriptors than centroids: some centroids coincide, which is no error here.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(descriptors)
-    return kmeans.cluster_centers_.astype("float64"), np.square(kmeans.transform(descriptors).astype("float64"))
-
-
-def _alpha_of(squared_distances):
-    if squared_distances.shape[1] == 1:
+def _alpha_of(descriptors: np.ndarray, centroids: np.ndarray) -> float:
+    """Sharpness from the distances of descriptors to their nearest and second nearest centroids."""
+    if len(centroids) == 1:
         return START_ALPHA  # one centroid takes everything, however sharp
-    nearest, second = np.partition(squared_distances, 1, axis=1)[:, :2].T
+    nearest, second = nearest_two(descriptors, centroids)
     gap = float(np.mean(second - nearest))
     if not gap > residuals.SQUARED_NORM_FLOOR:
         raise ValueError(

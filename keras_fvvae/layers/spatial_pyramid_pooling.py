@@ -1,5 +1,10 @@
 """Spatial pyramid pooling of an activation map into local descriptors."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_fvvae.ops import aggregation
@@ -41,7 +46,7 @@ class SpatialPyramidPooling(keras.layers.Layer):
         2014.
     """
 
-    def __init__(self, levels=(6, 3, 2, 1), pooling="max", **kwargs):
+    def __init__(self, levels: Sequence[int] = (6, 3, 2, 1), pooling: str = "max", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         levels = tuple(levels)
         if not levels or any(not isinstance(n, int) or n < 1 for n in levels):
@@ -51,23 +56,23 @@ class SpatialPyramidPooling(keras.layers.Layer):
         self.levels = levels
         self.pooling = pooling
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self._check_shape(input_shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if None in inputs.shape[1:3]:
             inputs = self._assert_large_enough(inputs)
         return aggregation.spatial_pyramid_pool(inputs, self.levels, self.pooling)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         self._check_shape(input_shape)
         return (input_shape[0], sum(n * n for n in self.levels), input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": list(self.levels), "pooling": self.pooling}
 
-    def _check_shape(self, input_shape):
+    def _check_shape(self, input_shape: Sequence[int | None]) -> None:
         if len(input_shape) != 4:
             raise ValueError(
                 f"`SpatialPyramidPooling` expects activation maps (batch, height, width, channels). "
@@ -77,13 +82,13 @@ class SpatialPyramidPooling(keras.layers.Layer):
             if side is not None and side < max(self.levels):
                 raise ValueError(self._too_small(f"{name} {side}"))
 
-    def _too_small(self, what):
+    def _too_small(self, what: str) -> str:
         return (
             f"The activation map is smaller than the finest level {max(self.levels)} of `levels={self.levels}`: "
             f"{what}. Use coarser levels, a larger input image or an earlier tap of the backbone."
         )
 
-    def _assert_large_enough(self, inputs):
+    def _assert_large_enough(self, inputs: Any) -> Any:
         """A run-time check, where the sides are only known then; only TensorFlow has such shapes."""
         if keras.backend.backend() != "tensorflow":
             return inputs

@@ -55,7 +55,7 @@ class Classifier(NestedModel):
     def build(self, input_shape):
         if not self.encoder.built:
             self.encoder.build(input_shape)
-        self.svm.build((None, self.encoder.dimension))
+        self.svm.build((None, self.encoder.output_dim))
         self.built = True
 
     def set_svm(self, svm):

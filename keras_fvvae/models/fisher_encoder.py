@@ -1,13 +1,20 @@
 """The encoder: images or frames of videos in, Fisher vectors (or another representation) out."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_fvvae.layers import GramPCA
+from keras_fvvae.layers.adapted import AdaptedLayer
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
 from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.utils.batches import read_arrays
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
@@ -18,7 +25,7 @@ class FisherEncoder(NestedModel):
     normalisation, signed square root, L2. Frames are averaged BEFORE the normalisation: Eq. 13 is linear in them.
 
     The representations that FV-VAE is compared with go the same way, with another head and normalisation:
-    `keras_fvvae.builders.representations` has them as a table.
+    `keras_fvvae.recipes.registry` has them as a table.
 
     Args:
         descriptors: layer or model from activation maps to what the head takes, shared with the trained `FVVAE`.
@@ -38,7 +45,7 @@ class FisherEncoder(NestedModel):
         Images `(batch, H, W, 3)` or videos `(batch, frames, H, W, 3)`.
 
     Output shape:
-        `(batch, dimension)`, for Fisher vectors `C * (latent_dim + 1)`; unit L2 norm.
+        `(batch, output_dim)`, for Fisher vectors `C * (latent_dim + 1)`; unit L2 norm.
 
     Raises:
         ValueError: for inputs of another rank.
@@ -59,7 +66,15 @@ class FisherEncoder(NestedModel):
 
     nested = ("descriptors", "head", "normalization", "backbone", "compression")
 
-    def __init__(self, descriptors, head, normalization, backbone=None, compression=None, **kwargs):
+    def __init__(
+        self,
+        descriptors: keras.layers.Layer,
+        head: keras.layers.Layer,
+        normalization: keras.layers.Layer,
+        backbone: keras.Model | None = None,
+        compression: GramPCA | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.descriptors = descriptors
         self.head = head
@@ -70,7 +85,7 @@ class FisherEncoder(NestedModel):
         self._normalize_function = _CompiledByRank(self, self.normalize_uncompressed)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         _check_rank(input_shape)
         shape = self.descriptor_shape((input_shape[0], *input_shape[-3:]))
         if not self.head.built:
@@ -78,10 +93,10 @@ class FisherEncoder(NestedModel):
         if not self.normalization.built:
             self.normalization.build((None, *self.head.compute_output_shape(shape)[1:]))
         if self.compression is not None and not self.compression.built:
-            self.compression.build((None, self.head.output_dimension))
+            self.compression.build((None, self.head.output_dim))
         self.built = True
 
-    def encode_raw(self, inputs, mask=None, training=False):
+    def encode_raw(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         """Raw vectors, for Fisher vectors `(batch, C, latent_dim + 1)`: sums over descriptors, means over frames."""
         _check_rank(inputs.shape)
         if len(inputs.shape) == 4:
@@ -97,32 +112,31 @@ class FisherEncoder(NestedModel):
         # A masked frame is dropped, not multiplied by zero: it may hold anything, NaN included.
         return ops.sum(ops.where(keep, raw, ops.zeros_like(raw)), axis=1) / ops.maximum(count, 1)
 
-    def call(self, inputs, mask=None, training=False):
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         return self.normalize(self.encode_raw(inputs, mask=mask, training=training))
 
-    def normalize(self, raw):
-        """Representations `(batch, dimension)` of raw vectors from `encode_raw`."""
+    def normalize(self, raw: Any) -> Any:
+        """Representations `(batch, output_dim)` of raw vectors from `encode_raw`."""
         vectors = self.normalize_uncompressed(raw)
         return vectors if self.compression is None else self.compression(vectors)
 
-    def normalize_uncompressed(self, raw):
-        """The same before the compression: `(batch, head.output_dimension)`."""
-        return ops.reshape(self.normalization(raw), (-1, self.head.output_dimension))
+    def normalize_uncompressed(self, raw: Any) -> Any:
+        """The same before the compression: `(batch, head.output_dim)`."""
+        return ops.reshape(self.normalization(raw), (-1, self.head.output_dim))
 
-    def adapt(self, data, verbose=0):
+    def adapt(self, data: Any, verbose: int = 0) -> None:
         """Fits what is fitted on data: a head's codebook, then the Fisher information.
 
         Args:
-            data: inputs of the TRAINING set: an array, a list of batches or a `tf.data.Dataset` (of inputs, or of
-                tuples that start with them).
+            data: inputs of the TRAINING set: an array, or a `tf.data.Dataset` or other iterable of batches, which is
+                passed over once for each part to fit. A batch is an array, or a tuple `(inputs, *rest)` of which the
+                rest is left aside.
             verbose: 1 for progress bars.
 
         Raises:
             ValueError: for an empty data set, NaN or infinite values, fewer descriptors than entries of a codebook.
         """
-        if hasattr(self.head, "adapt"):
-            tensors = (ops.convert_to_tensor(batch, self.compute_dtype) for batch in _batches(data))
-            self.head.adapt((_to_numpy(self.compute_descriptors(one)) for one in tensors), verbose=verbose)
+        self.adapt_head(_batches(data), verbose)
         if hasattr(self.normalization, "adapt"):
             self.normalization.adapt((self.predict_raw_on_batch(batch) for batch in _batches(data)), verbose=verbose)
         if self.compression is not None:
@@ -130,11 +144,25 @@ class FisherEncoder(NestedModel):
             flat = [self.normalize_on_batch(one, compress=False) for one in raw]
             self.compression.adapt(np.concatenate(flat), verbose=verbose)
 
-    def predict_raw_on_batch(self, inputs):
+    def adapt_head(self, batches: Iterable[Any], verbose: int = 0) -> None:
+        """Fits the codebook of a head that has one (VLAD, GMM Fisher vector, NetVLAD, ...) on the training set.
+
+        Args:
+            batches: iterable of arrays, inputs of the TRAINING set.
+            verbose: 1 for progress bars.
+
+        Raises:
+            ValueError: for fewer descriptors than entries of the codebook.
+        """
+        if hasattr(self.head, "adapt"):
+            tensors = (ops.convert_to_tensor(batch, self.compute_dtype) for batch in batches)
+            self.head.adapt((_to_numpy(self.compute_descriptors(one)) for one in tensors), verbose=verbose)
+
+    def predict_raw_on_batch(self, inputs: Any) -> np.ndarray:
         """`encode_raw` as a compiled function on a batch of images, videos or activation maps; returns an array."""
         return ops.convert_to_numpy(self._raw_function(ops.convert_to_tensor(inputs, self.compute_dtype)))
 
-    def normalize_on_batch(self, raw, compress=True):
+    def normalize_on_batch(self, raw: Any, compress: bool = True) -> np.ndarray:
         """`normalize` as a compiled function on a batch of raw vectors; returns an array.
 
         Args:
@@ -145,35 +173,33 @@ class FisherEncoder(NestedModel):
             ValueError: if the normalisation or the compression was not adapted.
         """
         raw = ops.convert_to_tensor(raw)
-        if not getattr(self.normalization, "is_adapted", True):
-            self.normalization(raw[:1])  # raises: a compiled function cannot
+        if isinstance(self.normalization, AdaptedLayer):
+            self.normalization.require_adapted(raw)  # the compiled function is traced, where nothing is checked
         vectors = self._normalize_function(raw)
         if compress and self.compression is not None:
             vectors = self.compression(vectors)
         return ops.convert_to_numpy(vectors)
 
     @property
-    def dimension(self):
+    def output_dim(self) -> int:
         """Entries of a representation, once built."""
-        return self.head.output_dimension if self.compression is None else self.compression.components
+        return (self.head if self.compression is None else self.compression).output_dim
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.dimension)
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, int]:
+        return (input_shape[0], self.output_dim)
 
-    def compute_output_spec(self, inputs, mask=None, training=False):
-        dtype = wide_dtype(self)
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype)
-
-
-def _batches(data):
-    batches = [data] if hasattr(data, "shape") else data
-    return (batch[0] if isinstance(batch, tuple | list) else batch for batch in batches)
+    def compute_output_spec(self, inputs: Any, mask: Any = None, training: bool = False) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), wide_dtype(self))
 
 
-def _to_numpy(structure):
+def _batches(data: Any) -> Iterator[np.ndarray]:
+    return read_arrays(data, "FisherEncoder")
+
+
+def _to_numpy(structure: Any) -> Any:
     return tree.map_structure(ops.convert_to_numpy, structure)
 
 
@@ -183,19 +209,19 @@ class _CompiledByRank:
     TensorFlow would relax the shapes of images and videos to none at all.
     """
 
-    def __init__(self, model, function):
+    def __init__(self, model: keras.Model, function: Callable) -> None:
         self.model = model
         self.function = function
         self.compiled = {}
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: Any) -> Any:
         rank = len(inputs.shape)
         if rank not in self.compiled:
             self.compiled[rank] = _compile(self.model, self.function)
         return self.compiled[rank](inputs)
 
 
-def _compile(model, function):
+def _compile(model: keras.Model, function: Callable) -> Callable:
     """The function as a TensorFlow graph or compiled by JAX; itself on PyTorch."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -215,7 +241,7 @@ def _compile(model, function):
     return function
 
 
-def _check_rank(shape):
+def _check_rank(shape: Sequence[int | None]) -> None:
     if len(shape) not in (4, 5):
         raise ValueError(
             f"`FisherEncoder` expects images (batch, height, width, channels) or videos (batch, frames, height, width, "

@@ -6,8 +6,8 @@ from keras import ops
 from keras_fvvae.models.nested import NestedModel
 from keras_fvvae.ops.tensors import at_least_float32
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, Adadelta
+from keras_fvvae.utils.labels import UNLABELLED
 
-UNLABELLED = -1
 # Eq. 8 with lambda1 = lambda2 = 1 (Section 3.3); lambda3 of the authors' release.
 LOSS_WEIGHTS = (1.0, 1.0, 1e3)
 

@@ -41,7 +41,7 @@ class SoftmaxClassifier(NestedModel):
         >>> from keras_fvvae.layers import NetVLAD, VectorNormalization
         >>> from keras_fvvae.models import FisherEncoder
         >>> descriptors = keras.layers.Reshape((-1, 4))
-        >>> head = NetVLAD(num_centroids=2, alpha=10.0, normalize=False)
+        >>> head = NetVLAD(num_centroids=2, alpha=10.0, normalization=None)
         >>> model = SoftmaxClassifier(FisherEncoder(descriptors, head, VectorNormalization(("blocks", "l2"), 2)), 3)
         >>> model.compile()
         >>> maps = np.random.default_rng(0).random((8, 5, 5, 4)).astype("float32")
@@ -71,7 +71,7 @@ class SoftmaxClassifier(NestedModel):
     def build(self, input_shape):
         if not self.encoder.built:
             self.encoder.build(input_shape)
-        self.classes.build((None, self.encoder.head.output_dimension))
+        self.classes.build((None, self.encoder.head.output_dim))
         self.built = True
 
     def compile(self, optimizer=None, **kwargs):

@@ -32,7 +32,8 @@ def spatial_pyramid_pool(x, levels, pooling="max"):
         pooling: `"max"` or `"average"`.
 
     Returns:
-        Tensor `(batch, sum(n * n for n in levels), C)`: level by level as given, each row by row.
+        Tensor `(batch, sum(n * n for n in levels), C)`: level by level as given, each row by row. A window that holds
+        NaN gives NaN.
     """
     pool = _pool_dynamic if None in x.shape[1:3] else _pool_static
     cells = [ops.reshape(pool(x, level, pooling), (-1, level * level, x.shape[-1])) for level in levels]
@@ -41,8 +42,12 @@ def spatial_pyramid_pool(x, levels, pooling="max"):
 
 def _pool_static(x, level, pooling):
     windows, strides = zip(*(pyramid_window(side, level) for side in x.shape[1:3]), strict=True)
-    pool = ops.max_pool if pooling == "max" else ops.average_pool
-    return pool(x, windows, strides, padding="valid")
+    if pooling == "average":
+        return ops.average_pool(x, windows, strides, padding="valid")
+    pooled = ops.max_pool(x, windows, strides, padding="valid")
+    # TensorFlow's max pooling passes over NaN, as if broken activations were none; its `max` does not.
+    broken = ops.max_pool(ops.cast(ops.isnan(x), x.dtype), windows, strides, padding="valid")
+    return ops.where(broken > 0, ops.full_like(pooled, float("nan")), pooled)
 
 
 def _pool_dynamic(x, level, pooling):

@@ -27,7 +27,7 @@ def hard_assignments(descriptors, centroids, mask=None):
     Returns:
         Tensor `(batch, T, K)` of zeros and ones.
     """
-    descriptors, centroids = _centred(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
+    descriptors, centroids = _centered(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
     assignments = ops.one_hot(_nearest(descriptors, centroids), centroids.shape[0], dtype=descriptors.dtype)
     return _cleared(assignments, mask)
 
@@ -47,8 +47,8 @@ def vlad(descriptors, centroids, mask=None, average=False):
     Returns:
         Tensor `(batch, K, C)`; float32 even from half-precision inputs.
     """
-    # Both relative to one centre: with a large common offset the two sums would cancel to rounding noise.
-    descriptors, centroids = _centred(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
+    # Both relative to one center: with a large common offset the two sums would cancel to rounding noise.
+    descriptors, centroids = _centered(descriptors, centroids, ops.mean(at_least_float32(centroids), axis=0), mask)
     count, channels = centroids.shape
     batch = ops.shape(descriptors)[0]
     # Every image has segments of its own, one for each centroid: sums by index, at half the time of a product with
@@ -64,7 +64,7 @@ def vlad(descriptors, centroids, mask=None, average=False):
 
 
 def _nearest(descriptors, centroids):
-    """Indices `(batch, T)` of the nearest centroids of centred descriptors; the first of equally near ones."""
+    """Indices `(batch, T)` of the nearest centroids of centered descriptors; the first of equally near ones."""
     # |x - c|^2 / 2 without |x|^2 / 2, which is the same for all centroids.
     distances = ops.sum(ops.square(centroids), axis=-1) / 2 - ops.matmul(descriptors, ops.transpose(centroids))
     return ops.argmin(distances, axis=-1)
@@ -83,7 +83,7 @@ def mixture_log_densities(descriptors, priors, means, variances, mask=None):
     Returns:
         Tensor `(batch, T, K)`.
     """
-    descriptors, means = _centred(descriptors, means, _mixture_mean(priors, means), mask)
+    descriptors, means = _centered(descriptors, means, _mixture_mean(priors, means), mask)
     precisions = 1.0 / variances
     mahalanobis = (
         ops.matmul(ops.square(descriptors), ops.transpose(precisions))
@@ -127,7 +127,7 @@ def gmm_fisher_vector(descriptors, priors, means, variances, mask=None):
         Tensor `(batch, 2 K, C)`, `u_1..u_K, v_1..v_K`; float32 even from half-precision inputs.
     """
     posteriors = soft_assignments(descriptors, priors, means, variances, mask)
-    descriptors, means = _centred(descriptors, means, _mixture_mean(priors, means), mask)
+    descriptors, means = _centered(descriptors, means, _mixture_mean(priors, means), mask)
     transposed = ops.swapaxes(posteriors, 1, 2)  # (batch, K, T)
     mass = ops.expand_dims(ops.sum(posteriors, axis=1), -1)  # (batch, K, 1)
     first = ops.matmul(transposed, descriptors)  # (batch, K, C)
@@ -183,45 +183,38 @@ def normalization_steps(normalization, improved, allowed):
     return tuple(step for step in STEPS if step in names)
 
 
-def require_fitted(inputs, descriptors_seen, name):
+def require_fitted(inputs, seen, message):
     """Passes `inputs` on once `adapt` has been called: checked at once if possible, at run time in a graph.
 
     Args:
         inputs: tensor.
-        descriptors_seen: integer variable, zero before `adapt`.
-        name: the layer's class, for the message.
+        seen: integer variable, zero before `adapt`.
+        message: what the caller is told.
 
     Raises:
         ValueError: in eager mode; `tf.errors.InvalidArgumentError` out of a graph (TensorFlow backend; JAX has no
             such check).
     """
-    message = f"This `{name}` has no codebook yet: call `adapt` on descriptors of the training set first."
     if holds_values(inputs):
-        if int(descriptors_seen) == 0:
+        if int(seen) == 0:
             raise ValueError(message)
         return inputs
     if keras.backend.backend() != "tensorflow":
         return inputs
     import tensorflow as tf
 
-    check = tf.debugging.assert_positive(ops.convert_to_tensor(descriptors_seen), message)
+    check = tf.debugging.assert_positive(ops.convert_to_tensor(seen), message)
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(inputs)
-
-
-def check_descriptors_shape(shape, name):
-    """Raises a `ValueError` unless `shape` is `(batch, T, C)` with a known `C`."""
-    if len(shape) != 3 or shape[-1] is None:
-        raise ValueError(f"`{name}` expects descriptors (batch, T, C) with a known C. Received: shape={tuple(shape)}")
 
 
 def _mixture_mean(priors, means):
     return ops.sum(ops.expand_dims(priors, -1) * means, axis=0) / ops.maximum(ops.sum(priors), EMPTY_PRIOR)
 
 
-def _centred(descriptors, rows, centre, mask):
-    """Descriptors and rows of a codebook relative to `centre`; masked descriptors lie on it, whatever they hold."""
-    return clear_masked(at_least_float32(descriptors) - centre, mask), at_least_float32(rows) - centre
+def _centered(descriptors, rows, center, mask):
+    """Descriptors and rows of a codebook relative to `center`; masked descriptors lie on it, whatever they hold."""
+    return clear_masked(at_least_float32(descriptors) - center, mask), at_least_float32(rows) - center
 
 
 def _cleared(assignments, mask):

@@ -1,29 +1,23 @@
 """Model cards: a zoo entry as Markdown, from its recipe alone."""
 
+from __future__ import annotations
+
 import dataclasses
 import textwrap
+from pathlib import Path
 
-from keras_fvvae.recipes import DATASET_CLASSES, EMBEDDED_DATASETS, Recipe, list_recipes, load_recipe
+from keras_fvvae.recipes.keys import CARD, Mark, default_of
+from keras_fvvae.recipes.load import list_recipes, load_recipe
+from keras_fvvae.recipes.recipe import Recipe
+from keras_fvvae.recipes.registry import DATASETS
 
-# Keys that have a place of their own in a card.
-_TOLD = ("name", "description", "paper", "weights", "measured", "licence", "citation")
-# Keys without which a result could not be judged: shown with their defaults too.
-_ESSENTIAL = (
-    "dataset", "backbone", "tap", "modality", "frames", "resize_to", "input_size", "crops", "descriptors",
-    "normalization", "hidden_units", "latent_dim", "dropout", "lambda1", "lambda2", "lambda3", "optimizer",
-    "learning_rate", "batch_size", "steps", "information", "svm_c",
-)  # fmt: skip
-_OF_VIDEOS = ("modality", "frames")
-_OF_FV_VAE = (
-    "hidden_units", "latent_dim", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "steps", "information",
-)  # fmt: skip
 WIDTH = 120
 FV_VAE = 'Qiu, Yao, Mei, "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.'
 # The table of entries in the README lies between these.
 TABLE_START, TABLE_END = "<!-- zoo -->", "<!-- /zoo -->"
 
 
-def card(name):
+def card(name: str | Path) -> str:
     """The model card of a zoo entry, in Markdown.
 
     Args:
@@ -44,7 +38,7 @@ def card(name):
     return recipe_card(recipe, _weights(recipe.weights))
 
 
-def recipe_card(recipe, weights):
+def recipe_card(recipe: Recipe, weights: str) -> str:
     """The card of a recipe; `weights` is what it says of the weights."""
     parts = [
         f"# {recipe.name}",
@@ -67,7 +61,7 @@ def recipe_card(recipe, weights):
     return "\n\n".join(parts) + "\n"
 
 
-def table():
+def table() -> str:
     """The entries as a Markdown table, for the README."""
     rows = [
         "| entry | data | backbone and tap | the paper's FV-VAE | measured here |",
@@ -87,7 +81,7 @@ def table():
     return "\n".join(rows)
 
 
-def with_table(readme):
+def with_table(readme: str) -> str:
     """The README's text with the table of entries made anew.
 
     Raises:
@@ -101,9 +95,9 @@ def with_table(readme):
 
 
 def _usage(recipe):
-    embedded = recipe.dataset in EMBEDDED_DATASETS
-    data = "" if embedded else " --data DATA"
-    classes = "" if recipe.dataset in DATASET_CLASSES else ", num_classes=10"
+    dataset = DATASETS[recipe.dataset]
+    data = "" if dataset.embedded else " --data DATA"
+    classes = "" if dataset.num_classes else ", num_classes=10"
     return (
         "```python\n"
         "import keras_fvvae\n\n"
@@ -113,7 +107,7 @@ def _usage(recipe):
         f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}\n"
         + (
             f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}_minus --set lambda3=0  # FV-VAE minus\n"
-            if _of_fv_vae(recipe)
+            if recipe.of_fv_vae
             else ""
         )
         + "```"
@@ -122,21 +116,28 @@ def _usage(recipe):
 
 def _settings(recipe):
     rows = ["| key | value | meaning |", "| --- | --- | --- |"]
-    default = Recipe()
-    images = recipe.dataset in ("digits", "cub") or recipe.name == "image_folder"
-    for field in dataclasses.fields(recipe):
-        value = getattr(recipe, field.name)
-        if field.name in _TOLD or (images and field.name in _OF_VIDEOS):
-            continue
-        if field.name in _OF_FV_VAE and not _of_fv_vae(recipe):
-            continue
-        if field.name in _ESSENTIAL or value != getattr(default, field.name):
-            rows.append(f"| `{field.name}` | {_shown(value)} | {field.metadata['about']} |")
+    about = {field.name: field.metadata["about"] for field in dataclasses.fields(recipe)}
+    for name in shown_keys([recipe]):
+        rows.append(f"| `{name}` | {_shown(getattr(recipe, name))} | {about[name]} |")
     return "\n".join(rows)
 
 
-def _of_fv_vae(recipe):
-    return recipe.representation.startswith("fv_vae")
+def shown_keys(recipes: list[Recipe]) -> list[str]:
+    """Names of the keys that a reader needs to judge results: essential ones, and where a recipe is not as usual.
+
+    Args:
+        recipes: of the results that are shown together.
+    """
+    return [field.name for field in dataclasses.fields(Recipe) if any(_tells(field, recipe) for recipe in recipes)]
+
+
+def _tells(field, recipe):
+    marks = field.metadata["marks"]
+    if field.metadata["decides"] == CARD:
+        return False  # such keys have places of their own
+    if (Mark.OF_VIDEOS in marks and not recipe.of_videos) or (Mark.OF_FV_VAE in marks and not recipe.of_fv_vae):
+        return False
+    return Mark.ESSENTIAL in marks or getattr(recipe, field.name) != default_of(field)
 
 
 def _items(texts):

@@ -1,12 +1,18 @@
 """Figures of where a score comes from."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_fvvae.reporting.figures import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Orange adds to the score, purple takes from it: told apart with any colour vision, and from the gray picture below.
 COLORS = "PuOr_r"
@@ -21,7 +27,7 @@ KEY_FRAMES = 5
 FORMATS = ("png", "svg")
 
 
-def heat_map(explanation, name):
+def heat_map(explanation: Any, name: str) -> Figure:
     """An image beside itself in gray under its contributions.
 
     Args:
@@ -41,7 +47,7 @@ def heat_map(explanation, name):
     return figure
 
 
-def video_curve(explanation, name):
+def video_curve(explanation: Any, name: str) -> Figure:
     """The contributions of a video's frames over time, and the key frames: the largest and the smallest.
 
     Args:
@@ -75,7 +81,7 @@ def video_curve(explanation, name):
     return figure
 
 
-def key_frames(curve):
+def key_frames(curve: np.ndarray) -> list[int]:
     """Positions, in order of time, of the frames that contribute most, and of the one that contributes least.
 
     Example:
@@ -86,7 +92,7 @@ def key_frames(curve):
     return np.sort(order if len(order) <= KEY_FRAMES else [*order[: KEY_FRAMES - 1], order[-1]])
 
 
-def rendered(figure):
+def rendered(figure: Figure) -> dict[str, bytes]:
     """Dictionary from `".png"` and `".svg"` to a figure's bytes; closes it."""
     result = {}
     for kind in FORMATS:

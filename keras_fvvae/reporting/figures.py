@@ -1,6 +1,15 @@
 """The figures of a report, drawn with matplotlib."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -30,7 +39,7 @@ EMBEDDED_IMAGES = 1500
 TSNE_MIN_IMAGES = 10
 
 
-def loss_curves(histories):
+def loss_curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
     """The terms of Eq. 8 (or the loss of another training) over the training steps.
 
     Args:
@@ -59,8 +68,8 @@ def loss_curves(histories):
     return figure
 
 
-def confusion(metrics, class_names):
-    """The confusion matrix of a result from `classification_metrics`, rows normalised."""
+def confusion(metrics: dict, class_names: Sequence[str]) -> Figure:
+    """The confusion matrix of a result from `plain_metrics`, rows normalised."""
     counts = np.asarray(metrics["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(class_names) <= NAMED_CLASSES
@@ -80,7 +89,7 @@ def confusion(metrics, class_names):
     return figure
 
 
-def class_bars(metrics):
+def class_bars(metrics: dict) -> Figure:
     """Accuracies of the classes, sorted; of many classes the worst and the best."""
     accuracies = sorted(metrics["class_accuracy"].items(), key=lambda item: item[1])
     if len(accuracies) > SHOWN_CLASSES:
@@ -99,7 +108,9 @@ def class_bars(metrics):
     return figure
 
 
-def embedding(vectors, labels, correct, class_names, seed=0):
+def embedding(
+    vectors: np.ndarray, labels: Sequence[int], correct: Sequence[bool], class_names: Sequence[str], seed: int = 0
+) -> Figure:
     """Fisher vectors of test items in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
 
     Few items, or items without any difference, are shown by their principal components.
@@ -135,7 +146,7 @@ def embedding(vectors, labels, correct, class_names, seed=0):
     return figure
 
 
-def examples(images, titles, correct, columns=8):
+def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Sequence[bool], columns: int = 8) -> Figure:
     """A grid of images with their predicted classes, green if right."""
     rows = -(-len(images) // columns)
     with plt.rc_context(STYLE):
@@ -148,7 +159,7 @@ def examples(images, titles, correct, columns=8):
     return figure
 
 
-def save(figure, path):
+def save(figure: Figure, path: Path) -> bytes:
     """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
     figure.savefig(path)
     figure.savefig(path.with_suffix(".svg"))

@@ -1,23 +1,38 @@
 """Pictures of results, drawn with matplotlib."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.reporting.figures import COLORS, STYLE
 
 
-def accuracy_bars(outcomes):
-    """Accuracies beside each other with their standard errors, and the paper's where it has them."""
+def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
+    """Accuracies beside each other with their 95 % intervals, and the paper's where it has them."""
     shown = [outcome for outcome in outcomes if outcome.metrics][::-1]
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(shown)))
         places = range(len(shown))
         axis.barh(
-            places, [100 * o.metrics["accuracy"] for o in shown], color=COLORS[0], height=0.6, label="measured here",
-            xerr=[100 * o.metrics["standard_error"] for o in shown], ecolor=COLORS[6], capsize=2,
-        )  # fmt: skip
+            places,
+            [100 * o.metrics["accuracy"] for o in shown],
+            color=COLORS[0],
+            height=0.6,
+            label="measured here",
+            xerr=_bars([o.metrics for o in shown]),
+            ecolor=COLORS[6],
+            capsize=2,
+        )
         paper = [(place, next(iter(o.paper.values()))) for place, o in zip(places, shown, strict=True) if o.paper]
         if paper:
             axis.plot([y for _, y in paper], [x for x, _ in paper], "D", color=COLORS[1], label="the paper")
@@ -28,7 +43,13 @@ def accuracy_bars(outcomes):
     return figure
 
 
-def accuracy_curves(curves, label, logarithmic=True):
+def _bars(metrics):
+    """From the accuracies down and up to the ends of their intervals, in points: `(2, n)`."""
+    ends = [(one["accuracy"], *accuracy_interval(one)) for one in metrics]
+    return [[100 * (value - low) for value, low, _ in ends], [100 * (high - value) for value, _, high in ends]]
+
+
+def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = True) -> Figure:
     """Accuracy against a setting.
 
     Args:

@@ -1,22 +1,29 @@
 """An HTML report of one run, or of several beside each other."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
+import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 
 import keras_fvvae
+from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_interval
+from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import recipe_views
-from keras_fvvae.training.representation_training import representation_title
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
 
@@ -28,16 +35,15 @@ SHOWN_FRAMES = 3
 # Test items whose nearest training items are shown, and how many of these.
 QUERIES = 5
 NEIGHBOURS = 6
-# Settings that a reader needs to judge a result; the whole recipe lies in the run.
-SHOWN_SETTINGS = (
-    "modality", "frames", "backbone", "tap", "resize_to", "input_size", "crops", "descriptors", "normalization",
-    "sampled_descriptors", "representation", "representation_options", "hidden_units", "latent_dim", "decoder_units",
-    "decoder_layers", "attention", "lambda1", "lambda2", "lambda3", "optimizer", "learning_rate", "batch_size",
-    "steps", "views_per_step", "stages", "pca_components", "information", "svm_c", "seed",
-)  # fmt: skip
 
 
-def write_report(run_paths, out, collection, streams=None, fusion=None):
+def write_report(
+    run_paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    collection: Collection,
+    streams: Sequence[str] | None = None,
+    fusion: dict[str, Any] | None = None,
+) -> Path:
     """Writes a self-contained HTML file, and its figures as PNG and SVG in `figures/` beside it.
 
     Args:
@@ -61,22 +67,15 @@ def write_report(run_paths, out, collection, streams=None, fusion=None):
 
 def _write(run_paths, out, collection, streams, fusion):
     runs = [RunFolder.open(path) for path in run_paths]
-    metrics = [run.read_json("metrics.json") for run in runs]
-    if streams is not None:
-        for part, stream in zip(metrics, streams, strict=True):
-            part |= {f"{name}, {stream}": part.pop(name) for name in list(part) if _is_result(part[name])}
-    named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
-    for index, (run, part) in enumerate(zip(runs, metrics, strict=True)):
-        if named.count(named[index]) > 1 and named[index] in part:  # several runs of one representation
-            part[f"{named[index]}, {run.path.name}"] = part.pop(named[index])
-    named = [_main_result(run, part) for run, part in zip(runs, metrics, strict=True)]
-    results = {name: result for part in metrics[::-1] for name, result in part.items() if _is_result(result)}
-    histories = {name: run.read_json("history.json") for name, run in zip(named, runs, strict=True)}
+    metrics, named = _named(runs, streams)
+    results = {name: result for part in metrics[::-1] for name, result in part.items()}
+    histories = {name: run.history for name, run in zip(named, runs, strict=True)}
+    facts = runs[0].results
     pictures = {}
     if any(histories.values()):
         pictures["Loss curves"] = (figures.loss_curves(histories), "Thin: every step; bold: moving average.")
-    if results:
-        pictures |= _test_pictures(runs[0], results[_main_result(runs[0], metrics[0])], collection)
+    if facts.own is not None:
+        pictures |= _test_pictures(runs[0], collection)
 
     folder = out.parent / "figures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,15 +90,19 @@ def _write(run_paths, out, collection, streams, fusion):
         .render(
             title=runs[0].recipe.name,
             description=runs[0].recipe.description,
-            protocol=metrics[0]["protocol"],
+            protocol=facts.protocol,
             results=results,
             fusion=fusion,
             figures=embedded,
-            runs=[{"name": name, "settings": _settings(run)} for name, run in zip(histories, runs, strict=True)],
-            shown=SHOWN_SETTINGS,
+            runs=[
+                {"name": name, "settings": dataclasses.asdict(run.recipe)}
+                for name, run in zip(histories, runs, strict=True)
+            ],
+            shown=shown_keys([run.recipe for run in runs]),
             kind=collection.kind,
-            skipped=metrics[0]["skipped"],
-            notes=metrics[0]["notes"],
+            interval=_interval,
+            skipped=facts.skipped,
+            notes=facts.notes,
             version=keras_fvvae.__version__,
         )
     )
@@ -107,30 +110,39 @@ def _write(run_paths, out, collection, streams, fusion):
     return out
 
 
-def _is_result(value):
-    return isinstance(value, dict) and "accuracy" in value
+def _interval(result):
+    low, high = accuracy_interval(result)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _main_result(run, metrics):
-    """The name under which the run's own representation is reported (AVE is computed beside it)."""
-    return next((name for name in metrics if name.startswith(representation_title(run.recipe))), run.path.name)
+def _named(runs, streams):
+    """What the metrics of several runs are called beside each other.
+
+    Returns:
+        Tuple of a dictionary of metrics by name for each run, and of the names of the runs' own representations.
+    """
+    own = [run.results.representation for run in runs]
+    metrics, named = [], []
+    for index, (run, name) in enumerate(zip(runs, own, strict=True)):
+        results = run.results
+        if streams is not None:
+            names = {each: f"{each}, {streams[index]}" for each in results.metrics}
+        else:
+            twice = own.count(name) > 1  # several runs of one representation
+            names = {name: f"{name}, {run.path.name}"} if twice else {}
+        metrics.append({names.get(each, each): result for each, result in results.metrics.items()})
+        named.append(names.get(name, name) if results.metrics else run.path.name)
+    return metrics, named
 
 
-def _settings(run):
-    recipe = run.recipe
-    return {key: getattr(recipe, key) for key in SHOWN_SETTINGS}
-
-
-def _test_pictures(run, result, collection):
-    classes = run.read_json("labels.json")["class_names"]
-    names = run.read_json("vectors.json")["names"]
+def _test_pictures(run, collection):
+    items, result, classes = run.vectors(), run.results.own, run.class_names
     position = {name: index for index, name in enumerate(collection.names)}
-    tested = names[len(names) - result["examples"] :]  # the test part follows the training part
+    tested, scores = items.test.ids, items.test.values
     labels = collection.labels[[position[name] for name in tested]]
-    scores = np.asarray(result["scores"])
     predicted = scores.argmax(axis=1)
     correct = predicted == labels
-    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")[-len(tested) :].reshape(len(tested), -1)
+    vectors = items.values[items.first_test_row :]
 
     shown = _examples(scores, correct)
     images = _middle_views(run, collection, [position[tested[i]] for i in shown])
@@ -152,14 +164,13 @@ def _test_pictures(run, result, collection):
             f"t-SNE of the test {collection.kind}s' vectors, by true class; crosses are classified wrongly.",
         ),
         "Examples": (figures.examples(images, titles, correct[shown]), caption),
-        "Retrieval": _retrieval(run, collection, names, position, short),
+        "Retrieval": _retrieval(run, items, collection, position, short),
     }
 
 
-def _retrieval(run, collection, names, position, short):
+def _retrieval(run, items, collection, position, short):
     """Some test items, each followed by its nearest training items."""
-    vectors = np.load(run.path / "vectors.npy", mmap_mode="r")
-    vectors = vectors.reshape(len(vectors), -1)
+    names, vectors = items.names, items.values
     labels = collection.labels[[position[name] for name in names]]
     splits = collection.splits[[position[name] for name in names]]
     trained, tested = (np.flatnonzero((splits == split) & (labels != UNLABELLED)) for split in SPLITS)

@@ -1,18 +1,26 @@
 """Results as a table: on the terminal, as CSV, Markdown and HTML with a picture."""
 
+from __future__ import annotations
+
 import base64
 import csv
 import datetime
 import io
 import platform
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 import keras_fvvae
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.utils.files import reason, write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Metrics that a paper's table can have, by the name of its column.
 METRICS = {
@@ -23,7 +31,7 @@ METRICS = {
 }
 
 
-def table_rows(outcomes):
+def table_rows(outcomes: Sequence[Any]) -> list[list[str]]:
     """The cells of a table, as text, its header first.
 
     Args:
@@ -49,7 +57,14 @@ def table_rows(outcomes):
     return rows
 
 
-def write_results(outcomes, out, title, command, notes=(), pictures=None):
+def write_results(
+    outcomes: Sequence[Any],
+    out: str | Path,
+    title: str,
+    command: str,
+    notes: Sequence[str] = (),
+    pictures: dict[str, Figure] | None = None,
+) -> Path:
     """Writes `results.csv`, `results.md` and `results.html`, and pictures as PNG and SVG, into a folder.
 
     Args:
@@ -123,8 +138,7 @@ def _measured(outcome, column):
     value = next((outcome.metrics[key] for key in METRICS.get(column, ()) if key in outcome.metrics), None)
     if value is None:
         return ""
-    error = outcome.metrics.get("standard_error") if column in ("accuracy", "top-1") else None
-    return f"{100 * value:.1f}" + (f" +- {100 * error:.1f}" if error is not None else "")
+    return accuracy_text(outcome.metrics) if column in ("accuracy", "top-1") else f"{100 * value:.1f}"
 
 
 def _number(value):

@@ -1,27 +1,31 @@
 """From a recipe and the user's folder to a collection."""
 
-import inspect
-from pathlib import Path
+from __future__ import annotations
 
-from keras_fvvae.data import load_digits
-from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
+import os
+from pathlib import Path
+from typing import Any
+
+from keras_fvvae.data import Collection
+from keras_fvvae.data.catalogue import load_dataset, recognize
 from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
-from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
 from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
-from keras_fvvae.recipes import EMBEDDED_DATASETS
+from keras_fvvae.recipes import DATASETS, Recipe
+from keras_fvvae.runs.requirements import require_data, require_recipe_data
 
-_EMBEDDED = {"digits": load_digits, "moving_digits": load_moving_digits}
 
-
-def open_dataset(data, name, options, test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+def open_dataset(
+    data: str | os.PathLike,
+    name: str,
+    options: dict[str, Any],
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    seed: int = 0,
+) -> Collection:
     """`load_dataset`, with the share and the seed of a random split for the layouts that have none of their own."""
-    if not Path(data).exists() and name != "tfds":
-        raise DataError(f"The data folder or list {data} does not exist.")
-    if name in EMBEDDED_DATASETS:
-        raise DataError(f"The data set {name!r} brings its own data; check its folder as another, without `dataset`.")
-    known = DATASETS[recognise(data) if name == "auto" else name].options
+    require_data(data, name)
+    known = DATASETS[recognize(data) if name == "auto" else name].options
     split = {key: value for key, value in (("test_fraction", test_fraction), ("seed", seed)) if key in known}
     return _load(load_dataset, data, name, **{**split, **options})
 
@@ -35,7 +39,9 @@ def _load(loader, *arguments, **options):
         raise DataError(f"The data set cannot be loaded with {given}: {error}.") from error
 
 
-def recipe_collection(recipe, data=None, common_classes=False):
+def recipe_collection(
+    recipe: Recipe, data: str | os.PathLike | None = None, common_classes: bool = False
+) -> Collection:
     """The collection that a recipe is trained on.
 
     Args:
@@ -49,18 +55,13 @@ def recipe_collection(recipe, data=None, common_classes=False):
     Raises:
         DataError: if the data cannot be used, or `data` is missing or not wanted.
     """
-    embedded = recipe.dataset in EMBEDDED_DATASETS
-    if embedded and data is not None:
-        raise DataError(f"The recipe {recipe.name} brings its own data ({recipe.dataset}); leave out --data.")
-    if not embedded and data is None:
-        raise DataError(f"The recipe {recipe.name} needs --data: the folder or list of your images or videos.")
-    if embedded:
-        loader = _EMBEDDED[recipe.dataset]
-        known = inspect.signature(loader).parameters
+    require_recipe_data(recipe, data)
+    if DATASETS[recipe.dataset].embedded:
+        known = DATASETS[recipe.dataset].options
         for option in recipe.dataset_options:
             if option not in known:
                 raise DataError(unknown_name(f"option of the data set {recipe.dataset!r}:", option, known))
-        collection = _load(loader, **recipe.dataset_options)
+        collection = _load(DATASETS[recipe.dataset].load, **recipe.dataset_options)
     else:
         collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
         if recipe.modality != "rgb":

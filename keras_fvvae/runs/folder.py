@@ -1,26 +1,29 @@
 """A training's folder: what it is made of, how it is continued, how it is read."""
 
+from __future__ import annotations
+
 import contextlib
-import dataclasses
-import hashlib
+import functools
 import json
 import os
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_fvvae.errors import RecipeError, RunError
-from keras_fvvae.recipes import recipe_from_yaml
-from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.recipes import Recipe, recipe_from_yaml
+from keras_fvvae.runs import files, reading, upkeep
+from keras_fvvae.runs.identity import data_identity, differences
+from keras_fvvae.runs.manifest import Manifest, read_manifest, write_manifest
+from keras_fvvae.runs.results import RunResults
+from keras_fvvae.utils.files import reason, write_atomically
 
-FORMAT = 1
-# All that a run writes.
-OWN = (
-    "recipe.yaml", "labels.json", "fine_tuning", "fine_tuning.json", "history.json", "model.keras", "seconds.json",
-    "vectors.npy", "vectors.json", "metrics.json", "skipped.csv", "damaged.csv", "manifest.json",
-    "report.html", "figures",
-)  # fmt: skip
-# Files that make up the finished artifact and are listed, with their SHA-256, in manifest.json.
-ARTIFACTS = ("recipe.yaml", "labels.json", "model.keras", "metrics.json", "history.json", "skipped.csv", "damaged.csv")
+if TYPE_CHECKING:
+    from keras_fvvae.data import Collection
+    from keras_fvvae.models import Classifier, FisherEncoder
+    from keras_fvvae.runs.vectors import RunVectors
 
 
 class RunFolder:
@@ -32,21 +35,32 @@ class RunFolder:
         checkpoints*/    the newest state of each stage of the training, removed when it is finished
         history.json     losses over the steps
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
-        vectors.npy      normalised Fisher vectors, the training part first; vectors.json names the items
+        vectors.npy      normalised Fisher vectors, the training part first; vectors.json: names, labels and splits
         metrics.json     accuracies on the test part, with the protocol
+        scores.npy       scores `(representations, test items, classes)`, in the order of metrics.json
         seconds.json     how long the parts of the training took; of a continued one, what was left of it
         skipped.csv      items that could not be used, each with its reason
         damaged.csv      items, if any, that are used as far as they can be read, each with what is wrong
         manifest.json    SHA-256 of all these: its presence says that the run is finished
 
     Every file is written beside and renamed into place, so a run that was stopped anywhere can be continued.
+
+    Args:
+        path: of the folder.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path, recipe, collection, weights_source=None, overwrite=False):
+    def create(
+        cls,
+        path: str | os.PathLike,
+        recipe: Recipe,
+        collection: Collection,
+        weights_source: str | None = None,
+        overwrite: bool = False,
+    ) -> RunFolder:
         """Creates a folder for a training, or opens that of the same training to continue it.
 
         `weights_source` says, as text, where the backbone's weights come from: other weights are another training.
@@ -55,80 +69,166 @@ class RunFolder:
             RunError: if the folder cannot be written, or holds something else.
         """
         run = cls(path)
-        data = {"kind": collection.kind, "items": _fingerprint(collection), "backbone_weights": weights_source}
+        data = data_identity(collection, weights_source)
         if run.path.exists():
-            differences = run._differences(recipe, data)
-            if not overwrite and not differences:
-                run._remove_leftovers()
+            found = run._differences(recipe, data)
+            if not overwrite and not found:
+                upkeep.remove_leftovers(run.path)
                 return run
-            if not overwrite and run._holds_results():
+            if not overwrite and upkeep.holds_results(run.path):
                 raise RunError(
-                    f"{run.path} holds another training ({'; '.join(differences)}). Choose another folder with --out, "
+                    f"{run.path} holds another training ({'; '.join(found)}). Choose another folder with --out, "
                     f"or replace it with --overwrite."
                 )
-            run._require_own()
-            run._clear()
+            upkeep.clear(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            run.write_json("labels.json", {"class_names": collection.class_names, "data": data})
-            run.write("recipe.yaml", recipe.to_yaml().encode())
+            run.write_json(files.LABELS, {"class_names": collection.class_names, "data": data})
+            run.write(files.RECIPE, recipe.to_yaml().encode())
         except OSError as error:
             raise RunError(f"The output folder {run.path} cannot be written: {reason(error)}.") from error
         return run
 
     @classmethod
-    def open(cls, path):
-        """Opens a finished run.
+    def open(cls, path: str | os.PathLike) -> RunFolder:
+        """Opens a finished run and checks its files, but for the vectors: these are checked when they are read.
 
         Raises:
-            RunError: if there is none, it is not finished, or a file of it was altered.
+            RunError: if there is none, it is not finished, or a file of it is missing or was altered.
         """
         run = cls(path)
-        if not run.is_run():
-            raise RunError(f"{run.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
-        if not run.is_finished():
-            raise RunError(f"The training in {run.path} is not finished: repeat its `keras-fvvae train` to go on.")
-        try:
-            manifest = run.read_json("manifest.json")
-            version, digests = manifest["format"], dict(manifest["sha256"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{run.path / 'manifest.json'} is damaged; train again with --overwrite.") from error
-        if version > FORMAT:
-            raise RunError(f"{run.path} was written by a newer keras_fvvae (format {version}); upgrade it.")
-        for name, digest in digests.items():
-            if not (run.path / name).is_file():
-                raise RunError(f"{run.path} is incomplete: {name} is missing.")
-            if sha256(run.path / name) != digest:
-                raise RunError(f"{run.path / name} was altered after the training: its SHA-256 has changed.")
+        run.require_finished()
+        for name in run.manifest.sha256.keys() - {files.VECTORS}:
+            run.manifest.check(run.path, name)
         return run
 
-    def is_run(self):
-        return (self.path / "recipe.yaml").is_file()
+    def require_finished(self) -> None:
+        """Refuses what is not the folder of a finished training, without reading its files.
 
-    def is_finished(self):
-        return (self.path / "manifest.json").is_file()
+        Raises:
+            RunError: saying what it is instead.
+        """
+        if not self.path.exists():
+            raise RunError(f"The run {self.path} does not exist.")
+        if not self.is_run():
+            raise RunError(f"{self.path} is not a run of keras_fvvae: it holds no recipe.yaml.")
+        if not self.is_finished():
+            raise RunError(f"The training in {self.path} is not finished: repeat its `keras-fvvae train` to go on.")
+
+    def is_run(self) -> bool:
+        return (self.path / files.RECIPE).is_file()
+
+    def is_finished(self) -> bool:
+        return (self.path / files.MANIFEST).is_file()
 
     @property
-    def recipe(self):
-        return recipe_from_yaml((self.path / "recipe.yaml").read_text(encoding="utf-8"), str(self.path / "recipe.yaml"))
+    def manifest(self) -> Manifest:
+        """Format and digests of a finished run.
+
+        Raises:
+            RunError: if it is damaged or of a newer format.
+        """
+        return read_manifest(self.path)
 
     @property
-    def kind(self):
+    def recipe(self) -> Recipe:
+        path = self.path / files.RECIPE
+        return recipe_from_yaml(path.read_text(encoding="utf-8"), str(path))
+
+    @property
+    def kind(self) -> str:
         """What it was trained on: "image" or "video"."""
-        return self.read_json("labels.json")["data"]["kind"]
+        return self.read_json(files.LABELS)["data"]["kind"]
 
-    def write(self, name, content):
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the scores; empty without labels."""
+        return self.read_json(files.LABELS)["class_names"]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """By name of a loss its values, one per step."""
+        return self.read_json(files.HISTORY)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long the parts of the training took; empty where that was not noted."""
+        return self.read_json(files.SECONDS) if (self.path / files.SECONDS).is_file() else {}
+
+    @property
+    def model_path(self) -> Path:
+        """Of the saved classifier, of a run without labels of the encoder."""
+        return self.path / files.MODEL
+
+    def classifier(self) -> Classifier:
+        """The trained classifier.
+
+        Raises:
+            WeightsError: if the run holds an encoder alone, trained without labels.
+        """
+        from keras_fvvae.builders.encoders import load_model  # imports Keras, which reading results needs not
+        from keras_fvvae.models import Classifier
+
+        return load_model(self.model_path, (Classifier,))
+
+    def encoder(self) -> FisherEncoder:
+        """The trained encoder, the classifier's or alone."""
+        from keras_fvvae.builders.encoders import load_encoder  # imports Keras, which reading results needs not
+
+        return load_encoder(self.model_path)
+
+    @property
+    def results(self) -> RunResults:
+        """What the training measured.
+
+        Raises:
+            RunError: if its file is damaged.
+        """
+        return reading.read_results(self.path, self.manifest, self.recipe)
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """By representation the scores of the test items, float64 `(test items, classes)`; empty without these.
+
+        Raises:
+            RunError: if their file is damaged.
+        """
+        return reading.read_scores(self.path, self.manifest, self.results)
+
+    def vectors(self) -> RunVectors:
+        """The run's items with their vectors, which are read and checked when they are first used.
+
+        Raises:
+            RunError: if a file is damaged.
+        """
+        from keras_fvvae.runs.vectors import RunVectors  # imports TensorFlow, which results need not
+
+        manifest, representation = self.manifest, self.results.representation
+        scores = self.scores().get(representation)
+        names, labels, splits = reading.read_items(self.path, manifest, scores)
+        return RunVectors(
+            path=str(self.path),
+            representation=representation,
+            class_names=self.class_names,
+            names=names,
+            labels=labels,
+            splits=splits,
+            scores=scores,
+            C=self.recipe.svm_c,
+            read=functools.partial(reading.read_vectors, self.path, manifest),
+        )
+
+    def write(self, name: str, content: bytes) -> None:
         """Writes a file of bytes whole or not at all."""
         write_atomically(self.path / name, content)
 
-    def write_json(self, name, content):
+    def write_json(self, name: str, content: Any) -> None:
         self.write(name, json.dumps(content, indent=2).encode())
 
-    def read_json(self, name):
+    def read_json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text(encoding="utf-8"))
 
     @contextlib.contextmanager
-    def partial(self, name):
+    def partial(self, name: str) -> Iterator[Path]:
         """A path beside `name` to write to; renamed to `name` when the block ends well, removed otherwise."""
         final = self.path / name
         partial = final.with_name(f".partial-{final.name}")
@@ -138,63 +238,25 @@ class RunFolder:
         finally:
             partial.unlink(missing_ok=True)
 
-    def finish(self):
+    def write_items(self, names: list[str], labels: list[int], splits: list[str]) -> None:
+        """Writes what the rows of the vectors are: labelled training items, others without label, test items."""
+        self.write_json(files.ITEMS, {"names": names, "labels": labels, "splits": splits})
+
+    def write_results(self, results: RunResults, scores: dict[str, np.ndarray]) -> None:
+        """Writes results, and scores `(test items, classes)` of the representations that they are of."""
+        if scores:
+            with self.partial(files.SCORES) as partial, open(partial, "wb") as file:
+                np.save(file, np.stack([scores[name] for name in results.metrics]))
+        self.write(files.METRICS, results.to_json().encode())
+
+    def finish(self) -> None:
         """Writes the manifest and removes the checkpoints."""
-        digests = {name: sha256(self.path / name) for name in ARTIFACTS if (self.path / name).is_file()}
-        self.write_json("manifest.json", {"format": FORMAT, "sha256": digests})
-        self._remove_leftovers()
+        write_manifest(self.path)
+        upkeep.remove_leftovers(self.path)
 
-    def _remove_leftovers(self):
-        """Removes what a killed training left half-written, and the checkpoints of a finished one."""
-        for path in self.path.rglob(".*partial*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
-        if self.is_finished():
-            for path in [*self.path.glob("checkpoints*"), self.path / "fine_tuning"]:
-                shutil.rmtree(path, ignore_errors=True)
-
-    def _require_own(self):
-        """Refuses a folder that holds anything which a run does not write: it is never deleted."""
-        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
-        foreign = sorted(
-            name for name in names if name not in OWN and ".partial" not in name and not name.startswith("checkpoints")
-        )
-        if foreign:
-            raise RunError(
-                f"{self.path} exists and is not a run of keras_fvvae alone (it holds {foreign[0]!r}); choose another "
-                f"folder with --out."
-            )
-
-    def _clear(self):
-        for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-    def _holds_results(self):
-        """Whether more would be lost with the folder than its settings, as after a mistake in the first call."""
-        names = ("fine_tuning", "history.json", "manifest.json")
-        return any((self.path / name).exists() for name in names) or any(self.path.glob("checkpoints*"))
-
-    def _differences(self, recipe, data):
+    def _differences(self, recipe: Recipe, data: dict[str, Any]) -> list[str]:
         """How the training in the folder differs from the one asked for, in words."""
         try:
-            old, new = (dataclasses.asdict(r) for r in (self.recipe, recipe))
-            old_data = self.read_json("labels.json")["data"]
-            items, weights = old_data["items"], old_data["backbone_weights"]
+            return differences(self.recipe, recipe, self.read_json(files.LABELS)["data"], data)
         except (OSError, ValueError, KeyError, TypeError, RecipeError):
             return ["its settings are incomplete"]
-        pairs = ((key, old[key], new[key]) for key in old)
-        differences = [f"{key} = {a!r}, now {b!r}" for key, a, b in pairs if json.dumps(a) != json.dumps(b)]
-        if items != data["items"]:
-            differences.append(f"other {data['kind']}s, labels or splits")
-        if weights != data["backbone_weights"]:
-            differences.append("other backbone weights")
-        return differences
-
-
-def _fingerprint(collection):
-    keys = (collection.key(index) for index in range(len(collection)))
-    rows = zip(collection.names, collection.labels.tolist(), collection.splits.tolist(), keys, strict=True)
-    return hashlib.sha256(json.dumps([collection.class_names, *rows]).encode()).hexdigest()

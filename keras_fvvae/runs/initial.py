@@ -1,7 +1,13 @@
 """Training that starts from another run, such as one without labels on other data."""
 
-from keras_fvvae.builders.encoders import load_encoder
+from __future__ import annotations
+
+import os
+
+import keras
+
 from keras_fvvae.errors import WeightsError
+from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.runs.folder import RunFolder
 
 
@@ -15,11 +21,12 @@ class InitialRun:
         RunError, WeightsError: if it cannot be read.
     """
 
-    def __init__(self, path):
-        self.path = RunFolder.open(path).path
-        self.encoder = load_encoder(self.path / "model.keras")
+    def __init__(self, path: str | os.PathLike):
+        self.run = RunFolder.open(path)
+        self.path = self.run.path
+        self.encoder = self.run.encoder()
 
-    def copy_backbone(self, backbone):
+    def copy_backbone(self, backbone: keras.Model) -> None:
         """Gives a backbone the weights of the run's.
 
         Raises:
@@ -27,7 +34,7 @@ class InitialRun:
         """
         self._copy(self.encoder.backbone.weights, backbone.weights, "backbone")
 
-    def copy_fvvae(self, fvvae):
+    def copy_fvvae(self, fvvae: FVVAELayer) -> None:
         """Gives an `FVVAELayer` the encoder, decoder and variances of the run's; the class scores start fresh.
 
         Raises:
@@ -40,7 +47,7 @@ class InitialRun:
             )
         self._copy(_without_classes(source), _without_classes(fvvae), "FV-VAE")
 
-    def copy_whole_fvvae(self, fvvae):
+    def copy_whole_fvvae(self, fvvae: FVVAELayer) -> None:
         """Gives an `FVVAELayer` all weights of the run's, the class scores too.
 
         Raises:
@@ -49,14 +56,14 @@ class InitialRun:
         self._copy(self.encoder.head.fvvae.weights, fvvae.weights, "FV-VAE")
 
     @property
-    def history(self):
+    def history(self) -> dict[str, list[float]]:
         """Of its losses."""
-        return RunFolder(self.path).read_json("history.json")
+        return self.run.history
 
     @property
-    def seconds_of_fit(self):
+    def seconds_of_fit(self) -> float:
         """Of its training, Fisher statistics included."""
-        return RunFolder(self.path).read_json("seconds.json")["fit"]
+        return self.run.seconds["fit"]
 
     def _copy(self, sources, targets, what):
         shapes = [[tuple(variable.shape) for variable in variables] for variables in (sources, targets)]

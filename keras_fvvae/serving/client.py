@@ -1,6 +1,9 @@
 """The client of a server that speaks TensorFlow Serving's protocols: this library's, or TensorFlow Serving itself."""
 
 import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +38,15 @@ class Client:
         ```
     """
 
-    def __init__(self, url, model=None, version=None, label=None, timeout=60.0, retries=4):
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 4,
+    ):
         if not url.startswith(("http://", "https://", "grpc://")):
             raise ValueError(f"`url` must begin with http://, https:// or grpc://. Received: url={url!r}")
         if version is not None and label is not None:
@@ -47,7 +58,7 @@ class Client:
         self._signatures = None
 
     @property
-    def model(self):
+    def model(self) -> str:
         """Name of the model.
 
         Raises:
@@ -61,17 +72,17 @@ class Client:
             (self._model,) = names
         return self._model
 
-    def status(self):
+    def status(self) -> list[dict[str, Any]]:
         """The model's versions: list of dictionaries with version, state, error_code and error_message."""
         return self._transport.status(self.model)
 
-    def signatures(self):
+    def signatures(self) -> dict[str, dict[str, list[str]]]:
         """Dictionary from signature name to its `inputs` and `outputs`, lists of names."""
         if self._signatures is None:
             self._signatures = self._transport.signatures(self.model, self._which)
         return self._signatures
 
-    def wait_until_ready(self, seconds=60.0):
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Waits until a version of the model answers.
 
         Raises:
@@ -89,7 +100,7 @@ class Client:
                 raise ServingError("DEADLINE_EXCEEDED", f"The model was not ready after {seconds:g} seconds: {why}")
             time.sleep(0.1)
 
-    def predict(self, inputs, signature="serving_default"):
+    def predict(self, inputs: dict[str, Any], signature: str = "serving_default") -> dict[str, np.ndarray]:
         """Outputs of a signature.
 
         Args:
@@ -105,7 +116,9 @@ class Client:
         arrays = {name: _array(value) for name, value in inputs.items()}
         return self._transport.predict(self.model, self._which, signature, arrays)
 
-    def classify(self, files, top_k=5, num_frames=NUM_FRAMES):
+    def classify(
+        self, files: Iterable[str | Path], top_k: int = 5, num_frames: int = NUM_FRAMES
+    ) -> Iterator[dict[str, Any]]:
         """Labels of files, one request a file.
 
         Args:
@@ -126,7 +139,7 @@ class Client:
                 outputs = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
             yield {"file": str(file), **outputs}
 
-    def encode(self, files, num_frames=NUM_FRAMES):
+    def encode(self, files: Iterable[str | Path], num_frames: int = NUM_FRAMES) -> Iterator[dict[str, Any]]:
         """Fisher vectors of files, one request a file.
 
         Args:
@@ -145,7 +158,7 @@ class Client:
                 outputs = {"fisher_vector": outputs["fisher_vector"][0]}
             yield {"file": str(file), **outputs}
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connections."""
         self._transport.close()
 
@@ -181,7 +194,9 @@ class Client:
             yield file, outputs
 
 
-def predict_on_server(url, files, top_k=5, model=None):
+def predict_on_server(
+    url: str, files: Iterable[str | Path], top_k: int = 5, model: str | None = None
+) -> Iterator[dict[str, Any]]:
     """What `keras-fvvae predict --server URL` does: `Client.classify`, in the form of `tasks.predict.predict`.
 
     Args:

@@ -33,12 +33,12 @@ class ServingError(KerasFVVAEError):
         404
     """
 
-    def __init__(self, code, message, http_status=None):
+    def __init__(self, code: str, message: str, http_status: int | None = None):
         super().__init__(message)
         self.code = code
         self.http_status = http_status or HTTP_STATUS.get(code, 500)
 
 
-def invalid(message):
+def invalid(message: str) -> ServingError:
     """The client's mistake: 400."""
     return ServingError("INVALID_ARGUMENT", message)

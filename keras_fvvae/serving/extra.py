@@ -1,11 +1,12 @@
 """The modules of the extra `serving`, with a reason where they are not installed."""
 
 import importlib
+from types import ModuleType
 
 from keras_fvvae.errors import KerasFVVAEError
 
 
-def require(*modules):
+def require(*modules: str) -> ModuleType | list[ModuleType]:
     """Imports modules of the extra.
 
     Args:

@@ -1,5 +1,6 @@
 """Files as the inputs of a signature: the bytes of an image, or frames of a video."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ NUM_FRAMES = 25
 JPEG_QUALITY = 95
 
 
-def read_image(path):
-    """The bytes of an image file, unchanged.
+def read_image(path: str | Path) -> bytes:
+    """The bytes of an image file; of BMP and WebP, not all of which TensorFlow reads, as `plain_image` gives them.
 
     Raises:
         DataError: if it cannot be read or is empty, with the path.
@@ -25,10 +26,18 @@ def read_image(path):
         raise DataError(f"{path}: {reason(error)}") from error
     if not content:
         raise DataError(f"{path}: the file is empty")
-    return content
+    if not content.startswith((b"BM", b"RIFF")):
+        return content
+    # TensorFlow comes with it, and is not needed for the others.
+    from keras_fvvae.data.readers.plain_image import plain_image
+
+    try:
+        return plain_image(content)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def read_frames(path, count=NUM_FRAMES, lossless=False):
+def read_frames(path: str | Path, count: int = NUM_FRAMES, lossless: bool = False) -> list[bytes]:
     """Uniformly spaced frames of a video as encoded images.
 
     Args:
@@ -54,7 +63,7 @@ def read_frames(path, count=NUM_FRAMES, lossless=False):
     return list(video.frames.values())
 
 
-def frames_batch(videos):
+def frames_batch(videos: Sequence[Sequence[bytes]]) -> dict[str, np.ndarray]:
     """Videos of different lengths as the two inputs of a video model.
 
     Args:

@@ -1,16 +1,23 @@
 """The server: REST by Uvicorn and Starlette, gRPC by grpc.aio, one event loop, one engine behind both."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.serving.settings import ServerSettings
 from keras_fvvae.utils.files import reason
+
+if TYPE_CHECKING:
+    from keras_fvvae.serving.settings import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +48,7 @@ class Server:
         ```
     """
 
-    def __init__(self, models, settings=None):
+    def __init__(self, models: Sequence[ModelConfig], settings: ServerSettings | None = None):
         require(*_EXTRA)
         from keras_fvvae.serving.engine.engine import Engine
 
@@ -51,16 +58,16 @@ class Server:
         self._loop = self._stop = None
 
     @property
-    def url(self):
+    def url(self) -> str:
         """Address of REST and of the web page."""
         return f"http://{_reachable(self.settings.host)}:{self.port}"
 
     @property
-    def grpc_url(self):
+    def grpc_url(self) -> str:
         """Address of gRPC, as `Client` takes it."""
         return f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
 
-    def run(self, on_start=lambda server: None):
+    def run(self, on_start: Callable[[Server], Any] = lambda server: None) -> None:
         """Serves until SIGTERM or SIGINT, then lets running requests finish.
 
         Args:
@@ -72,7 +79,7 @@ class Server:
         asyncio.run(self._serve(on_start, (signal.SIGTERM, signal.SIGINT)))
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[Server]:
         """Serves in a thread while the context is open, for tests and notebooks.
 
         Raises:
@@ -99,7 +106,7 @@ class Server:
             self.stop()
             thread.join()
 
-    def stop(self):
+    def stop(self) -> None:
         """Asks a running server to stop; may be called from any thread."""
         with contextlib.suppress(AttributeError, RuntimeError):  # not started, or stopped already
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -151,7 +158,7 @@ class Server:
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self.settings.max_connections)
         add_services(server, self.engine)
         try:
-            self.grpc_port = server.add_insecure_port(f"{self.settings.host}:{self.settings.grpc_port}")
+            self.grpc_port = server.add_insecure_port(f"{_bracketed(self.settings.host)}:{self.settings.grpc_port}")
         except RuntimeError as error:
             raise RunError(
                 f"gRPC cannot listen on port {self.settings.grpc_port}: is it taken? Choose another."
@@ -202,4 +209,9 @@ def _listen(host, port):
 
 
 def _reachable(host):
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _bracketed(host))
+
+
+def _bracketed(host):
+    """A host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

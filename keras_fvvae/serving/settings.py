@@ -1,11 +1,14 @@
 """What the server is told: its limits, and the models it serves."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.utils.cores import usable_cores
+
+HIGHEST_PORT = 65535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,9 @@ class ServerSettings:
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):
                 bound = "positive" if positive else f"at least {least.get(name, 1)}"
                 raise ValueError(f"`{name}` must be {bound}. Received: {name}={value!r}")
+        for name in ("port", "grpc_port"):
+            if (value := getattr(self, name)) is not None and value > HIGHEST_PORT:
+                raise ValueError(f"`{name}` must be at most {HIGHEST_PORT}. Received: {name}={value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +104,7 @@ class ModelConfig:
     versions: tuple | str = ()
     labels: dict = dataclasses.field(default_factory=dict)
 
-    def wanted(self, found):
+    def wanted(self, found: Iterable[int]) -> list[int]:
         """The versions to serve of those that were found."""
         if self.versions == "all":
             return sorted(found)
@@ -107,7 +113,7 @@ class ModelConfig:
         return sorted(found)[-self.latest :]
 
 
-def read_models_config(path):
+def read_models_config(path: str | Path) -> list[ModelConfig]:
     """The models of a `models.config` of TensorFlow Serving (a text proto `ModelServerConfig`).
 
     Args:

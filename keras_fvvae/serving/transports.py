@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 import requests
@@ -33,7 +34,7 @@ class RestTransport:
         retries: further attempts after a refused connection or a full queue, with growing pauses.
     """
 
-    def __init__(self, url, timeout, retries):
+    def __init__(self, url: str, timeout: float, retries: int):
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._session = requests.Session()
@@ -49,19 +50,19 @@ class RestTransport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=policy))
 
-    def models(self):
+    def models(self) -> list[str] | None:
         """Names of the server's models; `None` where it does not tell, as TensorFlow Serving."""
         try:
             return self._get("/models.json")
         except ServingError:
             return None
 
-    def status(self, model):
+    def status(self, model: str) -> list[dict[str, Any]]:
         """List of dictionaries: version, state, error_code, error_message."""
         found = self._get(f"/v1/models/{model}")["model_version_status"]
         return [{"version": int(one["version"]), "state": one["state"], **one.get("status", {})} for one in found]
 
-    def signatures(self, model, which):
+    def signatures(self, model: str, which: tuple | None) -> dict[str, dict[str, list[str]]]:
         """Dictionary from signature name to the names of its inputs and outputs."""
         found = self._get(_path(model, which) + "/metadata")["metadata"]["signature_def"]["signature_def"]
         return {
@@ -70,7 +71,9 @@ class RestTransport:
             if not name.startswith("__")
         }
 
-    def predict(self, model, which, signature, inputs):
+    def predict(
+        self, model: str, which: tuple | None, signature: str, inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Outputs of a signature, dictionary from name to array."""
         body = {"signature_name": signature, "inputs": {name: _plain(value) for name, value in inputs.items()}}
         outputs = self._send("POST", _path(model, which) + ":predict", json.dumps(body))["outputs"]
@@ -79,7 +82,7 @@ class RestTransport:
             outputs = {name: outputs}
         return {name: _array(value) for name, value in outputs.items()}
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connections."""
         self._session.close()
 
@@ -109,7 +112,7 @@ class RestTransport:
 class GrpcTransport:
     """TensorFlow Serving's gRPC protocol; the same arguments."""
 
-    def __init__(self, url, timeout, retries):
+    def __init__(self, url: str, timeout: float, retries: int):
         self._url = url.removeprefix("grpc://")
         self._timeout = timeout
         self._grpc, self._predict_pb2, self._metadata_pb2, self._status_pb2, stubs, model_stubs = require(
@@ -138,11 +141,11 @@ class GrpcTransport:
         self._stub = stubs.PredictionServiceStub(self._channel)
         self._model_stub = model_stubs.ModelServiceStub(self._channel)
 
-    def models(self):
+    def models(self) -> list[str] | None:
         """gRPC has no list of models."""
         return None
 
-    def status(self, model):
+    def status(self, model: str) -> list[dict[str, Any]]:
         """List of dictionaries: version, state, error_code, error_message."""
         request = self._spec(self._status_pb2.GetModelStatusRequest(), model)
         response = self._call(self._model_stub.GetModelStatus, request)
@@ -160,7 +163,7 @@ class GrpcTransport:
             )
         return result
 
-    def signatures(self, model, which):
+    def signatures(self, model: str, which: tuple | None) -> dict[str, dict[str, list[str]]]:
         """Dictionary from signature name to the names of its inputs and outputs."""
         request = self._spec(self._metadata_pb2.GetModelMetadataRequest(), model, which)
         request.metadata_field.append("signature_def")
@@ -172,7 +175,9 @@ class GrpcTransport:
             if not name.startswith("__")
         }
 
-    def predict(self, model, which, signature, inputs):
+    def predict(
+        self, model: str, which: tuple | None, signature: str, inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Outputs of a signature, dictionary from name to array."""
         import tensorflow as tf
 
@@ -183,7 +188,7 @@ class GrpcTransport:
         response = self._call(self._stub.Predict, request)
         return {name: np.asarray(tf.make_ndarray(value)) for name, value in response.outputs.items()}
 
-    def close(self):
+    def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
 

@@ -1,11 +1,13 @@
 """Probabilities from decision values: one sigmoid per class (Platt)."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.special import log_expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 
-def fit_sigmoid(scores, target):
+def fit_sigmoid(scores: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """Slope and offset of `p = 1 / (1 + exp(-(slope * score + offset)))`, by maximum likelihood with Platt's targets.
 
     Platt's targets `(N+ + 1) / (N+ + 2)` and `1 / (N- + 2)` instead of 1 and 0 keep the slope finite where the classes
@@ -35,7 +37,7 @@ def fit_sigmoid(scores, target):
     return solver.coef_[0, 0], solver.intercept_[0]
 
 
-def class_probabilities(scores, sigmoids):
+def class_probabilities(scores: np.ndarray, sigmoids: np.ndarray) -> np.ndarray:
     """Probabilities `(n, n_classes)` of decision values `(n, n_problems)`, each row with a sum of one.
 
     With several classes the sigmoids' values are divided by their sum; with one problem they are of the second class.

@@ -1,6 +1,9 @@
 """Dual problems of two-class linear SVMs on a Gram matrix, many of them on one."""
 
+from __future__ import annotations
+
 import hashlib
+import os
 
 import numpy as np
 import sklearn
@@ -8,19 +11,32 @@ from joblib import Parallel, delayed
 from scipy.linalg import cholesky, solve_triangular
 from sklearn.svm import SVC, LinearSVC
 
-from keras_fvvae.utils.checkpoints import Checkpoint
+from keras_fvvae.utils.checkpoints import CHECKPOINT_SECONDS, Checkpoint
 from keras_fvvae.utils.progress import track
 
+# Of the solver; scikit-learn's own of `SVC`.
+TOLERANCE = 1e-3
 # Passes over the samples: liblinear converges in 20-100 on unit-length vectors at C = 100.
 MOST_PASSES = 10_000
-# In units of n * float64's rounding: what a Cholesky factorisation adds to the diagonal to pass through copies of rows
+# In units of n * float64's rounding: what a Cholesky factorization adds to the diagonal to pass through copies of rows
 # and zero rows. At unit length and n = 9,537 that is 2e-11, far below any tolerance of the solver.
 RIDGE = 10
 
 
 def solve_duals(
-    gram, targets, C, tol, penalize_intercept=False, n_jobs=None, checkpoint=None, key="", description="", verbose=0
-):
+    gram: np.ndarray,
+    targets: np.ndarray,
+    C: float,
+    tol: float = TOLERANCE,
+    *,
+    penalize_intercept: bool = False,
+    n_jobs: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    key: str = "",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    description: str = "",
+    verbose: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Solves `max_a sum a - 1/2 sum a_m a_n y_m y_n K_mn`, `0 <= a <= C`, for every row of targets.
 
     With a free intercept (the default) `sum_n a_n y_n = 0` holds as well, and libsvm solves (`SVC`). With a penalised
@@ -37,6 +53,7 @@ def solve_duals(
         n_jobs: threads for libsvm, as in joblib. liblinear runs in one: its random numbers belong to the process.
         checkpoint: folder for solved problems, or `None`.
         key: text that tells Gram matrices apart, for the checkpoint.
+        checkpoint_seconds: between two of them.
         description: for the progress bar.
         verbose: 1 for a progress bar.
 
@@ -52,7 +69,9 @@ def solve_duals(
         ([[-1.0, 1.0]], True)
     """
     digest = hashlib.sha256(np.packbits(targets).tobytes()).hexdigest()
-    saved = Checkpoint(checkpoint, "duals", (key, targets.shape, digest, float(C), float(tol), penalize_intercept))
+    saved = Checkpoint(
+        checkpoint, "duals", (key, targets.shape, digest, float(C), float(tol), penalize_intercept), checkpoint_seconds
+    )
     state = saved.load()
     duals = state["duals"] if state else np.zeros(targets.shape)
     intercepts = state["intercepts"] if state else np.zeros(len(targets))

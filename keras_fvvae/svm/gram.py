@@ -1,19 +1,29 @@
 """Gram matrix, primal weights and decision values of vectors that are read by blocks of columns."""
 
-import math
+from __future__ import annotations
+
+import os
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
 
-from keras_fvvae.svm import row_blocks
-from keras_fvvae.utils.checkpoints import Checkpoint
+from keras_fvvae.svm.row_blocks import ColumnReader
+from keras_fvvae.utils.checkpoints import CHECKPOINT_SECONDS, Checkpoint
+from keras_fvvae.utils.products import add_products
 from keras_fvvae.utils.progress import progress_bar
 
 # Rows copied at a time when the lower triangle is mirrored.
 MIRROR_ROWS = 1024
 
 
-def gram_matrix(reader, checkpoint=None, verbose=0):
+def gram_matrix(
+    reader: ColumnReader,
+    rows: np.ndarray | None = None,
+    *,
+    checkpoint: str | os.PathLike | None = None,
+    key: str = "",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    verbose: int = 0,
+) -> np.ndarray:
     """`K = X X'` by symmetric rank-k updates in float64, one per block of columns.
 
     Half the products of `X @ X.T` are made, in place: the memory is `K` and one block. Products in float32 take about
@@ -21,33 +31,36 @@ def gram_matrix(reader, checkpoint=None, verbose=0):
     (docs/benchmarks/svm.md).
 
     Args:
-        reader: `keras_fvvae.svm.row_blocks.ColumnReader` of `(n_samples, n_features)`.
+        reader: of `(n_samples, n_features)`.
+        rows: positions of the rows of X that are wanted. Default: all.
         checkpoint: folder for partial sums, or `None`. A sum that was continued is the same to the bit.
+        key: text that tells data apart, for the checkpoint: `ColumnReader.digest`.
+        checkpoint_seconds: between two of them.
         verbose: 1 for a progress bar.
 
     Returns:
-        Array `(n_samples, n_samples)`, float64, C order.
+        Array `(n_rows, n_rows)`, float64, C order.
 
     Raises:
         ValueError: for NaN or infinite values, and values whose products overflow.
         DataError: if the checkpoint cannot be written.
 
     Example:
-        >>> from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
+        >>> from keras_fvvae.svm.row_blocks import RowBlocks
         >>> gram_matrix(ColumnReader(RowBlocks([np.array([[1.0, 2.0], [0.0, 3.0]])]))).tolist()
         [[5.0, 6.0], [6.0, 9.0]]
     """
-    count, length = reader.shape
-    key = None if checkpoint is None else (reader.digest(), row_blocks.BLOCK_COLUMNS)
-    saved = Checkpoint(checkpoint, "gram", key)
+    count = reader.shape[0] if rows is None else len(rows)
+    chosen = None if rows is None else np.asarray(rows).tolist()
+    saved = Checkpoint(checkpoint, "gram", (key, chosen, reader.block_columns), checkpoint_seconds)
     state = saved.load()
-    # In Fortran order BLAS takes it in place; only the lower triangle is filled.
+    # Only the lower triangle is filled.
     gram = state["gram"] if state else np.zeros((count, count), order="F")
     start = int(state["columns"]) if state else 0
-    total, done = _block_count(length), _block_count(start)
+    total, done = reader.block_count(), reader.block_count(start)
     with progress_bar("Gram matrix", total, done, enabled=bool(verbose)) as update:
         for columns, block in reader.blocks(start):
-            gram = dsyrk(1.0, block.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+            gram = add_products(gram, block if rows is None else block[rows])
             done += 1
             update(done)
             if saved.is_due or (done == total and checkpoint is not None):
@@ -59,30 +72,57 @@ def gram_matrix(reader, checkpoint=None, verbose=0):
     return gram.T
 
 
-def normalise_gram(gram):
+def cross_gram(reader: ColumnReader, rows: np.ndarray, others: np.ndarray, unit_length: bool = False) -> np.ndarray:
+    """Scalar products of some rows of X with others: `(n_rows, n_others)` in float64.
+
+    Args:
+        reader: of `(n_samples, n_features)`.
+        rows, others: positions of rows of X.
+        unit_length: whether they are divided by their L2 norms first; zero rows stay zero.
+
+    Example:
+        >>> from keras_fvvae.svm.row_blocks import RowBlocks
+        >>> reader = ColumnReader(RowBlocks([np.array([[3.0, 4.0], [1.0, 0.0]])]))
+        >>> cross_gram(reader, [0], [0, 1], unit_length=True).round(6).tolist()
+        [[1.0, 0.6]]
+    """
+    products, squares = np.zeros((len(rows), len(others))), np.zeros(reader.shape[0])
+    for _, block in reader.blocks():
+        products += block[rows] @ block[others].T
+        if unit_length:
+            squares += np.einsum("nd,nd->n", block, block)
+    if unit_length:
+        factors = _inverse(np.sqrt(squares))
+        products *= factors[others]
+        products *= factors[rows][:, np.newaxis]
+    return products
+
+
+def normalize_gram(gram: np.ndarray) -> np.ndarray:
     """Makes the Gram matrix that of unit-length rows, in place: `K_ij / sqrt(K_ii K_jj)`.
 
     Returns:
         `(n_samples,)`: factor of every row, `1 / sqrt(K_ii)`; 0 for a zero row, which stays zero.
     """
-    norms = np.sqrt(gram.diagonal())
-    factors = _inverse(norms)
+    factors = _inverse(np.sqrt(gram.diagonal()))
     gram *= factors
     gram *= factors[:, np.newaxis]
     return factors
 
 
-def primal_weights(duals, reader, verbose=0):
+def primal_weights(duals: np.ndarray, reader: ColumnReader, verbose: int = 0) -> np.ndarray:
     """`W = B X` for dual coefficients `B` `(n_problems, n_samples)`: `(n_problems, n_features)` in float64."""
     weights = np.empty((len(duals), reader.shape[1]))
-    with progress_bar("Weights", _block_count(reader.shape[1]), enabled=bool(verbose)) as update:
+    with progress_bar("Weights", reader.block_count(), enabled=bool(verbose)) as update:
         for done, (columns, block) in enumerate(reader.blocks(), start=1):
             np.matmul(duals, block, out=weights[:, columns])
             update(done)
     return weights
 
 
-def decision_values(reader, weights, intercepts, unit_length=False):
+def decision_values(
+    reader: ColumnReader, weights: np.ndarray, intercepts: np.ndarray, unit_length: bool = False
+) -> np.ndarray:
     """`X W' + b`: `(n_samples, n_problems)` in float64; with `unit_length`, of the rows divided by their L2 norms."""
     scores = np.zeros((reader.shape[0], len(weights)))
     squares = np.zeros(reader.shape[0])
@@ -93,10 +133,6 @@ def decision_values(reader, weights, intercepts, unit_length=False):
     if unit_length:
         scores *= _inverse(np.sqrt(squares))[:, np.newaxis]
     return scores + intercepts
-
-
-def _block_count(columns):
-    return math.ceil(columns / row_blocks.BLOCK_COLUMNS)
 
 
 def _inverse(norms):

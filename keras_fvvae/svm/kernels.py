@@ -1,42 +1,51 @@
 """Linear kernels of vectors that are longer than they are many, and one-vs-all SVMs on a kernel."""
 
+from __future__ import annotations
+
 import numpy as np
-from sklearn.svm import SVC
 
-# Columns held in float64 at a time: 2,000 x 4,096 doubles are 64 MB.
-BLOCK_COLUMNS = 4096
+from keras_fvvae.svm.dual import solve_duals
+from keras_fvvae.svm.gram import cross_gram, gram_matrix, normalize_gram
+from keras_fvvae.svm.row_blocks import BLOCK_COLUMNS, ColumnReader, RowBlocks
 
 
-def gram_matrix(vectors, rows, others=None, normalize=False):
+def kernel_matrix(
+    vectors: np.ndarray,
+    rows: np.ndarray,
+    others: np.ndarray | None = None,
+    normalize: bool = False,
+    block_columns: int = BLOCK_COLUMNS,
+) -> np.ndarray:
     """Inner products of some rows with each other, or with other rows, of one array.
 
     Args:
-        vectors: `(n, dimensions)`, an array or a memory map; it is read in blocks of columns and never copied.
+        vectors: `(n, dimensions)`, an array or a memory map of floating point; it is read in blocks of columns and
+            never copied.
         rows: positions of the rows of the result.
         others: positions of its columns. Default: those of the rows.
         normalize: whether the vectors are scaled to unit length (zero vectors stay zero).
+        block_columns: columns in float64 at a time.
 
     Returns:
         float64 array `(len(rows), len(others))`.
 
+    Raises:
+        ValueError: for NaN or infinite values.
+
     Example:
-        >>> gram_matrix(np.array([[3.0, 4.0], [1.0, 0.0]]), [0], [0, 1], normalize=True).tolist()
+        >>> kernel_matrix(np.array([[3.0, 4.0], [1.0, 0.0]]), [0], [0, 1], normalize=True).round(6).tolist()
         [[1.0, 0.6]]
     """
-    rows = np.asarray(rows)
-    others = rows if others is None else np.asarray(others)
-    gram, squares = np.zeros((len(rows), len(others))), np.zeros(len(vectors))
-    for start in range(0, vectors.shape[1], BLOCK_COLUMNS):
-        block = np.asarray(vectors[:, start : start + BLOCK_COLUMNS], "float64")
-        gram += block[rows] @ block[others].T
-        squares += np.einsum("ij,ij->i", block, block)
+    reader = ColumnReader(RowBlocks([vectors]), block_columns=block_columns)
+    if others is not None:
+        return cross_gram(reader, np.asarray(rows), np.asarray(others), unit_length=normalize)
+    gram = gram_matrix(reader, np.asarray(rows))
     if normalize:
-        lengths = np.sqrt(np.where(squares > 0, squares, 1.0))
-        gram /= lengths[rows][:, None] * lengths[others]
+        normalize_gram(gram)
     return gram
 
 
-def kernel_scores(gram, labels, cross, class_count, C):
+def kernel_scores(gram: np.ndarray, labels: np.ndarray, cross: np.ndarray, class_count: int, C: float) -> np.ndarray:
     """Decision values of one-vs-all SVMs that are trained on a kernel, as `OneVsRestSVM` has them on the vectors.
 
     Args:
@@ -44,7 +53,7 @@ def kernel_scores(gram, labels, cross, class_count, C):
         labels: integers `(n,)`, at least two different ones.
         cross: `(m, n)`, the kernel of the items to score with the training items.
         class_count: number of classes.
-        C: inverse regularisation strength.
+        C: inverse regularization strength.
 
     Returns:
         float64 array `(m, class_count)`. A class without training items gets the lowest score of each row, so that it
@@ -63,14 +72,13 @@ def kernel_scores(gram, labels, cross, class_count, C):
     trained = np.unique(labels)
     if len(trained) < 2:
         raise ValueError(f"A classifier needs items of at least two classes. Received: {trained.tolist()}")
+    duals, intercepts = solve_duals(np.ascontiguousarray(gram), labels == trained[:, np.newaxis], C)
     scores = np.full((len(cross), class_count), np.nan)
-    for label in trained:
-        solver = SVC(C=C, kernel="precomputed").fit(gram, labels == label)
-        scores[:, label] = solver.decision_function(cross)
+    scores[:, trained] = cross @ duals.T + intercepts
     return lowest_where_unseen(scores, np.setdiff1d(np.arange(class_count), trained))
 
 
-def lowest_where_unseen(scores, unseen):
+def lowest_where_unseen(scores: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     """A copy of the scores in which the columns of the classes `unseen` hold the lowest other score of each row."""
     scores = np.array(scores, "float64")
     if len(unseen):
@@ -78,7 +86,9 @@ def lowest_where_unseen(scores, unseen):
     return scores
 
 
-def out_of_fold_scores(gram, labels, class_count, C, folds=5, seed=0):
+def out_of_fold_scores(
+    gram: np.ndarray, labels: np.ndarray, class_count: int, C: float, folds: int = 5, seed: int = 0
+) -> np.ndarray:
     """Scores of the training items by SVMs that have not seen them: cross-validation on a kernel.
 
     Args:
@@ -106,7 +116,7 @@ def out_of_fold_scores(gram, labels, class_count, C, folds=5, seed=0):
     return scores
 
 
-def fold_numbers(labels, folds, seed=0):
+def fold_numbers(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     """The part of each item: every class is spread evenly over the parts, and items without order over a class.
 
     Unlike scikit-learn's `StratifiedKFold`, classes of fewer items than folds are common here and no warning.

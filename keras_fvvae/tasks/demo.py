@@ -1,6 +1,9 @@
 """The whole way on embedded data: train, encode, classify, compare, export, check, report."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,11 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.reporting.report import write_report
-from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
 from keras_fvvae.tasks.video_demo import VideoDemoResult, video_demo
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.train import train
-from keras_fvvae.zoo import load_classifier
 
 # Test images whose served scores are compared with Keras's.
 CHECKED_IMAGES = 100
@@ -28,21 +30,27 @@ class DemoResult:
     """What the demo made.
 
     Attributes:
-        metrics: results of FV-VAE, FV-VAE minus and AVE, as in a run's metrics.json.
+        results: of FV-VAE, FV-VAE minus and AVE, as a run has them.
         saved_model: the exported version folder.
         difference: largest difference between the scores of Keras and of the SavedModel in a fresh process.
         report: the HTML report.
         videos: what was made of the embedded videos.
     """
 
-    metrics: dict
+    results: RunResults
     saved_model: Path
     difference: float
     report: Path
     videos: VideoDemoResult
 
 
-def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
+def demo(
+    out: str | os.PathLike = "runs/demo",
+    steps: int | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> DemoResult:
     """Trains `digits_conv` from scratch and does everything that one does with a trained FV-VAE.
 
     1. Backbone and FV-VAE are trained end to end; Fisher vectors, SVM; accuracy beside that of average pooling (AVE).
@@ -70,23 +78,28 @@ def demo(out="runs/demo", steps=None, seed=None, overwrite=False, verbose=1):
     recipe = load_recipe("digits_conv", **changes)
     digits = load_digits()
     full = train(recipe, digits, out / "fv_vae", overwrite=overwrite, verbose=verbose)
-    classifier = load_classifier(full.path / "model.keras")
+    classifier = full.classifier()
 
     # The same backbone, now frozen: its activations are inputs as any others.
     minus_recipe = recipe.replace(lambda3=0.0, trainable_from=None)
     minus = train(
-        minus_recipe, digits, out / "fv_vae_minus", backbone=classifier.encoder.backbone, cache=out / "activations",
-        overwrite=overwrite, verbose=verbose,
-    )  # fmt: skip
+        minus_recipe,
+        digits,
+        out / "fv_vae_minus",
+        backbone=classifier.encoder.backbone,
+        cache=out / "activations",
+        overwrite=overwrite,
+        verbose=verbose,
+    )
 
     saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     difference = _compare(saved_model, classifier, digits)
     if not difference <= TOLERANCE:
         raise RunError(f"The scores of {saved_model} differ from Keras's by {difference:.2g}.")
     report = write_report([full.path, minus.path], out / "report.html", digits)
-    metrics = {**minus.read_json("metrics.json"), **RunFolder.open(full.path).read_json("metrics.json")}
+    results = dataclasses.replace(full.results, metrics={**minus.results.metrics, **full.results.metrics})
     videos = video_demo(out / "videos", steps, seed, overwrite, verbose)
-    return DemoResult(metrics, saved_model, difference, report, videos)
+    return DemoResult(results, saved_model, difference, report, videos)
 
 
 def _compare(saved_model, classifier, digits):

@@ -1,23 +1,28 @@
 """Pictures of where a run's scores come from: heat maps on images, curves over videos."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
-from keras_fvvae.data.views import read_resized
+from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
+from keras_fvvae.models import Classifier
 from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.utils.files import reason, write_atomically
-from keras_fvvae.zoo import load_classifier
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
 MAX_VIEWS = 16
@@ -43,12 +48,17 @@ class FileExplanation:
     pictures: np.ndarray
 
     @property
-    def curve(self):
+    def curve(self) -> np.ndarray:
         """Contributions of the frames."""
         return self.maps.sum(axis=(1, 2))
 
 
-def explain(run, files, out, class_name=None):
+def explain(
+    run: str | os.PathLike,
+    files: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    class_name: str | None = None,
+) -> Iterator[dict[str, Any]]:
     """Draws where the scores of files come from, see `keras_fvvae.explanations.descriptor_contributions`.
 
     For every file `out/NAME.png` and `.svg`, a heat map over the image or the curve over a video's frames with its key
@@ -69,7 +79,7 @@ def explain(run, files, out, class_name=None):
         DataError: for an unknown class.
     """
     folder = RunFolder.open(run)
-    classifier = load_classifier(folder.path / "model.keras")
+    classifier = folder.classifier()
     if not can_explain(classifier.encoder.head):
         raise RunError(f"The score of the representation {folder.recipe.representation!r} cannot be split.")
     names = classifier.class_names
@@ -102,7 +112,9 @@ def explain(run, files, out, class_name=None):
         yield {"file": file, **summary, "picture": str(path)}
 
 
-def explain_frames(classifier, frames, views, class_index=None):
+def explain_frames(
+    classifier: Classifier, frames: np.ndarray, views: Views, class_index: int | None = None
+) -> FileExplanation:
     """The parts of a score of one image or video.
 
     Args:

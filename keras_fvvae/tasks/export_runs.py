@@ -1,33 +1,37 @@
 """Finished runs as a SavedModel, with what its options cost in accuracy, measured on the runs' test items."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from keras_fvvae.builders.encoders import build_classifier
-from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.inputs import recipe_views
-from keras_fvvae.training.representation_training import representation_title
-from keras_fvvae.zoo import load_classifier
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256
 
 
 def export_runs(
-    run_paths,
-    out,
-    version=None,
-    top_k=TOP_K,
-    weights=None,
-    half_svm=False,
-    valid_output=False,
-    pca_components=None,
-):
+    run_paths: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    version: int | None = None,
+    top_k: int = TOP_K,
+    weights: Sequence[float] | None = None,
+    half_svm: bool = False,
+    valid_output: bool = False,
+    pca_components: int | None = None,
+) -> Path:
     """Writes a finished run as a SavedModel, or two, on frames and on optical flow, as one in which they are fused.
 
     The card in `assets.extra` holds the recipes, the accuracies measured by the runs, and by how much the options
@@ -57,9 +61,9 @@ def export_runs(
         raise RunError("Two runs are fused as frames and optical flow of videos; these are of images.")
     classifiers, notes = [], []
     for run in runs:
-        classifier = load_classifier(run.path / "model.keras")
-        vectors = _RunVectors(run)
-        notes.append(_measured(run, vectors))
+        classifier = run.classifier()
+        vectors = run.vectors()
+        notes.append(_measured(run))
         if pca_components is not None:
             classifier, note = _compressed(classifier, vectors, pca_components, run.recipe.svm_c)
             notes.append(note)
@@ -73,53 +77,20 @@ def export_runs(
     return export_fused(classifiers, out, views, weights, recipes=[run.recipe for run in runs], **options)
 
 
-class _RunVectors:
-    """The normalised vectors of a run: training items first, labelled ones before others, then the test items."""
-
-    def __init__(self, run):
-        self.path = run.path / "vectors.npy"
-        self.labels = np.asarray(run.read_json("vectors.json")["labels"])
-        title = representation_title(run.recipe)
-        results = run.read_json("metrics.json")
-        found = (value for name, value in results.items() if name.startswith(title) and isinstance(value, dict))
-        self.result = next(found, None)
-        self.first_test_row = len(self.labels) - (self.result["examples"] if self.result else 0)
-
-    @property
-    def test_labels(self):
-        return self.labels[self.first_test_row :]
-
-    def read(self):
-        """Memory map `(items, dimension)`.
-
-        Raises:
-            RunError: if the file is missing or has other items.
-        """
-        try:
-            vectors = np.load(self.path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path} cannot be read, and the option needs its vectors: {error}.") from error
-        if len(vectors) != len(self.labels):
-            raise RunError(f"{self.path} holds {len(vectors)} vectors for {len(self.labels)} items.")
-        return vectors.reshape(len(vectors), -1)
-
-    def test_scores(self, kernel, bias, compression=None):
-        """Scores of the test items; blocks of rows are read at a time."""
-        vectors = self.read()[self.first_test_row :]
-        blocks = (np.array(vectors[start : start + BLOCK_ROWS]) for start in range(0, len(vectors), BLOCK_ROWS))
-        if compression is not None:
-            blocks = (np.asarray(compression(block)) for block in blocks)
-        return np.concatenate([block @ kernel + bias for block in blocks])
+def _test_scores(vectors, kernel, bias, compression=None):
+    """Scores of a run's test items; blocks of rows are read at a time."""
+    rows = vectors.values[vectors.first_test_row :]
+    blocks = (np.array(rows[start : start + BLOCK_ROWS]) for start in range(0, len(rows), BLOCK_ROWS))
+    if compression is not None:
+        blocks = (np.asarray(compression(block)) for block in blocks)
+    return np.concatenate([block @ kernel + bias for block in blocks])
 
 
-def _measured(run, vectors):
-    if vectors.result is None:
+def _measured(run):
+    results = run.results
+    if results.own is None:
         return f"The run {run.path.name} has no test items: its accuracy is not known."
-    result = vectors.result
-    return (
-        f"Accuracy of the run {run.path.name}: {result['accuracy']:.1%} +- {result['standard_error']:.1%} "
-        f"({run.read_json('metrics.json')['protocol']})."
-    )
+    return f"Accuracy of the run {run.path.name}: {accuracy_text(results.own)} % ({results.protocol})."
 
 
 def _compressed(classifier, vectors, components, C):
@@ -127,32 +98,32 @@ def _compressed(classifier, vectors, components, C):
     old = classifier.encoder
     if old.compression is not None:
         raise RunError("The run's representation is compressed by PCA already.")
-    data = vectors.read()
-    compression = GramPCA(components, normalize=True, name="compression")
+    data = vectors.values
+    compression = GramPCA(components, normalization="l2", name="compression")
     compression.adapt(data[: vectors.first_test_row])
-    labelled = np.count_nonzero(vectors.labels[: vectors.first_test_row] != UNLABELLED)
+    labelled = vectors.labelled
     blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
     compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
     encoder = FisherEncoder(old.descriptors, old.head, old.normalization, old.backbone, compression)
     encoder.build((None, *old.backbone.input.shape[1:]))
     result = build_classifier(encoder, classifier.class_names)
-    result.set_svm(OneVsRestSVM(C).fit(compact, vectors.labels[:labelled]))
-    note = f"The representation is compressed from {old.dimension:,} to {components:,} numbers by PCA"
-    if vectors.result is None:
+    result.set_svm(OneVsRestSVM(C).fit(compact, vectors.train_labels))
+    note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
+    if vectors.scores is None:
         return result, f"{note}; what that changes is not known without test items."
-    before = vectors.test_scores(*classifier.svm.get_weights())
-    after = vectors.test_scores(*result.svm.get_weights(), compression)
+    before = _test_scores(vectors, *classifier.svm.get_weights())
+    after = _test_scores(vectors, *result.svm.get_weights(), compression)
     return result, f"{note}: {_change(before, after, vectors.test_labels)}."
 
 
 def _half_note(classifier, vectors, compressed):
     text = "The SVM's weights are kept in float16"
-    if vectors.result is None:
+    if vectors.scores is None:
         return f"{text}; what that changes is not known without test items."
     kernel, bias = classifier.svm.get_weights()
     compression = classifier.encoder.compression if compressed else None
     before, after = (
-        vectors.test_scores(one, bias, compression) for one in (kernel, kernel.astype("float16").astype("float32"))
+        _test_scores(vectors, one, bias, compression) for one in (kernel, kernel.astype("float16").astype("float32"))
     )
     largest = np.abs(after - before).max()
     return f"{text}: scores change by at most {largest:.1e}, {_change(before, after, vectors.test_labels)}."

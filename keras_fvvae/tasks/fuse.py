@@ -1,14 +1,18 @@
 """Fusion of finished runs and of other methods' scores or features, with its gain."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.bootstrap import RESAMPLES
-from keras_fvvae.evaluation.evaluate import compare_scores
+from keras_fvvae.evaluation.evaluate import compare_scores, plain_metrics
 from keras_fvvae.evaluation.fusion import best_weights, choose_weights, late_fusion, weightings
-from keras_fvvae.evaluation.metrics import classification_metrics
 from keras_fvvae.evaluation.score_tables import class_order, item_keys, read_features, read_scores, scores_csv
 from keras_fvvae.svm.kernels import kernel_scores, out_of_fold_scores
 from keras_fvvae.tasks.streams import Stream, read_run, run_stream
@@ -20,18 +24,18 @@ MAX_KERNEL_WEIGHTINGS = 21
 
 
 def fuse(
-    run_paths,
-    weights=None,
+    run_paths: Sequence[str | os.PathLike],
+    weights: Sequence[float] | str | None = None,
     *,
-    scores=(),
-    features=(),
-    method="late",
-    normalize="none",
-    folds=5,
-    seed=0,
-    out=None,
-    resamples=RESAMPLES,
-):
+    scores: Sequence[str | os.PathLike] = (),
+    features: Sequence[str | os.PathLike] = (),
+    method: str = "late",
+    normalize: str = "none",
+    folds: int = 5,
+    seed: int = 0,
+    out: str | os.PathLike | None = None,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
     """Fuses streams on the same data, for example frames, optical flow and IDT, on their common test items.
 
     Items are matched by name (without video extensions where these stay unique), classes by name.
@@ -58,7 +62,7 @@ def fuse(
     Returns:
         Dictionary: `items`: fused test items; `left_out`; `left_out_training`: training items that not all streams
         have, where they were used; `streams`: for every stream, by its folder or file, the results of
-        `classification_metrics` on them; `fusion`: those of the fused scores; `weights` by stream;
+        `plain_metrics` on them; `fusion`: those of the fused scores; `weights` by stream;
         `training_accuracy`: of these weights in the cross-validation, else `None`; `gain`: of accuracy over the best
         stream; `gain_standard_error`: of that difference, from the paired right and wrong answers; `comparison`: best
         stream and fusion, see `keras_fvvae.evaluation.evaluate.compare_scores`; `method`; `normalize`; `notes`.
@@ -215,10 +219,9 @@ def _results(streams, parts, fused, labels, class_names, resamples):
     comparison = compare_scores(parts[best], fused, labels, class_names, resamples=resamples)
     return {
         "streams": {
-            stream.name: classification_metrics(one, labels, class_names)
-            for stream, one in zip(streams, parts, strict=True)
+            stream.name: plain_metrics(one, labels, class_names) for stream, one in zip(streams, parts, strict=True)
         },
-        "fusion": classification_metrics(fused, labels, class_names),
+        "fusion": plain_metrics(fused, labels, class_names),
         "gain": float(difference.mean()),
         "gain_standard_error": float(difference.std() / np.sqrt(len(difference))),
         "comparison": {"best_stream": streams[best].name, **comparison},

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import DataError
-from keras_fvvae.evaluation.metrics import classification_metrics
+from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.evaluation.score_tables import scores_csv
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.svm import OneVsRestSVM
@@ -206,7 +206,7 @@ def _score(collection, vectors, moving, svm_c, out, verbose):
     labelled = labels[test] != UNLABELLED
     if not labelled.any():
         return {"scores": "scores.csv; test videos have no labels"}
-    results = classification_metrics(scores[labelled], labels[test][labelled], collection.class_names)
+    results = plain_metrics(scores[labelled], labels[test][labelled], collection.class_names)
     return {"scores": "scores.csv", "dimension": vectors.shape[1], **results}
 
 

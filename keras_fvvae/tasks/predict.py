@@ -1,5 +1,11 @@
 """Labels for image or video files from a trained run."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -8,10 +14,9 @@ from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import items_per_batch, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
-from keras_fvvae.zoo import load_classifier
 
 
-def predict(run, files, top_k=5):
+def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5) -> Iterator[dict[str, Any]]:
     """Classifies files.
 
     Args:
@@ -28,7 +33,7 @@ def predict(run, files, top_k=5):
     """
     folder = RunFolder.open(run)
     views, kind = recipe_views(folder.recipe), folder.kind
-    classifier = load_classifier(folder.path / "model.keras")
+    classifier = folder.classifier()
     encoder = classifier.encoder
     names = np.array(classifier.class_names)
     unlabelled, test = [UNLABELLED] * len(files), ["test"] * len(files)

@@ -1,13 +1,18 @@
 """Checks a SavedModel where it will live: in a process that has neither this library nor Keras."""
 
+from __future__ import annotations
+
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 
 # Runs isolated (-I); both libraries are barred, should they be installed.
@@ -26,7 +31,7 @@ np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items() 
 """
 
 
-def scores_in_fresh_process(saved_model, contents):
+def scores_in_fresh_process(saved_model: str | os.PathLike, contents: list[bytes]) -> np.ndarray:
     """Scores of a SavedModel's `serving_default`, computed in a fresh process without keras_fvvae and Keras.
 
     Args:
@@ -50,7 +55,7 @@ def scores_in_fresh_process(saved_model, contents):
         return np.load(result)["scores"]
 
 
-def encoded_images(collection, indices):
+def encoded_images(collection: Collection, indices: Iterable[int]) -> list[bytes]:
     """The encoded bytes of images; pixels of a collection of arrays are encoded as PNG, which is lossless."""
     contents = (collection.read(int(index)) for index in indices)
     return [tf.io.encode_png(one).numpy() if isinstance(one, np.ndarray) else one for one in contents]

@@ -1,7 +1,11 @@
 """The whole way for videos on embedded data: files, frames and optical flow, two FV-VAEs, late fusion, report."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 from pathlib import Path
+from typing import Any
 
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.recipes import load_recipe
@@ -21,11 +25,17 @@ class VideoDemoResult:
         report: the HTML report.
     """
 
-    fusion: dict
+    fusion: dict[str, Any]
     report: Path
 
 
-def video_demo(out, steps=None, seed=None, overwrite=False, verbose=1):
+def video_demo(
+    out: str | os.PathLike,
+    steps: int | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> VideoDemoResult:
     """Writes the moving digits as video files, trains an FV-VAE on frames and one on optical flow, and fuses them.
 
     Args:

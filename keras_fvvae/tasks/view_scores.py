@@ -1,6 +1,10 @@
 """Scores of single views: the frames of videos and the crops of images, each classified by itself."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -15,10 +19,15 @@ from keras_fvvae.training.inputs import ActivationInputs, backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.progress import progress_bar
-from keras_fvvae.zoo import load_classifier
 
 
-def view_scores(run, data=None, cache=None, verbose=1):
+def view_scores(
+    run: str | os.PathLike,
+    data: str | os.PathLike | None = None,
+    cache: str | os.PathLike | None = None,
+    dataset_options: dict[str, Any] | None = None,
+    verbose: int = 1,
+) -> ScoreTable:
     """Scores of every view of a run's test items.
 
     An item's score in a run is that of the mean of its views' raw vectors, normalised once (Section 4); here each
@@ -28,6 +37,8 @@ def view_scores(run, data=None, cache=None, verbose=1):
         run: path of a finished run.
         data: the folder or list that it was trained on; `None` for embedded data sets.
         cache: folder of the cached activations. Default: as for `train`.
+        dataset_options: arguments of the data set's loader, before those that the run was trained with: where its
+            annotations lie here.
         verbose: 1 for progress bars.
 
     Returns:
@@ -38,9 +49,10 @@ def view_scores(run, data=None, cache=None, verbose=1):
         DataError: if the data cannot be used, or lacks a test item.
     """
     names = read_run(run).test.ids
-    folder = RunFolder(run)  # checked by `read_run`
-    items = _items(recipe_collection(folder.recipe, data), names, run, data)
-    classifier = load_classifier(folder.path / "model.keras")
+    folder = RunFolder(run)  # opened and checked by `read_run`
+    recipe = folder.recipe.replace(dataset_options={**folder.recipe.dataset_options, **(dataset_options or {})})
+    items = _items(recipe_collection(recipe, data), names, run, data)
+    classifier = folder.classifier()
     encoder = classifier.encoder
     inputs = ActivationInputs(items, folder.recipe, encoder.backbone, Path(cache or cache_folder() / "activations"))
     if skipped := inputs.prepare(verbose):

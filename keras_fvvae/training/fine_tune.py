@@ -1,19 +1,34 @@
 """Fine-tuning of a backbone with a softmax, before its activations are encoded (the paper's `_ft` rows)."""
 
+from __future__ import annotations
+
 import keras
-import numpy as np
 
 from keras_fvvae.backbones import set_trainable
+from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs import PixelInputs
+from keras_fvvae.training.processes import Processes
 
 # Caffe's customary setting for fine-tuning.
 MOMENTUM = 0.9
 DROPOUT = 0.5
 
 
-def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
+def fine_tune(
+    backbone: keras.Model,
+    collection: Collection,
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    verbose: int = 1,
+    workers: Processes | None = None,
+) -> History:
     """Trains a backbone to classify single views, and leaves it frozen or trainable as the recipe says.
 
     A global average of the activations, dropout, and a dense layer to the classes, under softmax cross-entropy; the
@@ -44,7 +59,12 @@ def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
             backbone,
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dropout(DROPOUT, seed=recipe.seed),
-            keras.layers.Dense(len(collection.class_names), name="classes"),
+            # By the recipe's seed alone: rows of an experiment share the backbone, whichever of them trains it.
+            keras.layers.Dense(
+                len(collection.class_names),
+                kernel_initializer=keras.initializers.GlorotUniform(seed=recipe.seed),
+                name="classes",
+            ),
         ]
     )
     model.compile(
@@ -62,6 +82,16 @@ def fine_tune(backbone, collection, recipe, run, verbose=1, workers=None):
     labelled = collection.indices("train")
     labelled = labelled[collection.labels[labelled] != UNLABELLED]
     inputs = PixelInputs(collection, schedule)
-    history = fit(model, inputs, np.asarray(labelled), schedule, run, verbose, "fine_tuning", "Fine-tuning", workers)
+    history = fit(
+        model,
+        inputs,
+        labelled,
+        schedule,
+        run,
+        verbose=verbose,
+        checkpoints=files.FINE_TUNING,
+        title="Fine-tuning",
+        workers=workers,
+    )
     set_trainable(backbone, recipe.trainable_from)
     return history

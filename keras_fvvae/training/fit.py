@@ -1,66 +1,47 @@
 """Training steps that can be stopped after any one and continued with the same result."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import signal
 import threading
-import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_fvvae.errors import RunError
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
+from keras_fvvae.training.processes import OneProcess, Processes
 from keras_fvvae.utils.progress import progress_bar
+
+if TYPE_CHECKING:
+    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+    from keras_fvvae.training.sampled_inputs import SampledInputs
+
+    Inputs = ActivationInputs | PixelInputs | SampledInputs
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
 CHECKPOINT_SECONDS = 10
 
 
-class OneProcess:
-    """A training by this process alone, on its default device; of several, a `keras_fvvae.distributed` `Workers`."""
-
-    is_chief, index, count, replicas = True, 0, 1, 1
-
-    def require_divisible(self, batch_size):
-        """Any batch goes on one device."""
-
-    def require_same(self, texts):
-        """There is nobody to differ from."""
-
-    def share(self, array):
-        return array
-
-    def barrier(self):
-        """There is nobody to wait for."""
-
-    def replicate(self, model, batch_size):
-        return _OneModel(model)
-
-
-class _OneModel:
-    """What `keras_fvvae.training.strategies.ReplicatedModel` is for several devices."""
-
-    def __init__(self, model):
-        self.model = model
-        model.optimizer.build(model.trainable_variables)
-
-    def synchronize(self):
-        """There is no other copy."""
-
-    def assign_per_replica(self, variable, value_of):
-        variable.assign(value_of(0))
-
-    def step(self, inputs, labels):
-        self.model.reset_metrics()
-        return self.model.train_on_batch(inputs, labels, return_dict=True)
-
-    def write_back(self):
-        """The model itself is trained."""
-
-
 def fit(
-    model, inputs, train_indices, recipe, run, verbose=1, checkpoints="checkpoints", title="Training", workers=None
-):
+    model: keras.Model,
+    inputs: Inputs,
+    train_indices: Sequence[int],
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    verbose: int = 1,
+    checkpoints: str = files.CHECKPOINTS,
+    title: str = "Training",
+    workers: Processes | None = None,
+) -> History:
     """Trains a compiled model for the recipe's steps, continuing from the run's newest checkpoint.
 
     Every step is a function of the recipe's seed and its own number: which images it sees (`position_stream`) and
@@ -80,7 +61,7 @@ def fit(
         verbose: 1 for a progress bar.
         checkpoints: name of their folder in the run.
         title: of the progress bar.
-        workers: `Workers` of `keras_fvvae.training.strategies`. Default: this process alone.
+        workers: who trains: `OneProcess` (default) or `keras_fvvae.training.strategies.Workers`.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than
@@ -95,8 +76,8 @@ def fit(
     items = [[inputs.collection.names[i], int(inputs.collection.labels[i])] for i in train_indices]
     workers.require_same({"settings": recipe.to_yaml(), "training items": json.dumps(items)})
     trained = workers.replicate(model, recipe.batch_size)
-    checkpoints = _Checkpoints(model, trained, run, checkpoints, enabled=workers.is_chief)
-    history = checkpoints.restore()
+    states = TrainingCheckpoints(model, trained, run, checkpoints, enabled=workers.is_chief, seconds=CHECKPOINT_SECONDS)
+    history = states.restore()
     trained.synchronize()
     step = _steps_of(trained.model)
     start = step * recipe.batch_size
@@ -121,18 +102,18 @@ def fit(
                 progress(step, _terms({name: logs[name] for name in ("loss", "accuracy") if name in logs}))
                 for name, value in logs.items():
                     history.setdefault(name, []).append(value)
-                checkpoints.save_if_due(history)
+                states.save_if_due(history)
                 raise_if_interrupted()
     except RunError:
-        checkpoints.enabled = False  # a step that failed may have changed a part of the weights
+        states.enabled = False  # a step that failed may have changed a part of the weights
         raise
     finally:
-        checkpoints.save(history)
+        states.save(history)
     trained.write_back()
     return history
 
 
-def position_stream(indices, seed, start=0):
+def position_stream(indices: Sequence[int], seed: int, start: int = 0) -> Iterator[int]:
     """Endless shuffled passes over `indices`, from any position of the stream on.
 
     Pass `p` is a permutation drawn from `(seed, p)` alone, so that the stream can be entered anywhere.
@@ -181,8 +162,7 @@ def _interrupt_between_steps():
 
 def _seed_step(trained, seed, step):
     """Seeds what is drawn in a step; every replica draws for itself, or its items would share their noise."""
-    generators = [v for v in trained.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
-    for number, state in enumerate(generators):
+    for number, state in enumerate(seeded_states(trained.model)):
 
         def words(replica, number=number):
             return step_seed(seed, number, step, *([replica] if replica else []))
@@ -190,7 +170,12 @@ def _seed_step(trained, seed, step):
         trained.assign_per_replica(state, words)
 
 
-def step_seed(*numbers):
+def seeded_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of a model's generators of random numbers, in the order in which a step seeds them."""
+    return [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+
+
+def step_seed(*numbers: int) -> np.ndarray:
     """State of a `keras.random.SeedGenerator`, from the recipe's seed and what tells one draw from others."""
     return np.random.SeedSequence(numbers).generate_state(2).astype("uint32")
 
@@ -201,50 +186,3 @@ def _steps_of(model):
 
 def _terms(logs):
     return ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-
-
-class _Checkpoints:
-    """Weights, optimizer state and history after a whole number of steps; the newest two are kept."""
-
-    def __init__(self, model, trained, run, name, enabled):
-        self.model = model
-        self.trained = trained
-        self.run = run
-        self.name = name
-        self.folder = run.path / name
-        self.last = time.monotonic()
-        self.enabled = enabled
-
-    def restore(self):
-        """Loads the newest intact checkpoint into the model; returns its history, empty without one."""
-        for path in sorted(self.folder.glob("step-*.weights.h5"), reverse=True):
-            try:
-                history = json.loads(path.with_suffix("").with_suffix(".json").read_text())
-                if {len(values) for values in history.values()} != {int(path.name[5:13])}:
-                    continue
-                self.model.load_weights(path)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue  # damaged: the one before is as good, a little older
-            return history
-        return {}
-
-    def save_if_due(self, history):
-        if time.monotonic() - self.last >= CHECKPOINT_SECONDS:
-            self.save(history)
-
-    def save(self, history):
-        if not self.enabled:
-            return
-        self.trained.write_back()
-        step = _steps_of(self.model)
-        name = f"step-{step:08d}"
-        if step == 0 or (self.folder / f"{name}.weights.h5").exists():
-            return
-        self.folder.mkdir(exist_ok=True)
-        self.run.write_json(f"{self.name}/{name}.json", history)
-        with self.run.partial(f"{self.name}/{name}.weights.h5") as partial:
-            self.model.save_weights(partial, overwrite=True)
-        for old in sorted(self.folder.glob("step-*.weights.h5"))[:-2]:
-            old.unlink()
-            old.with_suffix("").with_suffix(".json").unlink(missing_ok=True)
-        self.last = time.monotonic()

@@ -1,18 +1,25 @@
 """What a training reads: cached activations of a frozen backbone, or pixels where the backbone is trained too."""
 
+from __future__ import annotations
+
 import copy
 import hashlib
 import math
+import os
+from collections.abc import Iterator, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_fvvae.data import Collection
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches, without_autotuning
 from keras_fvvae.data.readers.flow import FlowSettings
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
-from keras_fvvae.features import FeatureStore
+from keras_fvvae.features import SHARD_BYTES, FeatureStore
+from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.progress import progress_bar
 
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
@@ -23,7 +30,7 @@ READ_BYTES = 32 * 2**20
 MAX_READ = 64
 
 
-def recipe_views(recipe, kind="video"):
+def recipe_views(recipe: Recipe, kind: str = "video") -> Views:
     """What a recipe takes from an image or a video, as `Views`.
 
     Raises:
@@ -43,12 +50,12 @@ def recipe_views(recipe, kind="video"):
     )
 
 
-def backbone_batch_size(input_size):
+def backbone_batch_size(input_size: Sequence[int]) -> int:
     """Views that go through a backbone at once, so that memory stays flat over input sizes."""
     return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (input_size[0] * input_size[1])))
 
 
-def items_per_batch(views, kind):
+def items_per_batch(views: Views, kind: str) -> int:
     """Images or videos decoded together, so that their views are about one batch for the backbone."""
     return max(1, backbone_batch_size(views.size) // views.per_item(kind))
 
@@ -61,25 +68,25 @@ class PixelInputs:
         recipe: a `Recipe`: what is taken from them.
     """
 
-    def __init__(self, collection, recipe):
+    def __init__(self, collection: Collection, recipe: Recipe):
         self.collection = collection
         self.recipe = recipe
         self.views = recipe_views(recipe, collection.kind)
 
-    def on(self, collection):
+    def on(self, collection: Collection) -> PixelInputs:
         """The same inputs of another collection."""
         return PixelInputs(collection, self.recipe)
 
-    def prepare(self, verbose=1):
+    def prepare(self, verbose: int = 1) -> dict[int, str]:
         """Checks that every item can be read; returns a dictionary from position to reason of those that cannot."""
         with progress_bar("Reading", len(self.collection), enabled=bool(verbose)) as update:
             return unreadable_items(self.collection, self.views, update)
 
-    def damage(self):
+    def damage(self) -> dict[int, str]:
         """Dictionary from position to what is wrong with items that are used as far as they can be read."""
         return dict(self.collection.damage)
 
-    def batches(self, indices):
+    def batches(self, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose.
 
         Raises:
@@ -93,7 +100,7 @@ class PixelInputs:
                     raise DataError(f"{name} changed while it was used: {reason.decode()}. Repeat the call.")
             yield batch["views"].numpy(), batch["count"].numpy()
 
-    def training_batches(self, stream, batch_size, start=0):
+    def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> tf.data.Dataset:
         """`tf.data.Dataset` of `(views, labels)` for an endless iterator of positions.
 
         One random view an item, or the recipe's `views_per_step` of it on an axis of their own.
@@ -105,9 +112,16 @@ class PixelInputs:
         """
         recipe = self.recipe
         return training_batches(
-            self.collection, stream, self.views, batch_size, recipe.seed, start, recipe.random_shift,
-            recipe.random_mirror, recipe.views_per_step,
-        )  # fmt: skip
+            self.collection,
+            stream,
+            self.views,
+            batch_size,
+            recipe.seed,
+            start,
+            recipe.random_shift,
+            recipe.random_mirror,
+            recipe.views_per_step,
+        )
 
 
 class ActivationInputs:
@@ -118,9 +132,17 @@ class ActivationInputs:
         recipe: a `Recipe`.
         backbone: model from images to activation maps.
         directory: of the `FeatureStore`s.
+        shard_bytes: size of their shards.
     """
 
-    def __init__(self, collection, recipe, backbone, directory):
+    def __init__(
+        self,
+        collection: Collection,
+        recipe: Recipe,
+        backbone: keras.Model,
+        directory: str | os.PathLike,
+        shard_bytes: int = SHARD_BYTES,
+    ):
         self.collection = collection
         self.recipe = recipe
         self.backbone = backbone
@@ -132,47 +154,47 @@ class ActivationInputs:
             "weights": _weights_digest(backbone),
             **self.views.settings(collection.kind),
         }
-        self.store = FeatureStore(directory, settings)
+        self.store = FeatureStore(directory, settings, shard_bytes=shard_bytes)
         self.keys = [collection.key(index) for index in range(len(collection))]
 
-    def on(self, collection):
+    def on(self, collection: Collection) -> ActivationInputs:
         """The same inputs of another collection: weights digested and shards checked for these serve those."""
         other = copy.copy(self)
         other.collection = collection
         other.keys = [collection.key(index) for index in range(len(collection))]
         return other
 
-    def prepare(self, verbose=1):
+    def prepare(self, verbose: int = 1) -> dict[int, str]:
         """Computes what is not on disk yet; returns a dictionary from position to reason of what cannot be used.
 
         Stopped at any moment, it keeps what it has.
         """
         return prepare_together([self], verbose)
 
-    def missing(self):
+    def missing(self) -> list[int]:
         """Positions of the items whose activations are not on disk."""
         return [index for index, key in enumerate(self.keys) if key not in self.store]
 
-    def compute(self, views):
+    def compute(self, views: np.ndarray) -> np.ndarray:
         """Activation maps of views `(n, *size, channels)`, in the store's dtype."""
         size = backbone_batch_size(self.views.size)
         parts = [self.backbone.predict_on_batch(views[i : i + size]) for i in range(0, len(views), size)]
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             return np.concatenate(parts or [np.zeros((0, *self.shape))]).astype(self.store.dtype)
 
-    def keep(self, index, maps):
+    def keep(self, index: int, maps: np.ndarray) -> str:
         """Stores the maps of one item; returns why they cannot be used, or ""."""
         if not np.isfinite(maps).all():
             return "its activations are NaN, infinite or beyond float16"
         self.store.add(self.keys[index], maps, self.collection.damage.get(index, ""))
         return ""
 
-    def damage(self):
+    def damage(self) -> dict[int, str]:
         """Dictionary from position to what is wrong with items that are used as far as they can be read."""
         notes = {index: self.store.note(key) for index, key in enumerate(self.keys)}
         return {index: note for index, note in notes.items() if note}
 
-    def batches(self, indices):
+    def batches(self, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields pairs in the order of `indices`: the maps of some items one after the other, how many are whose."""
         limit = max(1, min(MAX_READ, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize)))
         maps, total = [], 0
@@ -186,7 +208,7 @@ class ActivationInputs:
         if maps:
             yield np.concatenate(maps), np.array([len(m) for m in maps])
 
-    def training_batches(self, stream, batch_size, start=0):
+    def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> tf.data.Dataset:
         """`tf.data.Dataset` of `(activation maps, labels)`; see `PixelInputs`."""
         count = self.recipe.views_per_step
         shape = (batch_size, *self.shape) if count == 1 else (batch_size, count, *self.shape)
@@ -205,7 +227,7 @@ class ActivationInputs:
         )
         return without_autotuning(tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(2))
 
-    def random_view(self, index, number):
+    def random_view(self, index: int, number: int) -> tuple[np.ndarray, int]:
         """An item's maps, and which of them the training takes at this number of its positions, by the seed."""
         maps = np.asarray(self.store[self.keys[index]])
         if len(maps) == 1:
@@ -224,7 +246,7 @@ class ActivationInputs:
         return maps[((np.arange(count) + rng.random()) / count * len(maps)).astype(int)]
 
 
-def prepare_together(streams, verbose=1):
+def prepare_together(streams: list[ActivationInputs], verbose: int = 1) -> dict[int, str]:
     """Computes the activations of several streams (RGB, optical flow) that are not on disk, decoding each video once.
 
     Args:

@@ -1,19 +1,30 @@
 """What a recipe's representation learns, whatever it is: the loss of Eq. 8, a codebook, a softmax, or nothing."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
 from keras_fvvae.builders.encoders import build_encoder
-from keras_fvvae.builders.representations import FVVAE_TRAINING, REPRESENTATIONS, SOFTMAX_TRAINING
+from keras_fvvae.builders.representations import (
+    FVVAE_TRAINING,
+    REPRESENTATIONS,
+    SOFTMAX_TRAINING,
+    representation_title,
+)
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
 from keras_fvvae.errors import DataError, WeightsError
-from keras_fvvae.models import FisherEncoder
+from keras_fvvae.models import FVVAE, FisherEncoder
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.initial import InitialRun
+from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.processes import Processes
 from keras_fvvae.training.sampled_inputs import trained_on
 from keras_fvvae.training.vectors import adapt_head
-
-
-def representation_title(recipe):
-    """The name of a recipe's representation in tables."""
-    name = REPRESENTATIONS[recipe.representation].title
-    return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
 
 
 class RepresentationTraining:
@@ -33,14 +44,14 @@ class RepresentationTraining:
         RecipeError: for settings that do not go together.
     """
 
-    def __init__(self, recipe, backbone, frozen, num_classes):
+    def __init__(self, recipe: Recipe, backbone: keras.Model, frozen: bool, num_classes: int | None):
         self.recipe = recipe
         self.backbone = backbone
         self.num_classes = num_classes
         self.shape = tuple(backbone.output.shape[1:])
-        self.encoder = None
-        self.fvvae = None
-        self.donor = None
+        self.encoder: FisherEncoder | None = None
+        self.fvvae: FVVAE | None = None
+        self.donor: InitialRun | None = None
         kind = REPRESENTATIONS[recipe.representation].training
         below = None if frozen else backbone
         if kind == FVVAE_TRAINING:
@@ -54,7 +65,7 @@ class RepresentationTraining:
                 raise DataError(f"Without labels only FV-VAE minus can be trained, not {representation_title(recipe)}.")
             self.encoder = build_encoder(recipe, below, None, self.shape)
 
-    def start_from(self, initial):
+    def start_from(self, initial: InitialRun) -> None:
         """Takes encoder, decoder and variances of an `InitialRun`.
 
         Raises:
@@ -64,7 +75,7 @@ class RepresentationTraining:
             raise WeightsError(f"{representation_title(self.recipe)} cannot start from another run; only FV-VAE can.")
         initial.copy_fvvae(self.fvvae.fvvae)
 
-    def take_over(self, donor):
+    def take_over(self, donor: InitialRun) -> None:
         """Takes the trained FV-VAE of an `InitialRun`; `run` then trains nothing.
 
         Raises:
@@ -73,7 +84,14 @@ class RepresentationTraining:
         donor.copy_whole_fvvae(self.fvvae.fvvae)
         self.donor = donor
 
-    def run(self, inputs, indices, run, verbose=1, workers=None):
+    def run(
+        self,
+        inputs: PixelInputs | ActivationInputs,
+        indices: Sequence[int],
+        run: RunFolder,
+        verbose: int = 1,
+        workers: Processes | None = None,
+    ) -> History:
         """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
 
         Args:
@@ -88,7 +106,7 @@ class RepresentationTraining:
                 history = self.donor.history
             else:
                 model, batches = trained_on(inputs, self.fvvae, self.recipe)
-                history = fit(model, batches, indices, self.recipe, run, verbose, workers=workers)
+                history = fit(model, batches, indices, self.recipe, run, verbose=verbose, workers=workers)
             below = self.fvvae.backbone
             self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
             adapt_head(self.encoder, inputs, indices, verbose)
@@ -101,7 +119,7 @@ class RepresentationTraining:
             adapt_head(self.encoder, inputs, indices, verbose)  # to what the backbone gives now
         return history
 
-    def whole_encoder(self):
+    def whole_encoder(self) -> FisherEncoder:
         """The encoder from pixels on, with the layers of `encoder`."""
         encoder = self.encoder
         if encoder.backbone is not None:
@@ -120,8 +138,17 @@ class RepresentationTraining:
                 compile_stage(model, recipe, stage)
             schedule = recipe.replace(steps=stage.steps, learning_rate=stage.learning_rate, stages=[])
             name = "checkpoints" if number == 1 else f"checkpoints-{number}"
-            title = f"Softmax, stage {number}"
-            losses = fit(model, inputs, indices, schedule, run, verbose, name, title, workers)
+            losses = fit(
+                model,
+                inputs,
+                indices,
+                schedule,
+                run,
+                verbose=verbose,
+                checkpoints=name,
+                title=f"Softmax, stage {number}",
+                workers=workers,
+            )
             for key, values in losses.items():
                 history.setdefault(key, []).extend(values)
         return history

@@ -1,22 +1,28 @@
 """Descriptors sampled from cached activations as they are read, so that a step touches no others."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 from itertools import count, islice
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae import layers
+from keras_fvvae.builders.descriptors import DescriptorPlan
+from keras_fvvae.builders.representations import descriptor_plan
 from keras_fvvae.builders.trainable import compile_fvvae
 from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
-from keras_fvvae.training.fit import step_seed
-from keras_fvvae.training.inputs import ActivationInputs
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.training.fit import seeded_states, step_seed
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
 
 
-def trained_on(inputs, model, recipe):
+def trained_on(
+    inputs: PixelInputs | ActivationInputs, model: FVVAE, recipe: Recipe
+) -> tuple[FVVAE, PixelInputs | ActivationInputs | SampledInputs]:
     """What `keras_fvvae.training.fit.fit` trains, and on what, with the same result as the model on the inputs.
 
     Args:
@@ -25,29 +31,25 @@ def trained_on(inputs, model, recipe):
         recipe: its `Recipe`.
 
     Returns:
-        Tuple of both as they are, unless the model samples descriptors of cached maps: then a model of the same
+        Tuple of both as they are, unless the recipe's plan samples descriptors of cached maps: then a model of the same
         FV-VAE that takes descriptors, and `SampledInputs`.
     """
-    if not _samples_dense_maps(inputs, model.descriptors):
+    plan = descriptor_plan(recipe)
+    if not (isinstance(inputs, ActivationInputs) and recipe.views_per_step == 1 and plan.samples_positions):
         return model, inputs
-    sampled = SampledInputs(inputs, model.descriptors)
-    # The last of its layers keeps all that are no more than it would draw.
-    short = FVVAE(model.descriptors.layers[-1], model.fvvae, loss_weights=model.loss_weights)
-    short.build((None, *sampled.shape))
-    return compile_fvvae(short, recipe), sampled
-
-
-def _samples_dense_maps(inputs, descriptors):
-    chain = [type(layer) for layer in descriptors.layers]
-    if chain != [layers.DescriptorNormalization, keras.layers.Reshape, layers.DescriptorSampling]:
-        return False
-    if not isinstance(inputs, ActivationInputs) or inputs.recipe.views_per_step != 1:
-        return False
-    return descriptors.layers[-1].count < math.prod(inputs.shape[:2])
+    if plan.count >= math.prod(inputs.shape[:2]):
+        return model, inputs
+    # Of so few descriptors the layer keeps all, but a training step seeds it as the whole model's: `number` is that of
+    # its generator, by which what is drawn here is drawn there.
+    sampling = plan.sampling()
+    short = FVVAE(sampling, model.fvvae, loss_weights=model.loss_weights)
+    short.build((None, plan.count, inputs.shape[-1]))
+    number = next(n for n, state in enumerate(seeded_states(short)) if state is sampling.seed_generator.state)
+    return compile_fvvae(short, recipe), SampledInputs(inputs, plan, number)
 
 
 class SampledInputs:
-    """The training batches of `ActivationInputs`, of which `descriptors` would keep few, as these few.
+    """The training batches of `ActivationInputs`, of which the model would keep few descriptors, as these few.
 
     A model that gets whole maps converts, squares, sums and scales all of them: 784 descriptors of VGG19's conv5_4 at
     448x448 for the 50 that it keeps. Here they are drawn first, by the same layer with the same seed, and nothing else
@@ -55,19 +57,22 @@ class SampledInputs:
 
     Args:
         inputs: `ActivationInputs`.
-        descriptors: the model whose layers they are for: normalisation, reshaping, sampling.
+        plan: the `DescriptorPlan` of the model, which samples positions of the map.
+        number: of the sampling among what a training step seeds, see `keras_fvvae.training.fit.seeded_states`.
     """
 
-    def __init__(self, inputs, descriptors):
+    def __init__(self, inputs: ActivationInputs, plan: DescriptorPlan, number: int):
         self.inputs = inputs
+        self.plan = plan
+        self.number = number
         self.collection = inputs.collection
-        self.normalization, _, sampling = descriptors.layers
-        # A copy, seeded as the model's first generator: batches are made in another thread than the one that trains.
-        self.sampling = layers.DescriptorSampling.from_config(sampling.get_config())
-        self.shape = (sampling.count, inputs.shape[-1])
-        self._norms = {}
+        self.normalization = plan.normalization()
+        # Not the model's: batches are made in another thread than the one that trains.
+        self.sampling = plan.sampling()
+        self.shape = (plan.count, inputs.shape[-1])
+        self._norms: dict[tuple[int, int], float] = {}
 
-    def training_batches(self, stream, batch_size, start=0):
+    def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> tf.data.Dataset:
         """`tf.data.Dataset` of `(descriptors, labels)`: float32 `(batch_size, count, C)`, normalised.
 
         Args:
@@ -80,12 +85,12 @@ class SampledInputs:
         @tf.function(autograph=False)
         def draw(seed):
             self.sampling.seed_generator.state.assign(seed)
-            return self.sampling.draw(batch_size, length, self.sampling.count)
+            return self.sampling.draw(batch_size, length, self.plan.count)
 
         def generate():
             for step in count(start // batch_size):
                 indices = list(islice(stream, batch_size))
-                drawn = draw(step_seed(self.inputs.recipe.seed, 0, step)).numpy()
+                drawn = draw(step_seed(self.inputs.recipe.seed, self.number, step)).numpy()
                 rows, norms = [], []
                 for i, index in enumerate(indices):
                     maps, view = self.inputs.random_view(index, step * batch_size + i)
@@ -105,14 +110,14 @@ class SampledInputs:
     def _normalized(self, rows, norms):
         """What `DescriptorNormalization` makes of rows `(batch, count, C)` of maps with these norms."""
         rows = tf.cast(rows, tf.float32)
-        if self.normalization.scheme != "map":
+        if self.plan.scheme != "map":
             return self.normalization(rows)
-        scale = self.normalization.scale or math.sqrt(math.prod(self.inputs.shape))
+        scale = self.plan.scale or math.sqrt(math.prod(self.inputs.shape))
         factors = tf.where(tf.square(norms) < ZERO_SQUARED_NORM, 0.0, scale / norms)
         return rows * factors[:, tf.newaxis, tf.newaxis]
 
     def _norm(self, index, maps, view):
-        if self.normalization.scheme != "map":
+        if self.plan.scheme != "map":
             return 1.0  # not used: no reason to read the whole map
         key = index, int(view)
         if key not in self._norms:

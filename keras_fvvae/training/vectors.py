@@ -1,10 +1,14 @@
 """Representations of a whole collection, written to disk as they are made."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
@@ -13,13 +17,19 @@ from keras_fvvae.svm.row_blocks import release_pages
 from keras_fvvae.training.inputs import backbone_batch_size
 from keras_fvvae.utils.progress import progress_bar
 
+if TYPE_CHECKING:
+    import keras
+
+    from keras_fvvae.models import FisherEncoder
+    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+
 # Rows normalised at a time.
 BLOCK_ROWS = 256
 # Views encoded at a time: their raw vectors are larger than their activations. Fewer where they are large images.
 MAX_VIEWS = 64
 
 
-def mean_raw_vectors(encoder, views, counts):
+def mean_raw_vectors(encoder: FisherEncoder, views: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Raw vectors of items: the mean over each item's views (Section 4, "video representation").
 
     Args:
@@ -43,7 +53,13 @@ def mean_raw_vectors(encoder, views, counts):
     return sums / np.asarray(counts, "float32").reshape(-1, *[1] * (sums.ndim - 1))
 
 
-def encode_vectors(encoder, inputs, train_count, path, verbose=1):
+def encode_vectors(
+    encoder: FisherEncoder,
+    inputs: PixelInputs | ActivationInputs,
+    train_count: int,
+    path: str | os.PathLike,
+    verbose: int = 1,
+) -> None:
     """Encodes a collection, and adapts the encoder's Fisher normalisation, if it has one, on its training part.
 
     Raw vectors are streamed to the file and normalised there, in place: memory does not grow with the collection.
@@ -96,8 +112,10 @@ def _compress(encoder, vectors, train_count, path, verbose):
     os.replace(partial, path)
 
 
-def adapt_head(encoder, inputs, indices, verbose=1):
-    """Fits the codebook of a representation that has one (VLAD, GMM Fisher vector, NetVLAD, ...) on training items.
+def adapt_head(
+    encoder: FisherEncoder, inputs: PixelInputs | ActivationInputs, indices: Sequence[int], verbose: int = 1
+) -> None:
+    """Fits the codebook of a representation that has one on training items, a few views at a time.
 
     Args:
         encoder: a `FisherEncoder` for what the inputs give; its head is adapted.
@@ -108,20 +126,11 @@ def adapt_head(encoder, inputs, indices, verbose=1):
     Raises:
         ValueError: for fewer descriptors than entries of the codebook.
     """
-    if not hasattr(encoder.head, "adapt"):
-        return
-
-    def descriptors():
-        for views, _ in inputs.batches(indices):
-            size = min(MAX_VIEWS, backbone_batch_size(views.shape[1:3]))
-            for start in range(0, len(views), size):
-                part = ops.convert_to_tensor(views[start : start + size], encoder.compute_dtype)
-                yield tree.map_structure(ops.convert_to_numpy, encoder.compute_descriptors(part))
-
-    encoder.head.adapt(descriptors(), verbose=verbose)
+    parts = (part for views, _ in inputs.batches(indices) for part in _parts(views, MAX_VIEWS))
+    encoder.adapt_head(parts, verbose)
 
 
-def encode_averages(backbone, inputs):
+def encode_averages(backbone: keras.Model | None, inputs: PixelInputs | ActivationInputs) -> np.ndarray:
     """AVE: the mean of an item's local activations over positions and views, signed square root, L2 normalised.
 
     Args:
@@ -136,10 +145,15 @@ def encode_averages(backbone, inputs):
     """
     means = []
     for views, counts in inputs.batches(np.arange(len(inputs.collection))):
-        size = backbone_batch_size(views.shape[1:3])
-        parts = (views[start : start + size] for start in range(0, len(views), size))
-        maps = (part if backbone is None else backbone.predict_on_batch(part) for part in parts)
+        maps = (part if backbone is None else backbone.predict_on_batch(part) for part in _parts(views))
         averages = np.concatenate([np.mean(part, axis=(1, 2), dtype="float32") for part in maps])
         first = np.cumsum(counts) - counts
         means.append(np.add.reduceat(averages, first, axis=0) / counts[:, None])
     return ops.convert_to_numpy(l2_normalize(signed_sqrt(np.concatenate(means).astype("float32")), axis=-1))
+
+
+def _parts(views: np.ndarray, limit: int | None = None) -> Iterator[np.ndarray]:
+    """Views in parts that a backbone, or what follows it, takes at once; of several items, one after the other."""
+    size = backbone_batch_size(views.shape[1:3])
+    size = size if limit is None else min(limit, size)
+    return (views[start : start + size] for start in range(0, len(views), size))

@@ -58,7 +58,7 @@ class TrajectoryCodebook:
     @property
     def dimension(self):
         """Length of the vectors, `2 K` times half of 426."""
-        return sum(layer.output_dimension for layer in self._layers.values())
+        return sum(layer.output_dim for layer in self._layers.values())
 
     def encode(self, descriptors):
         """The Fisher vector `(dimension,)` in float32 of trajectories `(n, 426)`; of none it is zero."""

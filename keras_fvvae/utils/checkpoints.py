@@ -1,9 +1,14 @@
 """Partial results of long computations on disk, so that an interruption costs minutes."""
 
+from __future__ import annotations
+
 import hashlib
 import os
+import struct
 import time
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +18,27 @@ from keras_fvvae.utils.files import reason
 
 # What an interruption costs at most, in seconds. Writing the Gram matrix of 9,537 vectors (0.73 GB) takes about two.
 CHECKPOINT_SECONDS = 60
+# Name of the array that holds the SHA-256 of the others.
+DIGEST = "sha256"
+# What NumPy's and Python's readers of archives raise for one with changed bits.
+DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError, SyntaxError, AttributeError)
+DAMAGE += (struct.error, zipfile.BadZipFile, zlib.error)
 
 
 class Checkpoint:
     """Named arrays in one file, written beside and renamed, found again by what they depend on.
 
-    A file is `directory/<name>-<digest of the key>.npz`: other data or settings never meet it. A damaged file (NumPy's
-    archives carry CRC-32) counts as missing.
+    A file is `directory/<name>-<digest of the key>.npz`: other data or settings never meet it. It holds a SHA-256 of
+    its arrays; a damaged file counts as missing, with a warning of one line.
 
     Args:
         directory: folder, created if missing; `None` keeps nothing.
         name: of the computation.
         key: what its result depends on, with a `repr` that says all.
+        seconds: after which the next save is due.
+
+    Attributes:
+        path: the file; `None` without a folder.
 
     Raises:
         DataError: if the folder cannot be created.
@@ -37,8 +51,11 @@ class Checkpoint:
         [0, 1, 2]
     """
 
-    def __init__(self, directory, name, key):
-        self.path = None
+    def __init__(
+        self, directory: str | os.PathLike | None, name: str, key: object, seconds: float = CHECKPOINT_SECONDS
+    ) -> None:
+        self.path: Path | None = None
+        self.seconds = seconds
         self._saved_at = time.monotonic()
         if directory is None:
             return
@@ -50,19 +67,25 @@ class Checkpoint:
             raise self._error(error) from error
 
     @property
-    def is_due(self):
+    def is_due(self) -> bool:
         """Whether there is a folder and the last save is long enough ago."""
-        return self.path is not None and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
+        return self.path is not None and time.monotonic() - self._saved_at >= self.seconds
 
-    def load(self):
+    def load(self) -> dict[str, np.ndarray]:
         """The saved arrays by name; empty if there are none, or if they are damaged."""
+        if self.path is None or not self.path.exists():
+            return {}
         try:
             with np.load(self.path) as content:
-                return dict(content)
-        except (TypeError, OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return {}
+                arrays = dict(content)
+            if arrays.pop(DIGEST).tobytes() == _digest(arrays):
+                return arrays
+        except DAMAGE:
+            pass
+        warnings.warn(f"The checkpoint {self.path} is damaged; its part is computed anew.", stacklevel=2)
+        return {}
 
-    def save(self, **arrays):
+    def save(self, **arrays: np.ndarray) -> None:
         """Writes arrays in place of those before.
 
         Raises:
@@ -70,6 +93,7 @@ class Checkpoint:
         """
         if self.path is None:
             return
+        arrays[DIGEST] = np.frombuffer(_digest(arrays), np.uint8)
         # Not named after the process: what a kill left half-written is overwritten by the next.
         partial = self.path.with_name(f".{self.path.name}.partial")
         try:
@@ -83,3 +107,12 @@ class Checkpoint:
 
     def _error(self, error):
         return DataError(f"The checkpoint {self.path} cannot be written: {reason(error)}; free space or give another.")
+
+
+def _digest(arrays):
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        # The Gram matrix lies in Fortran order: its transpose needs no copy.
+        digest.update(array.T.data if array.flags.f_contiguous else np.ascontiguousarray(array).data)
+    return digest.digest()

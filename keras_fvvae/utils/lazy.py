@@ -24,3 +24,14 @@ def lazy_attributes(package, homes):
         return getattr(importlib.import_module(homes[name]), name)
 
     return find, lambda: sorted(homes)
+
+
+def imported(path):
+    """What `"module:attribute"` names, imported now.
+
+    Example:
+        >>> imported("keras_fvvae.errors:DataError").__name__
+        'DataError'
+    """
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,13 +1,13 @@
 """The model zoo: entries by name, and packs of trained weights found, published and checked.
 
-The parts are imported at first use: publishing and downloading need no TensorFlow.
+The parts are imported at first use: listing, publishing and downloading need no TensorFlow.
 """
 
 from keras_fvvae.utils.lazy import lazy_attributes
 
 _HOMES = {
     "card": "keras_fvvae.recipes.cards",
-    "list_entries": "keras_fvvae.zoo.loading",
+    "list_entries": "keras_fvvae.zoo.entries",
     "load": "keras_fvvae.zoo.loading",
     "load_classifier": "keras_fvvae.zoo.loading",
 }

@@ -1,5 +1,7 @@
 """HTTP for weights: resumed downloads that are checked before they are used, and uploads."""
 
+from __future__ import annotations
+
 import contextlib
 import http.client
 import os
@@ -36,11 +38,22 @@ class NetworkError(WeightsError):
     """The server cannot be reached, does not answer in time, or broke the connection."""
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only; urllib would go on to ftp as well."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        _check_scheme(newurl, f"{req.full_url} redirects to")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
+
+
 class _BrokenError(Exception):
     """A transfer ended early; what came is kept."""
 
 
-def is_url(text):
+def is_url(text: object) -> bool:
     """Whether text is a URL of any scheme, rather than a path.
 
     Example:
@@ -50,7 +63,7 @@ def is_url(text):
     return "://" in str(text)
 
 
-def read_url(url):
+def read_url(url: str) -> bytes:
     """The content of a small file, such as an index.
 
     Raises:
@@ -65,7 +78,7 @@ def read_url(url):
     return content
 
 
-def upload(url, content):
+def upload(url: str, content: bytes | str | Path) -> None:
     """Writes a file on a server by HTTP PUT.
 
     Args:
@@ -85,7 +98,7 @@ def upload(url, content):
         stack.enter_context(_open(url, data=body, headers=headers, method="PUT"))
 
 
-def download(url, destination, digest, size=None):
+def download(url: str, destination: str | Path, digest: str, size: int | None = None) -> Path:
     """Downloads a file, unless it is there already.
 
     What arrives is written to `<destination>.partial`, so that a broken or killed download is resumed where it ended
@@ -220,15 +233,17 @@ def _open(url, data=None, headers=(), method=None):
     headers = {"User-Agent": f"keras_fvvae/{__version__}", **dict(headers)}
     try:
         request = urllib.request.Request(url, data=data, headers=headers, method=method)
-        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        return _OPENER.open(request, timeout=TIMEOUT_SECONDS)
     except (ValueError, http.client.InvalidURL) as error:
         raise WeightsError(f"{url} is not a URL that can be used: {error}.") from error
 
 
-def _check_scheme(url):
+def _check_scheme(url, what=""):
     scheme = urllib.parse.urlsplit(url).scheme
     if scheme not in ("http", "https"):
-        raise WeightsError(f"{url} cannot be used: only http and https are, not {scheme}. Copy it to a folder instead.")
+        raise WeightsError(
+            f"{what} {url} cannot be used: only http and https are, not {scheme}. Copy it to a folder instead.".strip()
+        )
 
 
 @contextlib.contextmanager

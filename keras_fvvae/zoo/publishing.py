@@ -1,5 +1,7 @@
 """Publishing of trained weights as packs: to a folder, or to a server by PUT."""
 
+from __future__ import annotations
+
 import datetime
 import hashlib
 import json
@@ -10,21 +12,27 @@ import shutil
 import tempfile
 import urllib.parse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes.cards import recipe_card
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256, write_atomically
-from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import MissingError, is_url, read_url, upload
+from keras_fvvae.zoo.manifests import CLASSIFIER, FORMAT, INDEX, MANIFEST, RECIPE, parse_index
+from keras_fvvae.zoo.packs import is_entry_name
+
+if TYPE_CHECKING:
+    from keras_fvvae.recipes import Recipe
+    from keras_fvvae.runs.folder import RunFolder
 
 # What a pack takes from a run, where it is there.
-RUN_FILES = (packs.CLASSIFIER, "labels.json", "metrics.json")
+RUN_FILES = (CLASSIFIER, "labels.json", "metrics.json")
 CARD = "card.md"
 
 
-def publish_run(run, to=None, name=None):
+def publish_run(run: RunFolder, to: str | Path | None = None, name: str | None = None) -> str | Path:
     """Publishes a finished run as the next version of an entry.
 
     Args:
@@ -47,25 +55,21 @@ def publish_run(run, to=None, name=None):
 
 def _measured(run):
     """The accuracies of a run as a recipe lists them."""
-    metrics = run.read_json("metrics.json")
-    accuracy = {
-        name: round(result["accuracy"], 4)
-        for name, result in metrics.items()
-        if isinstance(result, dict) and "accuracy" in result
-    }
+    results = run.results
+    accuracy = {name: round(metrics["accuracy"], 4) for name, metrics in results.metrics.items()}
     if not accuracy:
         return []
     return [
         {
             "command": f"keras-fvvae train {run.recipe.name}",
-            "protocol": metrics["protocol"],
+            "protocol": results.protocol,
             "machine": platform.machine(),
             "accuracy": accuracy,
         }
     ]
 
 
-def publish(recipe, files, to=None):
+def publish(recipe: Recipe, files: dict[str, bytes | Path], to: str | Path | None = None) -> str | Path:
     """Writes a pack as the next version of the entry `recipe.name`.
 
     Args:
@@ -80,13 +84,13 @@ def publish(recipe, files, to=None):
     Raises:
         WeightsError: if it cannot be written there.
     """
-    if not packs.is_entry_name(recipe.name):
+    if not is_entry_name(recipe.name):
         raise WeightsError(
             f"{recipe.name!r} cannot be the name of an entry: letters, digits, '.', '_' and '-' are allowed, and not "
             f"the ending .yaml. Choose another with --name."
         )
     to = cache_folder() / "zoo" if to is None else to
-    contents = {**files, packs.RECIPE: recipe.to_yaml().encode()}
+    contents = {**files, RECIPE: recipe.to_yaml().encode()}
     try:
         write = _publish_to_server if is_url(to) else _publish_to_folder
         return write(contents, recipe.name, to)
@@ -100,7 +104,7 @@ def publish(recipe, files, to=None):
 def _manifest(entry, version, listed):
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     content = {
-        "format": packs.FORMAT,
+        "format": FORMAT,
         "entry": entry,
         "version": version,
         "created": created,
@@ -143,7 +147,7 @@ def _publish_to_folder(contents, entry, root):
     # Another process may publish at the same time: whoever writes the index last has seen all versions.
     while True:
         versions = _versions_in(folder)
-        write_atomically(folder / packs.INDEX, _index(entry, versions))
+        write_atomically(folder / INDEX, _index(entry, versions))
         if versions == _versions_in(folder):
             return target
 
@@ -152,7 +156,7 @@ def _rename_to_next_version(pack, entry, folder):
     listed = _listed({path.name: path for path in sorted(pack.iterdir())})
     while True:
         version = 1 + max(_versions_in(folder), default=0)
-        (pack / packs.MANIFEST).write_bytes(_manifest(entry, version, listed))
+        (pack / MANIFEST).write_bytes(_manifest(entry, version, listed))
         try:
             os.rename(pack, folder / str(version))
         except OSError:
@@ -169,13 +173,13 @@ def _versions_in(folder):
 def _publish_to_server(contents, entry, root):
     url = f"{str(root).rstrip('/')}/{urllib.parse.quote(entry)}"
     try:
-        versions = sorted(packs.parse_index(read_url(f"{url}/{packs.INDEX}"), f"{url}/{packs.INDEX}", entry))
+        versions = sorted(parse_index(read_url(f"{url}/{INDEX}"), f"{url}/{INDEX}", entry))
     except MissingError:
         versions = []
     version = 1 + max(versions, default=0)
     manifest = _manifest(entry, version, _listed(contents))
     for name, content in contents.items():
         upload(f"{url}/{version}/{urllib.parse.quote(name)}", content)
-    upload(f"{url}/{version}/{packs.MANIFEST}", manifest)
-    upload(f"{url}/{packs.INDEX}", _index(entry, [*versions, version]))
+    upload(f"{url}/{version}/{MANIFEST}", manifest)
+    upload(f"{url}/{INDEX}", _index(entry, [*versions, version]))
     return f"{url}/{version}"

@@ -1,5 +1,7 @@
 """The FV-VAE weights that the paper's authors released, as an `FVVAELayer` and as packs of the zoo."""
 
+from __future__ import annotations
+
 import re
 import tempfile
 from pathlib import Path
@@ -11,8 +13,10 @@ from scipy.io.matlab import MatReadError
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
-from keras_fvvae.recipes import load_recipe
-from keras_fvvae.zoo import packs, publishing
+from keras_fvvae.models import FVVAE
+from keras_fvvae.recipes import Recipe, load_recipe
+from keras_fvvae.zoo import publishing
+from keras_fvvae.zoo.manifests import FVVAE_ONLY
 
 ENTRY = "ucf101_pool5"
 FILES = "caffe_vae_weights_*.mat"
@@ -21,7 +25,7 @@ RELEASE_MAP = (7, 7, 512)
 RELEASE_SCALE = 158.0
 
 
-def load_release(path):
+def load_release(path: str | Path) -> FVVAELayer:
     """Reads a released MATLAB file (`caffe_vae_weights_*.mat`).
 
     The released auto-encoders have a single linear encoder layer (512 -> 256) and a ReLU decoder (256 -> 512); they
@@ -54,7 +58,7 @@ def load_release(path):
     return layer
 
 
-def import_release(paths, to=None):
+def import_release(paths: list[str | Path], to: str | Path | None = None) -> list[str | Path]:
     """Publishes released MATLAB files as versions of the zoo's entry `ucf101_pool5`.
 
     The release has no backbone, statistics, SVM and class scores: such a pack holds `fvvae.keras`, an `FVVAE` on
@@ -79,13 +83,13 @@ def import_release(paths, to=None):
     published = []
     with tempfile.TemporaryDirectory(prefix="keras_fvvae-") as folder:
         for model, recipe in models:
-            saved = Path(folder, packs.FVVAE_ONLY)
+            saved = Path(folder, FVVAE_ONLY)
             model.save(saved)
-            published.append(publishing.publish(recipe, {packs.FVVAE_ONLY: saved}, to))
+            published.append(publishing.publish(recipe, {FVVAE_ONLY: saved}, to))
     return published
 
 
-def _release_files(path):
+def _release_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(path.rglob(FILES))
@@ -94,7 +98,7 @@ def _release_files(path):
     return files
 
 
-def _release_model(path):
+def _release_model(path: Path) -> tuple[FVVAE, Recipe]:
     """The `FVVAE` on activation maps of a released file, and its recipe."""
     layer = load_release(path)
     if layer.decoder.units != RELEASE_MAP[-1]:

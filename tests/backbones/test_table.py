@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
-from keras_fvvae.backbones.table import TRUNK
+from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import BackbonePreprocessing
 

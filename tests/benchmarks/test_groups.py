@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_fvvae.benchmarks.harness import data, peers
 from keras_fvvae.benchmarks.harness.children import Outcome
 from keras_fvvae.benchmarks.harness.groups import GROUPS
 from keras_fvvae.benchmarks.harness.images import image_paths
-from keras_fvvae.benchmarks.suites import encode, export, growth, head, memory, svm, training
+from keras_fvvae.benchmarks.suites import data, encode, export, growth, head, memory, peers, svm, training
 from keras_fvvae.errors import DataError
 
 NETWORK = {"backbone": "DigitsConvNet", "tap": None, "size": 8, "descriptors": "dense", "images": 3}
@@ -27,7 +26,7 @@ def _check(rows, references):
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_sizes_are_what_the_group_takes(name):
-    group, measure = GROUPS[name], importlib.import_module(f"keras_fvvae.benchmarking.{name}").measure
+    group, measure = GROUPS[name], importlib.import_module(f"keras_fvvae.benchmarks.suites.{name}").measure
     expected = set(inspect.signature(measure).parameters) - {"rounds", "peaks", "data"}
     assert set(group.full) == set(group.quick) == expected
     assert group.takes_data == ("data" in inspect.signature(measure).parameters)
@@ -67,8 +66,14 @@ def test_peers_agree(jobs):
 
 
 def test_training():
-    settings = {"recipe": "image_folder", "map": [2, 2, 4], "classes": 3, "latent_dim": 3, "batch_size": 4,
-                "sampled_descriptors": 3}  # fmt: skip
+    settings = {
+        "recipe": "image_folder",
+        "map": [2, 2, 4],
+        "classes": 3,
+        "latent_dim": 3,
+        "batch_size": 4,
+        "sampled_descriptors": 3,
+    }
     rows = training.measure(1, [settings])
     _check(rows, 1)
     assert rows[0]["what"] == training.PRODUCTS

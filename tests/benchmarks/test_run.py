@@ -22,7 +22,7 @@ def test_a_group_that_crashes_does_not_stop_the_others(tmp_path, monkeypatch):
     assert seen[1::2] == [[], ["first"], ["first"], ["first", "second"]]  # written after each
     assert [row["group"] for row in record["rows"]] == ["first", "second"]
     assert record["rows"][0]["reason"] == (
-        "failed: ModuleNotFoundError: No module named 'keras_fvvae.benchmarking.first'; see first.log"
+        "failed: ModuleNotFoundError: No module named 'keras_fvvae.benchmarks.suites.first'; see first.log"
     )
     assert "Traceback" in (tmp_path / "out" / "first.log").read_text()
     assert record == json.loads((tmp_path / "out" / "results.json").read_text())
@@ -44,8 +44,13 @@ def test_data_that_is_not_there(tmp_path):
 
 
 def test_page():
-    info = {"sizes": {"images": 1000, "networks": [{"backbone": "VGG19", "tap": None}]}, "seconds": 12.3,
-            "peak_mb": 900, "load_before": 1.0, "load_after": 2.0}  # fmt: skip
+    info = {
+        "sizes": {"images": 1000, "networks": [{"backbone": "VGG19", "tap": None}]},
+        "seconds": 12.3,
+        "peak_mb": 900,
+        "load_before": 1.0,
+        "load_after": 2.0,
+    }
     rows = [
         row("bare", "bare", "ms", [1.0, 2.0, 4.0], 1.0, 1.0, case="VGG19"),
         row("ours", "bare", "ms", [2.0, 3.0, 1234.5], 1.5, 1.2, at_most=1.11, note="a | b", case="VGG19"),
@@ -53,10 +58,16 @@ def test_page():
         absent_row("peer", "not installed: pip install peer"),
     ]
     record = {
-        "command": "keras-fvvae benchmark", "date": "today", "rounds": 3, "load_before": 0.1, "load_after": 0.2,
+        "command": "keras-fvvae benchmark",
+        "date": "today",
+        "rounds": 3,
+        "load_before": 0.1,
+        "load_after": 0.2,
         "machine": {"cpu": "CPU", "cores": 2, "memory_gb": 4, "system": "Linux", "python": "3.11"},
-        "versions": {"numpy": "2"}, "groups": {"encode": info}, "rows": [{"group": "encode", **one} for one in rows],
-    }  # fmt: skip
+        "versions": {"numpy": "2"},
+        "groups": {"encode": info},
+        "rows": [{"group": "encode", **one} for one in rows],
+    }
     lines = as_markdown(record).splitlines()
     assert "| encode, VGG19, ours | 1.500 | 1.200 | 1.110 | **missed** |" in lines
     assert "| encode, other, ours | 1.100 |  | 1.110 | met |" in lines

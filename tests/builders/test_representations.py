@@ -45,16 +45,12 @@ def _encoder(name, **changes):
     return encoder
 
 
-def test_recipes_know_the_names():
-    assert tuple(REPRESENTATIONS) == recipes.REPRESENTATIONS
-
-
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_encoder_of_images_and_videos(name, tmp_path):
     """Unit length, saved and loaded the same, and a video is one bag: its raw vector is the mean of its frames'."""
     encoder, maps = _encoder(name), _maps(6, _shape(name), seed=1)
     vectors = np.array(encoder(maps))
-    assert vectors.shape == (6, encoder.dimension)
+    assert vectors.shape == (6, encoder.output_dim)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
 
@@ -137,7 +133,7 @@ def test_vectors_are_compressed_by_pca(tmp_path):
     encoder = build_encoder(_recipe("bilinear", pca_components=6), None, None, SHAPE)
     encoder.adapt([maps[:12], maps[12:]])
     vectors = np.array(encoder(maps))
-    assert vectors.shape == (20, encoder.dimension) == (20, 6)
+    assert vectors.shape == (20, encoder.output_dim) == (20, 6)
     full = np.array(build_encoder(_recipe("bilinear"), None, None, SHAPE)(maps))
     expected = np.linalg.svd(full - full.mean(axis=0))[2][:6] @ (full - full.mean(axis=0)).T
     expected = (expected / np.linalg.norm(expected, axis=0)).T

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from keras_fvvae.data.catalogue import DATASETS, load_dataset, recognise
+from keras_fvvae.data.catalogue import load_dataset, recognize
 from keras_fvvae.errors import DataError
+from keras_fvvae.recipes import DATASETS
 
 
 def _write(folder, files):
@@ -48,7 +49,7 @@ def test_layouts_are_recognised(tmp_path, name):
     options = OPTIONS.get(name, {})
     collection = load_dataset(tmp_path, **options)
     assert collection.names == load_dataset(tmp_path, name, **options).names
-    assert recognise(tmp_path) == name
+    assert recognize(tmp_path) == name
     assert collection.names == DATASETS[name].load(tmp_path, **options).names
 
 
@@ -97,6 +98,22 @@ def test_refusals(tmp_path):
         load_dataset(tmp_path, "tfds")
     with pytest.raises(DataError, match="nowhere does not exist"):
         load_dataset(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="'digits' brings its own data; leave out the folder"):
+        load_dataset(tmp_path, "digits")
+
+
+def test_embedded_data_are_entries_as_others():
+    assert len(load_dataset(None, "digits")) == 1797
+    assert "frames" in DATASETS["moving_digits"].options
+    assert not any(entry.recognizes(".") for entry in DATASETS.values() if entry.embedded)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_entry_can_be_used(name):
+    entry = DATASETS[name]
+    assert callable(entry.load)
+    assert entry.description
+    assert entry.recognizer is None or entry.recognizes("nowhere") in (True, False)
 
 
 def test_real_data(shared):

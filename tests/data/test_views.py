@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from keras_fvvae.data import Collection, Views, optical_flow, quantize_flow, resize_image
-from keras_fvvae.data.readers import video
 from keras_fvvae.data.readers.flow import flow_image
+from keras_fvvae.data.readers.video import read_video
+from keras_fvvae.data.readers.video_file import VideoFile
 from keras_fvvae.data.views import MAX_FRAMES, read_image, read_resized
 from keras_fvvae.errors import DataError
 from tests.support.video_files import broken_videos, numbered_frames, read_number, write_video
@@ -35,8 +36,8 @@ def images(sources, boxes=None):
 @pytest.fixture
 def passes(monkeypatch):
     """The arguments of every pass over a video file."""
-    made, pick = [], video._File.pick
-    monkeypatch.setattr(video._File, "pick", lambda self, *args: made.append(args) or pick(self, *args))
+    made, pick = [], VideoFile.pick
+    monkeypatch.setattr(VideoFile, "pick", lambda self, *args: made.append(args) or pick(self, *args))
     return made
 
 
@@ -60,7 +61,7 @@ def test_frames_of_a_video(folder, views, numbers):
 @pytest.mark.parametrize("source", ["whole.avi", "frames1", "truncated.avi"])
 def test_a_random_frame(folder, source, part):
     path = folder / source
-    total = video.read_video(path, lambda total: [0]).total
+    total = read_video(path, lambda total: [0]).total
     (frame,) = read_resized(videos(path), 0, [Views(SIZE)], part)[0]
     if source == "truncated.avi" and int(part * 30) < total:
         total = 30  # found where the header's count puts it

@@ -83,7 +83,7 @@ def test_a_pipeline_that_fails(tmp_path, run, videos):
 def test_a_killed_pipeline_is_continued(tmp_path, run, images):
     """The pipeline and its workers are killed three times, at 2, 4 and 6 s after its start; then it is left alone."""
     code = "from keras_fvvae.tools.encode import command; command()"
-    words = [sys.executable, "-c", code, run, images, "--out", tmp_path / "out", "--runner", "DirectRunner"]
+    words = [sys.executable, "-c", code, run, "--data", images, "--out", tmp_path / "out", "--runner", "DirectRunner"]
     plan = tmp_path / "out" / PLAN
     for seconds in (2, 4, 6, None):
         process = subprocess.Popen([str(word) for word in words], start_new_session=True, stderr=subprocess.DEVNULL)

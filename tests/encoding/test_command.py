@@ -18,7 +18,14 @@ from keras_fvvae.errors import DataError, RunError
 
 SHARDS = 10
 # Every vector is a shard of the store at once, so that a kill leaves a part of them.
-PROGRAM = "import keras_fvvae.features as f; f.SHARD_BYTES = 1; from keras_fvvae.tools.encode import command; command()"
+PROGRAM = """
+import functools
+from keras_fvvae.encoding import extraction
+from keras_fvvae.tools.encode import command
+
+extraction.Extraction = functools.partial(extraction.Extraction, shard_bytes=1)
+command()
+"""
 
 
 def _call(*arguments):
@@ -27,36 +34,36 @@ def _call(*arguments):
 
 def test_encode_and_verify(run, videos, tmp_path):
     out = tmp_path / "out"
-    result = _call(run, videos, "--out", out, "--verify", "--shards", 3)
+    result = _call(run, "--data", videos, "--out", out, "--verify", "--shards", 3)
     assert result.exit_code == 1
     assert "0 of 10 items are stored" in result.stdout
     assert "10 are missing" in result.stdout
     assert result.stdout.count("missing)") == 3
-    result = _call(run, videos, "--out", out)
+    result = _call(run, "--data", videos, "--out", out)
     assert result.exit_code == 0, result.output
     assert "9 of 10 items are stored" in result.stdout
     assert "1 failed, 0 are missing" in result.stdout
     assert "broken.avi: not a video" in result.stderr
     assert "Encoding" in result.stderr
-    result = _call(run, videos, "--out", tmp_path / "merged", "--merge", out, "--verify")
+    result = _call(run, "--data", videos, "--out", tmp_path / "merged", "--merge", out, "--verify")
     assert result.exit_code == 0
     assert "9 of 10 items are stored" in result.stdout
 
 
 def test_mistakes(run, videos, tmp_path, monkeypatch):
     out = ("--out", tmp_path / "out")
-    assert "--shards counts what is missing" in _call(run, videos, *out, "--shards", 3).output
-    assert "belongs to --runner" in _call(run, videos, *out, "--beam-option", "--a=b").output
+    assert "--shards counts what is missing" in _call(run, "--data", videos, *out, "--shards", 3).output
+    assert "belongs to --runner" in _call(run, "--data", videos, *out, "--beam-option", "--a=b").output
     for arguments, kind, message in (
-        ((run, videos, *out, "--shard", "0/3"), ValueError, "with i from 1 to n"),
-        ((run, tmp_path / "absent", *out), DataError, "does not exist"),
-        ((tmp_path, videos, *out), RunError, "is not a run"),
+        ((run, "--data", videos, *out, "--shard", "0/3"), ValueError, "with i from 1 to n"),
+        ((run, "--data", tmp_path / "absent", *out), DataError, "does not exist"),
+        ((tmp_path, "--data", videos, *out), RunError, "is not a run"),
     ):
         result = _call(*arguments)
         assert isinstance(result.exception, kind), result.exception
         assert message in str(result.exception)
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    result = _call(run, videos, *out, "--runner", "DirectRunner")
+    result = _call(run, "--data", videos, *out, "--runner", "DirectRunner")
     assert isinstance(result.exception, RunError)
     assert str(result.exception) == "A `--runner` needs Apache Beam: pip install keras-fvvae[beam]"
     assert not (tmp_path / "out").exists()
@@ -81,7 +88,7 @@ def test_shards_killed_at_random(run, images, tmp_path):
     """Ten shards, each killed with SIGKILL at a random moment of its work; then all of them once more."""
 
     def start(out, *arguments):
-        words = [sys.executable, "-c", PROGRAM, run, images, "--out", out, *arguments]
+        words = [sys.executable, "-c", PROGRAM, run, "--data", images, "--out", out, *arguments]
         return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     whole = start(tmp_path / "whole")

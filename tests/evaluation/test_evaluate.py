@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
 from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, evaluate_views
+from keras_fvvae.evaluation.intervals import wilson_interval
 
 NAMES = [f"class {index}" for index in range(7)]
 
@@ -49,18 +50,32 @@ def test_every_interval_holds_its_value():
     assert result["bootstrap"] == {"resamples": 300, "level": 0.95, "seed": 0, "stratified": False}
 
 
-def test_interval_of_the_accuracy_is_the_binomial_one():
-    scores, labels = _scores(items=900)
-    each = evaluate_scores(scores, labels, NAMES, resamples=2000)["accuracy"]
-    half = 1.96 * np.sqrt(each["value"] * (1 - each["value"]) / 900)
-    assert each["high"] - each["low"] == pytest.approx(2 * half, rel=0.08)
+def test_intervals_of_shares_are_wilsons():
+    scores, labels = _scores(items=90)
+    result = evaluate_scores(scores, labels, NAMES, resamples=0, level=0.9)
+    for name in ("accuracy", "top3_accuracy", "top5_accuracy"):
+        each = result[name]
+        assert (each["low"], each["high"]) == wilson_interval(each["value"], 90, 0.9)
+    each, count = result["class_accuracy"]["class 2"], int((labels == 2).sum())
+    assert (each["low"], each["high"]) == wilson_interval(each["value"], count, 0.9)
+    assert result["mean_class_accuracy"]["low"] is None
+
+
+def test_all_right_is_not_certain():
+    each = evaluate_scores(np.eye(3), [0, 1, 2], NAMES[:3])["accuracy"]
+    assert each == {"value": 1.0, "low": pytest.approx(0.4385, abs=1e-4), "high": 1.0}
 
 
 def test_strata_are_the_classes():
-    """All of one class right, all of the other wrong: within the classes nothing varies."""
-    scores, labels = np.tile([1.0, 0.0], (8, 1)), [0, 0, 0, 1, 1, 1, 1, 1]
-    assert evaluate_scores(scores, labels, NAMES[:2])["accuracy"]["high"] > 0.5
-    assert evaluate_scores(scores, labels, NAMES[:2], stratified=True)["accuracy"]["high"] == 0.375
+    """Classes of which nothing varies: all negatives before the positives of class 0."""
+    scores = np.stack([np.arange(8.0), np.zeros(8)], axis=1)
+    labels = [0, 1, 1, 1, 1, 1, 1, 1]
+    free, fixed = (
+        evaluate_scores(scores, labels, NAMES[:2], stratified=stratified)["average_precision"]["class 0"]
+        for stratified in (False, True)
+    )
+    assert free["low"] < free["high"]
+    assert fixed["low"] == fixed["value"] == fixed["high"] == 0.125
 
 
 def test_several_labels_by_hand():
@@ -73,7 +88,9 @@ def test_several_labels_by_hand():
     # a: items 1, 0, 2 in this order (of equal scores the last first), item 0 right; b: 2, 1, 0, two right; c: 2, 1, 0.
     precisions = [each["value"] for each in result["average_precision"].values()]
     assert precisions == pytest.approx([1 / 2, 1, (1 + 2 / 3) / 2])
-    assert result["accuracy"]["low"] is None
+    assert result["mean_average_precision"]["low"] is None
+    assert (result["accuracy"]["low"], result["accuracy"]["high"]) == wilson_interval(2 / 3, 3)
+    assert result["average_hit_1"]["low"] is None
     assert "confusion" not in result
 
 
@@ -97,7 +114,8 @@ def test_views_of_an_item_are_drawn_together():
     scores, labels = _scores(items=40)
     once = evaluate_scores(scores, labels, NAMES)
     views = evaluate_views(np.repeat(scores, 100, axis=0), np.repeat(np.arange(40), 100), labels, NAMES)["views"]
-    assert views["accuracy"] == pytest.approx(once["accuracy"])
+    for name in ("accuracy", "mean_class_accuracy", "mean_average_precision"):
+        assert views[name] == pytest.approx(once[name]), name
 
 
 @pytest.mark.parametrize("owners", [[0, 0], [0, 1, 3], [0, 1, 1, 2]], ids=str)

@@ -40,7 +40,7 @@ def test_activitynet_form(tmp_path):
     content = json.loads((tmp_path / "p.json").read_text())
     content["results"]["a"].pop()
     (tmp_path / "p.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="'a' has 1 scores for 2 classes.*--predictions"):
+    with pytest.raises(DataError, match="'a' has 1 scores for 2 classes.*activitynet evaluate"):
         read_scores(tmp_path / "p.json")
 
 

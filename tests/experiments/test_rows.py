@@ -5,7 +5,8 @@ import pytest
 
 from keras_fvvae.experiments.paper import average_outcomes
 from keras_fvvae.experiments.rows import Experiment, Outcome, Row, run_name
-from keras_fvvae.recipes import load_recipe
+from keras_fvvae.recipes import Recipe, load_recipe
+from keras_fvvae.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_scores_of_another_method_are_measured_and_fused(outcomes):
 
 def test_finished_runs_are_shared_between_experiments(experiment, outcomes, recipe, monkeypatch):
     """Another experiment with the same settings under another name trains nothing."""
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     (again,) = experiment.run([Row("other name", recipe.replace(name="x", representation="ave", description="y"))])
     assert again.metrics == outcomes["mean"].metrics
     assert again.run == outcomes["mean"].run
@@ -85,7 +86,8 @@ def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, r
     alone = Experiment(tmp_path / "alone", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     (separate,) = alone.run([Row("separate", recipe.replace(**after))])
     assert not shared.reason
-    assert shared.metrics["scores"] == pytest.approx(np.array(separate.metrics["scores"]), abs=2e-4)
+    scores = [RunFolder.open(outcome.run).scores()["FV-VAE"] for outcome in (shared, separate)]
+    assert scores[0] == pytest.approx(scores[1], abs=2e-4)
     assert (shared.run / "history.json").read_text() == (separate.run / "history.json").read_text()
     # Another training is not taken for the same.
     with monkeypatch.context() as patched:
@@ -124,10 +126,92 @@ def test_rows_with_a_fine_tuned_backbone_are_shared_in_any_order(tmp_path, recip
     rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
     settings = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
     first = Experiment(tmp_path / "runs", **settings).run(rows)
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *arguments: pytest.fail("trained again"))
     again = Experiment(tmp_path / "runs", **settings).run(rows[::-1])
     assert [outcome.reason for outcome in again] == ["", ""]
     assert [outcome.metrics for outcome in again[::-1]] == [outcome.metrics for outcome in first]
+
+
+STAGES_BEFORE = [
+    ("test_fraction", 0.5), ("dataset_options", {"seed": 1}), ("seed", 1), ("input_size", [16, 16]),
+    ("resize_to", [9, 9]), ("resize", "crop"), ("crops", "ten"), ("modality", "flow"), ("frames", 7),
+    ("frame_step", 2), ("flow_method", "farneback"), ("flow_bound", 10.0), ("random_shift", 3),
+    ("random_mirror", True), ("dataset", "moving_digits"), ("backbone", "VGG16"), ("backbone_options", {}),
+    ("tap", "conv2"), ("fine_tune_steps", 3), ("fine_tune_from", "conv3"), ("fine_tune_learning_rate", 0.1),
+    ("fine_tune_batch_size", 5), ("trainable_from", "all"),
+]  # fmt: skip
+
+
+def test_rows_share_a_tuned_backbone_only_where_all_agrees_that_decides_it(tmp_path, recipe, monkeypatch):
+    """Rows that differ in data, input or backbone never do; rows that differ later only, always."""
+    decided = {key for stage in ("data", "input", "backbone") for key in _keys(stage)}
+    assert decided == {key for key, _ in STAGES_BEFORE}, "a key is not tested"
+    later = [{"representation": "ave"}, {"svm_c": 1.0}, {"latent_dim": 9}, {"descriptors": "spp"}, {"lambda3": 1.0}]
+    tuned = recipe.replace(fine_tune_steps=2, fine_tune_batch_size=4)
+    rows = [Row("first", tuned)]
+    rows += [Row(f"other {key}", tuned.replace(**{key: value})) for key, value in STAGES_BEFORE]
+    rows += [Row(f"same but for {list(change)}", tuned.replace(**change)) for change in later]
+    taken = []
+
+    def train(recipe, collection, out, weights, *, tuned, **settings):
+        taken.append((out, tuned))
+        return RunFolder(out)
+
+    experiment = Experiment(tmp_path, backbone_weights=None, verbose=0)
+    monkeypatch.setattr(experiment, "collection", lambda recipe: None)
+    monkeypatch.setattr("keras_fvvae.experiments.rows.train", train)
+    accuracy = {"accuracy": 1.0}
+    monkeypatch.setattr("keras_fvvae.experiments.rows.outcome_of", lambda row, run: Outcome(row.name, {}, accuracy))
+    assert not any(outcome.reason for outcome in experiment.run(rows))
+    (first, _), *runs = taken
+    expected = [None] * (1 + len(STAGES_BEFORE)) + [first] * len(later)
+    assert [tuned for _, tuned in taken] == expected, [row.name for row in rows]
+    assert len({out for out, _ in runs}) == len(runs)
+
+
+def _keys(stage):
+    return [field.name for field in dataclasses.fields(Recipe) if field.metadata["decides"] == stage]
+
+
+def test_collections_are_shared_by_what_decides_data_and_input(tmp_path, recipe, monkeypatch):
+    """Stored flow is checked against every row's own settings of flow."""
+    loaded = []
+    monkeypatch.setattr(
+        "keras_fvvae.experiments.rows.recipe_collection", lambda recipe, *settings: loaded.append(recipe) or object()
+    )
+    experiment = Experiment(tmp_path, verbose=0)
+    one = experiment.collection(recipe)
+    assert experiment.collection(recipe.replace(svm_c=1.0, tap="conv2")) is one
+    for key, value in (("flow_bound", 10.0), ("flow_method", "farneback"), ("test_fraction", 0.5), ("seed", 3)):
+        assert experiment.collection(recipe.replace(**{key: value})) is not one
+    assert len(loaded) == 5
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path, recipe):
+    """Whichever row fine-tunes the backbone and trains the FV-VAE that others share: the same bits."""
+    tuned = recipe.replace(fine_tune_steps=3, fine_tune_batch_size=4, lambda3=10.0, backbone_options={"filters": 6})
+    guided = {"representation": "cross_layer_learnt", "representation_options": {"guidance_channels": 2}}
+    rows = [
+        Row("vlad", tuned.replace(representation="vlad", representation_options={"num_centroids": 3})),
+        Row("fv", tuned),
+        Row("guided", tuned.replace(**guided, steps=3)),
+        Row("kronecker", tuned.replace(information="kronecker")),
+    ]
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        folder = tmp_path / str(number)
+        experiment = Experiment(
+            folder / "runs", backbone_weights=None, cache=folder / "cache", verbose=0,
+            part=lambda digits: digits.subset(np.arange(800, 1000)),
+        )  # fmt: skip
+        outcomes = {outcome.name: outcome for outcome in experiment.run(order)}
+        assert [outcome.reason for outcome in outcomes.values()] == [""] * len(rows)
+        found.append(outcomes)
+    for row in rows:
+        vectors, *others = [np.load(outcomes[row.name].run / "vectors.npy") for outcomes in found]
+        for other, outcomes in zip(others, found[1:], strict=True):
+            np.testing.assert_array_equal(vectors, other, err_msg=row.name)
+            assert outcomes[row.name].metrics == found[0][row.name].metrics, row.name
 
 
 def test_averages_over_splits():

@@ -36,7 +36,7 @@ HEADS = {
         _steps("square_root", "l2"),
     ),
     "bilinear": (layers.BilinearPooling, _steps("square_root", "l2")),
-    "random_maclaurin": (lambda: layers.RandomMaclaurin(dimension=30), _steps("square_root", "l2")),
+    "random_maclaurin": (lambda: layers.RandomMaclaurin(output_dim=30), _steps("square_root", "l2")),
     "average": (layers.AveragePooling, _steps("square_root", "l2")),
     "vlad": (lambda: layers.VLAD(num_centroids=4), _steps("square_root", "blocks", "l2", blocks=4)),
 }
@@ -124,7 +124,7 @@ def test_parts_are_eulers(information):
 
 @pytest.mark.parametrize("whiten", [False, True])
 def test_compressed_representations_have_a_constant_part(whiten):
-    classifier = _classifier("bilinear", compression=layers.GramPCA(6, whiten=whiten, normalize=True))
+    classifier = _classifier("bilinear", compression=layers.GramPCA(6, whiten=whiten, normalization="l2"))
     inputs = _inputs()
     split = ScoreSplit(classifier.encoder, inputs)
     weights = np.tile(classifier.svm.kernel.numpy()[:, 0], (4, 1))
@@ -140,7 +140,7 @@ def test_a_zero_image_has_no_parts():
 
 
 @pytest.mark.parametrize(
-    "head", [layers.NetVLAD(4, alpha=10.0), layers.BilinearPooling(normalize=True), layers.VLAD(4, "improved")]
+    "head", [layers.NetVLAD(4, alpha=10.0), layers.BilinearPooling("improved"), layers.VLAD(4, "improved")]
 )
 def test_what_cannot_be_split(head):
     assert not can_explain(head)
@@ -152,7 +152,7 @@ def test_what_cannot_be_split(head):
 def test_positions_of_dense_descriptors_are_the_map():
     classifier = _classifier("fv_vae")
     split = ScoreSplit(classifier.encoder, _inputs())
-    parts, _ = split.split(np.ones((4, classifier.encoder.dimension)))
+    parts, _ = split.split(np.ones((4, classifier.encoder.output_dim)))
     assert np.array_equal(split.maps(parts), np.reshape(parts, (4, 6, 7)))
 
 

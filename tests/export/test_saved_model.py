@@ -306,9 +306,18 @@ def test_corrupt_images_of_every_kind_are_flagged(classifier, images, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
     png, jpeg = tf.io.encode_png(pixels).numpy(), tf.io.encode_jpeg(pixels).numpy()
     bad = [
-        b"", b"not an image", png[:30], png[:-40], png[:60] + b"xyz" + png[63:], jpeg[:50], jpeg[: len(jpeg) // 2],
-        b"\xff\xd8\xff" + b"x" * 50, b"GIF89a" + b"1" * 30, b"BM" + b"2" * 60, b"RIFF" + b"3" * 70,
-    ]  # fmt: skip
+        b"",
+        b"not an image",
+        png[:30],
+        png[:-40],
+        png[:60] + b"xyz" + png[63:],
+        jpeg[:50],
+        jpeg[: len(jpeg) // 2],
+        b"\xff\xd8\xff" + b"x" * 50,
+        b"GIF89a" + b"1" * 30,
+        b"BM" + b"2" * 60,
+        b"RIFF" + b"3" * 70,
+    ]
     model = tf.saved_model.load(str(export_saved_model(classifier, tmp_path, valid_output=True)))
     outputs = _call(model, "serving_default", image=[png, *bad, jpeg, *images[0]])
     assert outputs["valid"].tolist() == [True, *[False] * len(bad), True, *[True] * 7]

@@ -51,7 +51,7 @@ def test_an_em_step_is_a_loop_over_descriptors(offset):
     *expected, likelihood = _em_step_in_numpy(rows, *start)
     expected[1] += offset
     shifted = (start[0], start[1] + offset, start[2])
-    statistics = gaussian_mixture._expectation(rows + offset, *shifted, centre=np.full(2, offset + 0.3))
+    statistics = gaussian_mixture._expectation(rows + offset, *shifted, center=np.full(2, offset + 0.3))
     *parameters, restarts = statistics.parameters(variance_floor=1e-9)
     for actual, desired in zip(parameters, expected, strict=True):
         np.testing.assert_allclose(actual, desired, rtol=1e-8)
@@ -118,7 +118,7 @@ def test_statistics_of_parts_merge():
     merged = parts[1].merge(parts[0])
     for name in ("count", "log_likelihood", "mass", "sums", "squares", "variances"):
         np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-12)
-    with pytest.raises(ValueError, match="around the same centre"):
+    with pytest.raises(ValueError, match="around the same center"):
         whole.merge(MixtureStatistics(3, MEANS[1]))
 
 
@@ -194,7 +194,7 @@ def test_memory_does_not_grow_with_the_number_of_descriptors():
 
 
 def test_wrong_data_sets():
-    with pytest.raises(ValueError, match="No descriptors were given"):
+    with pytest.raises(ValueError, match="The data set is empty"):
         fit_gaussian_mixture([], 2)
     with pytest.raises(ValueError, match="codebook of 5 entries needs at least as many descriptors. Received: 3 "):
         fit_gaussian_mixture(MEANS, 5)

@@ -170,9 +170,17 @@ def test_memory_does_not_grow_with_the_number_of_descriptors():
     assert peak(60) < 1.2 * peak(6)
 
 
-@pytest.mark.parametrize("empty", [[], np.zeros((0, 3)), [np.zeros((2, 0, 3))]], ids=["list", "array", "empty"])
-def test_empty_data_set(empty):
-    with pytest.raises(ValueError, match="No descriptors were given"):
+@pytest.mark.parametrize(
+    ("empty", "message"),
+    [
+        ([], "The data set is empty"),
+        (np.zeros((0, 3)), "No descriptors were given"),
+        ([np.zeros((2, 0, 3))], "No descriptors were given"),
+    ],
+    ids=["list", "array", "empty"],
+)
+def test_empty_data_set(empty, message):
+    with pytest.raises(ValueError, match=message):
         kmeans(empty, 2)
 
 

@@ -28,10 +28,10 @@ def _pair(dropout=0.0, normalize_descriptors=True):
     return video, image
 
 
-@pytest.mark.parametrize(("normalize", "dropout"), [(False, 0.0), (True, 0.5)])
-def test_harness(normalize, dropout):
+@pytest.mark.parametrize(("normalization", "dropout"), [(None, 0.0), ("improved", 0.5)])
+def test_harness(normalization, dropout):
     """Under the unit norm the harness's loss, a mean square, is constant unless dropout breaks the norm."""
-    settings = {"alpha": 2.0, "normalize": normalize, "dropout": dropout}
+    settings = {"alpha": 2.0, "normalization": normalization, "dropout": dropout}
     check_layer(lambda **kwargs: ActionVLAD(3, **settings, **kwargs), _frames().astype("float32"))
 
 
@@ -97,15 +97,15 @@ def test_adapt_is_that_of_net_vlad_on_all_frames():
     image.adapt(frames.reshape(8, 30, 5))
     np.testing.assert_allclose(video.centroids, image.centroids, atol=1e-5)
     np.testing.assert_allclose(video.kernel, image.kernel, rtol=1e-3, atol=1e-3)
-    assert int(video.descriptors_seen) == 240
+    assert int(video.seen) == 240
 
 
 def test_adapt_leaves_masked_frames_out():
     frames, mask = _frames((8, 3, 10, 5), seed=1), np.random.default_rng(0).random((8, 3)) < 0.5
     frames[~mask] = np.nan
     layer = ActionVLAD(4)
-    layer.adapt([(frames, mask)])
-    assert int(layer.descriptors_seen) == 10 * mask.sum()
+    layer.adapt([{"inputs": frames, "mask": mask}])
+    assert int(layer.seen) == 10 * mask.sum()
     assert np.isfinite(layer.centroids).all()
 
 
@@ -113,7 +113,7 @@ def test_defaults_are_the_papers():
     layer = ActionVLAD()
     assert (layer.num_centroids, layer.alpha) == (64, 1000.0)
     layer.adapt(_frames((8, 4, 10, 5)))
-    assert layer.output_dimension == 320
+    assert layer.output_dim == 320
     assert np.isfinite(layer(_frames())).all()
 
 

@@ -17,7 +17,7 @@ def test_harness():
 def test_is_the_mean_over_descriptors():
     layer = AveragePooling(dtype="float64")
     np.testing.assert_allclose(layer(_descriptors()), _descriptors().mean(axis=1), rtol=1e-12)
-    assert layer.output_dimension == 4
+    assert layer.output_dim == 4
 
 
 def test_mask_drops_descriptors():
@@ -61,6 +61,6 @@ def test_wrong_mask():
         AveragePooling()(_descriptors(), mask=np.ones((3, 5, 1), bool))
 
 
-def test_output_dimension_before_build():
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = AveragePooling().output_dimension
+def test_output_dim_before_build():
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = AveragePooling().output_dim

@@ -16,7 +16,7 @@ def test_harness():
 def test_keeps_every_activation_in_its_place():
     layer = Concatenation()
     vectors = np.array(layer(_maps()))
-    assert vectors.shape == (3, layer.output_dimension) == (3, 40)
+    assert vectors.shape == (3, layer.output_dim) == (3, 40)
     for row, column, channel in np.ndindex(2, 5, 4):
         np.testing.assert_array_equal(vectors[:, (row * 5 + column) * 4 + channel], _maps()[:, row, column, channel])
 
@@ -34,6 +34,6 @@ def test_another_size_is_refused():
         layer(_maps((3, 4, 5, 4)))
 
 
-def test_output_dimension_before_build():
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = Concatenation().output_dimension
+def test_output_dim_before_build():
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = Concatenation().output_dim

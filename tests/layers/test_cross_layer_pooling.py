@@ -48,13 +48,13 @@ def _maps(strides=1, padding="same", images=3, sides=(7, 6), seed=0, kernel_size
 
 
 def _adapt(layer, maps):
-    if layer.components is not None:
-        layer.adapt(maps, regions_per_image=None)
+    if layer.num_components is not None:
+        layer.adapt([maps], regions_per_image=None)
     return layer
 
 
 def _adapted(maps=None, **arguments):
-    layer = CrossLayerPooling(**{"components": 5, "dtype": "float64", **arguments})
+    layer = CrossLayerPooling(**{"num_components": 5, "dtype": "float64", **arguments})
     return _adapt(layer, _maps(images=30, seed=9) if maps is None else maps)
 
 
@@ -102,7 +102,7 @@ def test_regions_are_what_the_units_of_the_next_layer_see(strides, padding, kern
     maps = _maps()[0]
     convolution = keras.layers.Conv2D(1, kernel_size, strides, padding, use_bias=False, dtype="float64")
     guidance = np.array(convolution(maps))
-    layer = CrossLayerPooling(None, kernel_size, strides, normalize=False, dtype="float64")
+    layer = CrossLayerPooling(None, kernel_size, strides, normalization=None, dtype="float64")
     kernel = convolution.kernel.numpy().reshape(-1)
     # sum_i (kernel . x_i) a_i over whole regions equals the sum of a_i^2 there.
     whole = np.array(layer([maps, guidance])) @ kernel
@@ -121,10 +121,10 @@ def test_regions_are_what_the_units_of_the_next_layer_see(strides, padding, kern
 def test_is_a_loop_over_positions_and_channels(strides, padding, z_score):
     maps = _maps(strides, padding)
     raw, normalized = _loop(*maps, strides, padding, z_score=z_score)
-    for normalize, expected in ((False, raw), (True, normalized)):
-        layer = CrossLayerPooling(None, 3, strides, z_score, normalize, dtype="float64")
+    for normalization, expected in ((None, raw), ("improved", normalized)):
+        layer = CrossLayerPooling(None, 3, strides, z_score, normalization, dtype="float64")
         np.testing.assert_allclose(layer(maps), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
-        assert layer.output_dimension == 3 * 36
+        assert layer.output_dim == 3 * 36
 
 
 @pytest.mark.parametrize(("strides", "padding"), SIDES)
@@ -139,24 +139,24 @@ def test_with_pca_is_a_loop_too(strides, padding):
             if 0 <= top <= 4 and 0 <= left <= 3:
                 rows.append(one[top : top + 3, left : left + 3].reshape(-1))
     pca = PCA(5, svd_solver="full").fit(np.array(rows))
-    assert int(layer.regions_seen) == len(rows)
+    assert int(layer.seen) == len(rows)
     _, expected = _loop(*maps, strides, padding, project=lambda x: pca.transform(x[np.newaxis])[0])
     np.testing.assert_allclose(layer(maps), expected, rtol=0, atol=1e-5)  # the directions are kept in float32
-    assert layer.output_dimension == 15
+    assert layer.output_dim == 15
 
 
 def test_adapt_draws_regions_and_takes_any_stream():
     maps = [one.astype("float32") for one in _maps(images=30, seed=9)]
     labels = np.arange(30)
     whole = CrossLayerPooling(5)
-    whole.adapt(maps, regions_per_image=4)
-    assert int(whole.regions_seen) == 120
-    parts = [(maps[0][:11], maps[1][:11]), (maps[0][11:], maps[1][11:])]
+    whole.adapt([maps], regions_per_image=4)
+    assert int(whole.seen) == 120
+    parts = [[maps[0][:11], maps[1][:11]], [maps[0][11:], maps[1][11:]]]
     streams = [
         parts,
         iter(parts),
-        [(list(part), labels) for part in parts],
-        tf.data.Dataset.from_tensor_slices((*maps,)).batch(7),
+        [(tuple(part), labels) for part in parts],
+        tf.data.Dataset.from_tensor_slices(((*maps,),)).batch(7),
         tf.data.Dataset.from_tensor_slices((tuple(maps), labels)).batch(7),
     ]
     for stream in streams:
@@ -164,7 +164,7 @@ def test_adapt_draws_regions_and_takes_any_stream():
         layer.adapt(stream, regions_per_image=4)
         np.testing.assert_allclose(layer.directions, whole.directions, atol=1e-5)
     other = CrossLayerPooling(5, seed=1)
-    other.adapt(maps, regions_per_image=4)
+    other.adapt([maps], regions_per_image=4)
     assert not np.allclose(other.directions, whole.directions, atol=1e-3)
 
 
@@ -245,8 +245,8 @@ def test_calling_before_adapt():
         layer(_maps())
     assert not layer.is_adapted
     assert CrossLayerPooling(None).is_adapted
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = CrossLayerPooling(5).output_dimension
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = CrossLayerPooling(5).output_dim
 
 
 def test_failed_adapt_keeps_what_was_there():
@@ -254,12 +254,13 @@ def test_failed_adapt_keeps_what_was_there():
     before = layer.get_weights()
     maps = _maps()
     for bad, message in (
-        ([maps[0] * np.nan, maps[1]], "vectors hold NaN or infinite values"),
-        ([maps[0][:, :3, :3], maps[1][:, :1, :1]], "3 rows of length 36 have at most 2 principal components"),
-        ([np.ones_like(maps[0]), maps[1]], "The data vary in 0 directions only"),
+        ([[maps[0] * np.nan, maps[1]]], "vectors hold NaN or infinite values"),
+        ([[maps[0][:, :3, :3], maps[1][:, :1, :1]]], "3 rows of length 36 have at most 2 principal components"),
+        ([[np.ones_like(maps[0]), maps[1]]], "The data vary in 0 directions only"),
         ([(maps[0], np.arange(3))], "takes batches that are pairs of activation maps"),
+        (tuple(maps), "takes batches that are pairs of activation maps"),  # of a tuple, the first is the inputs
         ([maps[0]], "takes batches that are pairs of activation maps"),
-        ([], "No rows were given"),
+        ([], "The data set is empty: there is nothing to adapt to"),
     ):
         with pytest.raises(ValueError, match=message):
             layer.adapt(bad)
@@ -268,11 +269,11 @@ def test_failed_adapt_keeps_what_was_there():
 
 
 def test_wrong_arguments_and_maps():
-    for name in ("components", "kernel_size", "strides"):
+    for name in ("num_components", "kernel_size", "strides"):
         with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"):
             CrossLayerPooling(**{name: 0})
     maps = _maps()
-    with pytest.raises(ValueError, match="at most 36 principal components. Received: components=37"):
+    with pytest.raises(ValueError, match="at most 36 principal components. Received: num_components=37"):
         CrossLayerPooling(37).build([(None, 7, 6, 4), (None, 7, 6, 3)])
     for wrong in ([(3, 7, 6, 4)], [(3, 7, 6, 4), (3, 42, 3)], (3, 7, 6, 4)):
         with pytest.raises(ValueError, match="expects a pair of activation maps"):
@@ -288,5 +289,5 @@ def test_wrong_arguments_and_maps():
 
 def test_sums_in_float32_under_mixed_precision():
     maps = [np.full((1, 4, 4, 1), 1e3, "float32"), np.full((1, 4, 4, 1), 1e3, "float32")]
-    vectors = CrossLayerPooling(None, normalize=False, dtype="mixed_float16")(maps)
+    vectors = CrossLayerPooling(None, normalization=None, dtype="mixed_float16")(maps)
     np.testing.assert_allclose(vectors, np.full((1, 9), 4e6), rtol=1e-6)

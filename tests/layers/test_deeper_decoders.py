@@ -46,7 +46,7 @@ def test_all_layers_are_the_gradient_of_the_reconstruction_loss(units, seed):
     expected = _tape_gradients(layer, descriptors, np.ones((3, 6)))
     head = FisherVectorHead(layer, "all", dtype="float64")
     vectors = head(descriptors).numpy()
-    assert vectors.shape == expected.shape == (3, head.output_dimension)
+    assert vectors.shape == expected.shape == (3, head.output_dim)
     assert (np.abs(expected).max(axis=0) > 0).mean() > 0.2  # the test is about something
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 

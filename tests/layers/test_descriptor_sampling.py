@@ -68,5 +68,5 @@ def test_dynamic_number_of_descriptors(present, kept):
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, "5", None])
 def test_wrong_count(count):
-    with pytest.raises(ValueError, match="`count` must be a positive integer. Received: count="):
+    with pytest.raises(ValueError, match="`num_descriptors` must be a positive integer. Received: num_descriptors="):
         DescriptorSampling(count)

@@ -27,8 +27,8 @@ def _fvvae(dead=(), dtype="float64", **arguments):
     return layer
 
 
-def _layer(dimension=7, information="none", fvvae=None, **arguments):
-    layer = FisherMaclaurin(fvvae or _fvvae(), dimension, information, **{"dtype": "float64", **arguments})
+def _layer(output_dim=7, information="none", fvvae=None, **arguments):
+    layer = FisherMaclaurin(fvvae or _fvvae(), output_dim, information, **{"dtype": "float64", **arguments})
     return _adapt(layer, _descriptors(20, seed=5))
 
 
@@ -42,12 +42,12 @@ def _raw(fvvae, descriptors, mask=None):
     return np.array(FisherVectorHead(fvvae, dtype="float64")(descriptors, mask=mask))
 
 
-@pytest.mark.parametrize(("information", "dimension"), [("none", 600), ("separable", 70)])
-def test_harness(information, dimension):
+@pytest.mark.parametrize(("information", "output_dim"), [("none", 600), ("separable", 70)])
+def test_harness(information, output_dim):
     data = np.abs(_descriptors()).astype("float32")
     check_layer(
         lambda **kwargs: _adapt(
-            FisherMaclaurin(FVVAELayer(latent_dim=3, **kwargs), dimension, information, **kwargs), data
+            FisherMaclaurin(FVVAELayer(latent_dim=3, **kwargs), output_dim, information, **kwargs), data
         ),
         data,
         without_gradient=["z_log_variance"],
@@ -70,7 +70,7 @@ def test_is_a_projection_of_the_scaled_fisher_vector(information, count):
         for m in range(7):
             expected[image, m] = (rows[:, m] * a) @ raw @ (columns[:, m] * b) / np.sqrt(7)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
-    assert layer.output_dimension == 7
+    assert layer.output_dim == 7
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_inner_products_are_unbiased():
 @pytest.mark.parametrize("information", ["none", "separable"])
 def test_kernel_converges_to_that_of_the_scaled_fisher_vectors(information):
     data, errors = _descriptors(8), []
-    for dimension in (64, 1024, 16384):
+    for output_dim in (64, 1024, 16384):
         squared = []
         for seed in range(3):
-            layer = _layer(dimension, information, seed=seed)
+            layer = _layer(output_dim, information, seed=seed)
             vectors = np.array(layer(data))
             raw = _raw(layer.fvvae, data)
             if information == "separable":
@@ -176,15 +176,15 @@ def test_adapt_takes_any_stream(stream):
         FisherMaclaurin(fvvae, 7, "separable", dtype="float64"),
     )
     streamed.adapt(stream(_descriptors(20, seed=5)))
-    assert int(streamed.examples_seen) == 20
+    assert int(streamed.seen) == 20
     for name in ("row_scale", "column_scale"):
         np.testing.assert_allclose(getattr(streamed, name), getattr(whole, name), rtol=1e-6)
 
 
 @pytest.mark.parametrize("information", ["none", "separable"])
-@pytest.mark.parametrize("normalize", [False, True])
-def test_masked_descriptors_are_as_if_they_were_not_there(information, normalize):
-    layer, data = _layer(information=information, normalize=normalize), _descriptors()
+@pytest.mark.parametrize("normalization", [None, "improved"])
+def test_masked_descriptors_are_as_if_they_were_not_there(information, normalization):
+    layer, data = _layer(information=information, normalization=normalization), _descriptors()
     mask = np.array([[1, 1, 0, 1, 0, 1], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0]], bool)
     expected = np.concatenate([layer(image[keep][np.newaxis]) for image, keep in zip(data, mask, strict=True)])
     data[~mask] = np.nan
@@ -196,7 +196,7 @@ def test_masked_descriptors_are_as_if_they_were_not_there(information, normalize
 @pytest.mark.parametrize("data", [np.zeros((2, 3, 4)), np.ones((2, 1, 4)), np.zeros((2, 1, 4))])
 @pytest.mark.parametrize("dead", [(), (0, 1, 2, 3)])
 def test_degenerate_descriptors_have_finite_vectors_and_gradients(data, dead):
-    layer = FisherMaclaurin(_fvvae(dead, "float32"), 7, "separable", normalize=True)
+    layer = FisherMaclaurin(_fvvae(dead, "float32"), 7, "separable", normalization="improved")
     layer.adapt(data)
     inputs = tf.constant(data, "float32")
     with tf.GradientTape() as tape:
@@ -215,7 +215,7 @@ def test_is_a_sum_over_descriptors():
 
 def test_normalize_is_signed_square_root_and_unit_norm():
     fvvae = _fvvae()
-    raw, vectors = _layer(fvvae=fvvae)(_descriptors()), _layer(fvvae=fvvae, normalize=True)(_descriptors())
+    raw, vectors = _layer(fvvae=fvvae)(_descriptors()), _layer(fvvae=fvvae, normalization="improved")(_descriptors())
     np.testing.assert_allclose(vectors, FisherNormalization("none", dtype="float64")(raw), rtol=1e-10)
 
 
@@ -237,7 +237,7 @@ def test_calling_before_adapt():
     layer = FisherMaclaurin(_fvvae(), 7, "separable", dtype="float64")
     with pytest.raises(ValueError, match="`FisherMaclaurin` has no statistics yet: call `adapt`"):
         layer(_descriptors())
-    with pytest.raises(ValueError, match="No Fisher vectors were given"):
+    with pytest.raises(ValueError, match="The data set is empty: there is nothing to adapt to"):
         layer.adapt([])
     with pytest.raises(ValueError, match="hold NaN or infinite values"):
         layer.adapt(_descriptors() * np.nan)
@@ -247,7 +247,7 @@ def test_calling_before_adapt():
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="`fvvae` must be an `FVVAELayer`. Received: FisherNormalization"):
         FisherMaclaurin(FisherNormalization(), 7)
-    with pytest.raises(ValueError, match="`dimension` must be a positive integer. Received: dimension=0"):
+    with pytest.raises(ValueError, match="`output_dim` must be a positive integer. Received: output_dim=0"):
         FisherMaclaurin(_fvvae(), 0)
     with pytest.raises(ValueError, match="`information` must be one of .* Received: information='diagonal'"):
         FisherMaclaurin(_fvvae(), 7, "diagonal")

@@ -233,9 +233,17 @@ def test_failed_adapt_keeps_what_was_there():
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("empty", [[], iter(()), np.zeros((0, 4, 3), "float32")], ids=["list", "iterator", "array"])
-def test_empty_training_set(empty):
-    with pytest.raises(ValueError, match="No Fisher vectors were given"):
+@pytest.mark.parametrize(
+    ("empty", "message"),
+    [
+        ([], "The data set is empty"),
+        (iter(()), "The data set is empty"),
+        (np.zeros((0, 4, 3), "float32"), "No Fisher vectors were given"),
+    ],
+    ids=["list", "iterator", "array"],
+)
+def test_empty_training_set(empty, message):
+    with pytest.raises(ValueError, match=message):
         FisherNormalization().adapt(empty)
 
 

@@ -18,7 +18,7 @@ def test_harness(shape):
 def test_is_the_vector_itself(shape):
     layer = GlobalActivations()
     np.testing.assert_array_equal(layer(_vectors().reshape(shape)), _vectors())
-    assert layer.output_dimension == 6
+    assert layer.output_dim == 6
     assert layer.compute_output_shape((None, *shape[1:])) == (None, 6)
 
 
@@ -28,6 +28,6 @@ def test_wrong_shape(shape):
         GlobalActivations().build(shape)
 
 
-def test_output_dimension_before_build():
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = GlobalActivations().output_dimension
+def test_output_dim_before_build():
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = GlobalActivations().output_dim

@@ -207,11 +207,11 @@ def test_is_differentiable_with_respect_to_descriptors():
 @pytest.mark.parametrize("per_component", [None, 20, 1000])
 def test_adapt_takes_any_stream(stream, per_component):
     whole, streamed = GMMFisherVector(4), GMMFisherVector(4)
-    whole.adapt(_descriptors(), per_component)
-    streamed.adapt(stream(_descriptors()), per_component)
+    whole.adapt(_descriptors(), descriptors_per_component=per_component)
+    streamed.adapt(stream(_descriptors()), descriptors_per_component=per_component)
     for one, other in zip(streamed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    assert int(streamed.descriptors_seen) == (80 if per_component == 20 else 120)
+    assert int(streamed.seen) == (80 if per_component == 20 else 120)
 
 
 def test_adapt_finds_the_mixture():
@@ -255,13 +255,13 @@ def test_calling_before_adapt():
         tf.function(layer)(_descriptors())
 
 
-def test_output_dimension():
+def test_output_dim():
     layer = GMMFisherVector(4)
-    with pytest.raises(ValueError, match="`output_dimension` depends on the descriptors"):
-        _ = layer.output_dimension
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = layer.output_dim
     layer.adapt(_descriptors())
     assert layer.is_adapted
-    assert layer.output_dimension == layer(_descriptors()).shape[1] == 24
+    assert layer.output_dim == layer(_descriptors()).shape[1] == 24
 
 
 def test_failed_adapt_keeps_what_was_there():
@@ -270,7 +270,7 @@ def test_failed_adapt_keeps_what_was_there():
     for bad, message in (
         (np.full((2, 6, 3), np.nan), "12 of 12 descriptors hold NaN"),
         (_descriptors()[:1, :3], "codebook of 4 entries needs at least as many descriptors. Received: 3"),
-        ([], "No descriptors were given"),
+        ([], "The data set is empty: there is nothing to adapt to"),
     ):
         with pytest.raises(ValueError, match=message):
             layer.adapt(bad)

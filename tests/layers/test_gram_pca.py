@@ -23,10 +23,10 @@ def _adapted(data=None, components=4, **arguments):
     return _adapt(GramPCA(components, **arguments), _vectors() if data is None else data)
 
 
-@pytest.mark.parametrize(("whiten", "normalize"), [(False, False), (True, True)])
-def test_harness(whiten, normalize):
+@pytest.mark.parametrize(("whiten", "normalization"), [(False, None), (True, "l2")])
+def test_harness(whiten, normalization):
     data = _vectors().astype("float32") / 10
-    check_layer(lambda **kwargs: _adapt(GramPCA(4, whiten, normalize, **kwargs), data), data)
+    check_layer(lambda **kwargs: _adapt(GramPCA(4, whiten, normalization, **kwargs), data), data)
 
 
 @pytest.mark.parametrize("components", [1, 4, 8])
@@ -41,7 +41,7 @@ def test_is_scikit_learns_pca(components, whiten):
     for vectors in (data, others):
         expected = pca.transform(vectors)
         np.testing.assert_allclose(layer(vectors), expected, atol=1e-6 * np.abs(expected).max())
-    assert layer.output_dimension == components
+    assert layer.output_dim == components
     assert not layer.trainable_variables
 
 
@@ -55,7 +55,7 @@ def test_unit_norm_and_whitening():
     data = _vectors(30)
     white = np.array(_adapted(data, whiten=True, dtype="float64")(data))
     np.testing.assert_allclose(white.T @ white / 29, np.eye(4), atol=1e-6)
-    unit = np.array(_adapted(data, whiten=True, normalize=True, dtype="float64")(data))
+    unit = np.array(_adapted(data, whiten=True, normalization="l2", dtype="float64")(data))
     np.testing.assert_allclose(unit, white / np.linalg.norm(white, axis=1, keepdims=True), rtol=1e-10)
 
 
@@ -69,7 +69,7 @@ def test_all_components_keep_the_distances():
 
 def test_the_mean_and_a_single_vector():
     data = _vectors()
-    layer = _adapted(data, normalize=True, dtype="float64")
+    layer = _adapted(data, normalization="l2", dtype="float64")
     inputs = tf.constant(layer.mean.numpy()[np.newaxis])
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -160,8 +160,8 @@ def test_failed_adapt_keeps_what_was_there():
     broken = _vectors()
     broken[3, 17] = np.inf
     for bad, message in (
-        (broken, r"1 of 9 vectors hold NaN or infinite values \(first at position 3\)"),
-        ([], "No vectors were given"),
+        (broken, r"1 of 9 vectors hold NaN or infinite values \(first at position 3 of its batch\)"),
+        ([], "The data set is empty: there is nothing to adapt to"),
         ([_vectors(), _vectors(length=39)], r"vectors \(N, D\) with D = 40. Received: shape=\(9, 39\)"),
         (_vectors().reshape(9, 8, 5), r"vectors \(N, D\). Received: shape=\(9, 8, 5\)"),
     ):
@@ -179,7 +179,7 @@ def test_calling_before_adapt():
 
 
 def test_wrong_arguments_and_shapes():
-    with pytest.raises(ValueError, match="`components` must be a positive integer. Received: components=0"):
+    with pytest.raises(ValueError, match="`num_components` must be a positive integer. Received: num_components=0"):
         GramPCA(0)
     with pytest.raises(ValueError, match=r"expects vectors \(batch, D\) of known length"):
         GramPCA(4).build((None, 16, 4))

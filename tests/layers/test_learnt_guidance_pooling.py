@@ -24,7 +24,7 @@ def _layer(channels=6, seed=0, **arguments):
     return layer
 
 
-def _loop(layer, descriptors, normalize=True):
+def _loop(layer, descriptors, normalization="improved"):
     kernel, bias = layer.get_weights()
     vectors = []
     for image in descriptors:
@@ -32,7 +32,7 @@ def _loop(layer, descriptors, normalize=True):
         for x in image:
             for k in range(len(bias)):
                 blocks[k] += x * max(x @ kernel[:, k] + bias[k], 0.0)
-        if normalize:
+        if normalization:
             blocks = np.array([block / max(np.linalg.norm(block), 1e-7) for block in blocks])
             blocks = np.sign(blocks) * np.sqrt(np.abs(blocks))
             blocks = blocks / max(np.linalg.norm(blocks), 1e-12)
@@ -43,15 +43,15 @@ def _loop(layer, descriptors, normalize=True):
 def test_harness():
     # Its training step lowers the mean square of the vectors, which the normalisation would keep.
     data = np.abs(_descriptors()).astype("float32")
-    check_layer(lambda **kwargs: LearntGuidancePooling(3, normalize=False, **kwargs), data)
+    check_layer(lambda **kwargs: LearntGuidancePooling(3, normalization=None, **kwargs), data)
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_is_a_loop_over_descriptors_and_channels(normalize):
-    layer = _layer(normalize=normalize)
-    expected = _loop(layer, _descriptors(), normalize)
+@pytest.mark.parametrize("normalization", [None, "improved"])
+def test_is_a_loop_over_descriptors_and_channels(normalization):
+    layer = _layer(normalization=normalization)
+    expected = _loop(layer, _descriptors(), normalization)
     np.testing.assert_allclose(layer(_descriptors()), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
-    assert layer.output_dimension == 24
+    assert layer.output_dim == 24
     assert not expected.reshape(3, 6, 4)[:, 1].any()
 
 
@@ -120,5 +120,5 @@ def test_wrong_arguments_and_inputs():
         LearntGuidancePooling(0)
     with pytest.raises(ValueError, match="`LearntGuidancePooling` expects descriptors"):
         LearntGuidancePooling(4).build((None, 7, 7, 4))
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = LearntGuidancePooling(4).output_dimension
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = LearntGuidancePooling(4).output_dim

@@ -66,7 +66,7 @@ def _clusters(seed=0, batches=4):
 @pytest.mark.parametrize("normalize_descriptors", [False, True])
 def test_harness(normalize_descriptors):
     """Without the unit norm: under it the harness's loss, a mean square, is constant and trains nothing."""
-    settings = {"alpha": 2.0, "normalize_descriptors": normalize_descriptors, "normalize": False}
+    settings = {"alpha": 2.0, "normalize_descriptors": normalize_descriptors, "normalization": None}
     check_layer(lambda **kwargs: NetVLAD(3, **settings, **kwargs), _descriptors().astype("float32"))
 
 
@@ -74,7 +74,7 @@ def test_harness_adapted():
     _, batches = _clusters()
 
     def build(**kwargs):
-        layer = NetVLAD(3, normalize=False, **kwargs)
+        layer = NetVLAD(3, normalization=None, **kwargs)
         layer.adapt(batches)
         return layer
 
@@ -86,12 +86,12 @@ def test_is_a_loop_over_descriptors_and_centroids(normalize_descriptors):
     layer = _random(normalize_descriptors=normalize_descriptors)
     expected = [_loop(layer, image)[0] for image in _descriptors()]
     np.testing.assert_allclose(layer(_descriptors()), expected, atol=1e-12)
-    assert layer.output_dimension == 12
+    assert layer.output_dim == 12
 
 
 def test_without_normalisation_is_the_sum_of_residuals():
     layer = _random()
-    layer.normalize = False
+    layer.normalization = None
     np.testing.assert_allclose(layer(_descriptors()), [_loop(layer, x)[1].ravel() for x in _descriptors()], atol=1e-12)
 
 
@@ -193,7 +193,7 @@ def test_adapt_finds_the_clusters():
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(found, directions[order], atol=0.02)
     assert layer.is_adapted
-    assert int(layer.descriptors_seen) == 800
+    assert int(layer.seen) == 800
 
 
 def test_adapt_takes_alpha_from_the_gap_to_the_second_centroid():
@@ -240,8 +240,8 @@ def test_adapt_leaves_masked_descriptors_out():
     mask = np.random.default_rng(1).random((4, 10, 20)) < 0.5
     masked = np.where(mask[..., None], batches, np.nan)
     layer = NetVLAD(3)
-    layer.adapt(zip(masked, mask, strict=True))
-    assert int(layer.descriptors_seen) == mask.sum()
+    layer.adapt({"inputs": one, "mask": keep} for one, keep in zip(masked, mask, strict=True))
+    assert int(layer.seen) == mask.sum()
     assert np.isfinite(layer.centroids).all()
 
 
@@ -252,18 +252,23 @@ def test_adapt_samples_a_bounded_number(monkeypatch):
     layer.adapt(batches)
     found = layer.centroids.numpy()
     np.testing.assert_allclose(found, directions[np.argmax(found @ directions.T, axis=1)], atol=0.1)
-    assert int(layer.descriptors_seen) == 800
+    assert int(layer.seen) == 800
 
 
 def test_needs_adapt():
-    with pytest.raises(ValueError, match="This `NetVLAD` has no centroids yet: call `adapt` on descriptors first"):
+    with pytest.raises(
+        ValueError,
+        match="This `NetVLAD` has no centroids yet: call `adapt` .* or give `alpha` to start",
+    ):
         NetVLAD(3)(_descriptors())
 
 
 def test_fewer_descriptors_than_centroids():
-    with pytest.raises(ValueError, match="at least as many descriptors as `num_centroids=64`. Received: 18 desc"):
+    with pytest.raises(
+        ValueError, match="A codebook of 64 entries needs at least as many descriptors. Received: 18 desc"
+    ):
         NetVLAD().adapt(_descriptors())
-    with pytest.raises(ValueError, match="Received: 0 descriptors"):
+    with pytest.raises(ValueError, match="The data set is empty: there is nothing to adapt to"):
         NetVLAD().adapt([])
 
 
@@ -286,13 +291,20 @@ def test_one_centroid():
 def test_adapt_refuses_what_is_not_finite():
     descriptors = _descriptors()
     descriptors[1, 2, 3] = np.inf
-    with pytest.raises(ValueError, match="descriptors with NaN or infinite entries"):
+    with pytest.raises(ValueError, match=r"1 of 18 descriptors hold NaN or infinite values \(first at position 8 "):
         NetVLAD(3).adapt([descriptors])
 
 
-def test_adapt_refuses_labels():
-    with pytest.raises(ValueError, match="drop labels first. Received: shapes=\\(3, 6, 4\\) and \\(3,\\)"):
-        NetVLAD(3).adapt([(_descriptors(), np.array([0, 1, 2]))])
+def test_adapt_leaves_labels_aside():
+    with_labels, without = NetVLAD(3), NetVLAD(3)
+    with_labels.adapt([(_descriptors(), np.array([0, 1, 2]))])
+    without.adapt([_descriptors()])
+    np.testing.assert_array_equal(with_labels.centroids, without.centroids)
+
+
+def test_adapt_refuses_another_mask():
+    with pytest.raises(ValueError, match=r"must have its first axes.* Received: shapes \(3, 5\) and \(3, 6, 4\)"):
+        NetVLAD(3).adapt({"inputs": _descriptors(), "mask": np.ones((3, 5), bool)})
 
 
 def test_adapted_layer_survives_saving(tmp_path):
@@ -351,6 +363,6 @@ def test_wrong_arguments(arguments, message):
         NetVLAD(**arguments)
 
 
-def test_output_dimension_before_build():
-    with pytest.raises(ValueError, match="`output_dimension` depends on the channels of the input"):
-        _ = NetVLAD().output_dimension
+def test_output_dim_before_build():
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = NetVLAD().output_dim

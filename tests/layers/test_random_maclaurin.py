@@ -11,19 +11,19 @@ def _descriptors(shape=(2, 3, 6), seed=0):
     return np.random.default_rng(seed).normal(0.3, 1.0, size=shape)
 
 
-def _inner_products(dimension, seeds, x):
+def _inner_products(output_dim, seeds, x):
     """Inner products of the vectors of two images, for every seed."""
-    vectors = [np.array(RandomMaclaurin(dimension, seed, dtype="float64")(x)) for seed in seeds]
+    vectors = [np.array(RandomMaclaurin(output_dim, seed, dtype="float64")(x)) for seed in seeds]
     return np.array([first @ second for first, second in vectors])
 
 
 GOLDEN = [[1, -1, -1, -1], [1, 1, 1, 1], [1, 1, 1, -1], [1, -1, 1, -1]]
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_harness(normalize):
+@pytest.mark.parametrize("normalization", [None, "improved"])
+def test_harness(normalization):
     inputs = np.abs(_descriptors()).astype("float32")
-    check_layer(lambda **kwargs: RandomMaclaurin(7, seed=3, normalize=normalize, **kwargs), inputs)
+    check_layer(lambda **kwargs: RandomMaclaurin(7, seed=3, normalization=normalization, **kwargs), inputs)
 
 
 def test_is_a_loop_over_descriptors():
@@ -34,7 +34,7 @@ def test_is_a_loop_over_descriptors():
     for image, t, m in np.ndindex(2, 3, 5):
         expected[image, m] += (first[:, m] @ x[image, t]) * (second[:, m] @ x[image, t]) / np.sqrt(5)
     np.testing.assert_allclose(vectors, expected, rtol=1e-12)
-    assert layer.output_dimension == 5
+    assert layer.output_dim == 5
     assert not layer.trainable_variables
 
 
@@ -49,7 +49,7 @@ def test_inner_products_are_unbiased():
     assert abs(estimates.mean() - kernel) < 4 * error
 
 
-def test_error_falls_with_the_root_of_the_dimension():
+def test_error_falls_with_the_root_of_the_output_dim():
     x = _descriptors((2, 1, 6))
     kernel = (x[0, 0] @ x[1, 0]) ** 2
     errors = [np.sqrt(np.mean((_inner_products(m, range(100), x) - kernel) ** 2)) for m in (16, 256, 4096)]
@@ -85,11 +85,11 @@ def test_projections_are_the_same_everywhere():
     assert not np.array_equal(other.x_signs, layer.x_signs)
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_masked_and_zero_descriptors(normalize):
+@pytest.mark.parametrize("normalization", [None, "improved"])
+def test_masked_and_zero_descriptors(normalization):
     x, mask = _descriptors((3, 4, 6)), np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
     x[2] = 0.0
-    layer = RandomMaclaurin(9, normalize=normalize, dtype="float64")
+    layer = RandomMaclaurin(9, normalization=normalization, dtype="float64")
     expected = layer(x[:1, ::2])
     x[~mask] = np.nan
     inputs = tf.constant(x)
@@ -101,10 +101,10 @@ def test_masked_and_zero_descriptors(normalize):
     assert np.isfinite(tape.gradient(vectors, inputs)).all()
 
 
-@pytest.mark.parametrize("dimension", [0, -1, 2.5, None])
-def test_wrong_dimension(dimension):
-    with pytest.raises(ValueError, match="`dimension` must be a positive integer. Received: dimension="):
-        RandomMaclaurin(dimension)
+@pytest.mark.parametrize("output_dim", [0, -1, 2.5, None])
+def test_wrong_output_dim(output_dim):
+    with pytest.raises(ValueError, match="`output_dim` must be a positive integer. Received: output_dim="):
+        RandomMaclaurin(output_dim)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None])

@@ -40,6 +40,25 @@ def test_one_graph_for_all_sides(pooling):
         np.testing.assert_allclose(traced(maps), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("position", [(0, 0), (3, 4), (6, 8)])
+def test_nan_shows_in_every_window_that_holds_it(position, static, pooling):
+    maps, layer = _maps(7, 9), SpatialPyramidPooling((3, 2), pooling)
+    maps[1, *position, 2] = np.nan
+    if not static:
+        layer = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    expected = pyramid_pooling(maps, (3, 2), REDUCE[pooling])
+    assert 0 < np.isnan(expected).sum() < 13
+    np.testing.assert_allclose(layer(maps), expected, rtol=1e-6)
+
+
+def test_infinite_activations_stay_infinite():
+    maps = _maps(7, 9)
+    maps[0, 3, 3, 0] = np.inf
+    np.testing.assert_array_equal(SpatialPyramidPooling((3, 2))(maps), pyramid_pooling(maps, (3, 2), np.max))
+
+
 @pytest.mark.parametrize("dynamic", ["height", "width"])
 def test_one_dynamic_side(dynamic):
     shape = (None, None, 9, 3) if dynamic == "height" else (None, 7, None, 3)

@@ -11,43 +11,43 @@ def _descriptors(shape=(2, 3, 6), seed=0):
     return np.random.default_rng(seed).normal(0.3, 1.0, size=shape)
 
 
-def _inner_products(dimension, seeds, x):
+def _inner_products(output_dim, seeds, x):
     """Inner products of the vectors of two images, for every seed."""
-    vectors = [np.array(TensorSketch(dimension, seed, dtype="float64")(x)) for seed in seeds]
+    vectors = [np.array(TensorSketch(output_dim, seed, dtype="float64")(x)) for seed in seeds]
     return np.array([first @ second for first, second in vectors])
 
 
 GOLDEN = [[71, 17, 24], [1, 1, 1], [33, 71, 94], [1, 1, -1]]
 
 
-@pytest.mark.parametrize("dimension", [8, 9])
-def test_harness(dimension):
+@pytest.mark.parametrize("output_dim", [8, 9])
+def test_harness(output_dim):
     inputs = np.abs(_descriptors()).astype("float32")
-    check_layer(lambda **kwargs: TensorSketch(dimension, seed=3, **kwargs), inputs)
+    check_layer(lambda **kwargs: TensorSketch(output_dim, seed=3, **kwargs), inputs)
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 8, 9])
+@pytest.mark.parametrize("output_dim", [1, 2, 8, 9])
 @pytest.mark.parametrize("pair", [False, True])
-def test_is_the_count_sketch_of_the_sum_of_outer_products(pair, dimension):
+def test_is_the_count_sketch_of_the_sum_of_outer_products(pair, output_dim):
     """A loop over pairs of channels, without any Fourier transform."""
     x, y = _descriptors(), _descriptors((2, 3, 4), seed=1)
-    layer = TensorSketch(dimension, dtype="float64")
+    layer = TensorSketch(output_dim, dtype="float64")
     vectors = np.array(layer([x, y] if pair else x))
     y = y if pair else x
     (x_buckets, x_signs), (y_buckets, y_signs) = ([w.numpy() for w in pair] for pair in (layer.x_hash, layer.y_hash))
-    expected = np.zeros((2, dimension))
+    expected = np.zeros((2, output_dim))
     for image, t, i, j in np.ndindex(2, 3, x.shape[2], y.shape[2]):
-        bucket = (x_buckets[i] + y_buckets[j]) % dimension
+        bucket = (x_buckets[i] + y_buckets[j]) % output_dim
         expected[image, bucket] += x_signs[i] * y_signs[j] * x[image, t, i] * y[image, t, j]
     np.testing.assert_allclose(vectors, expected, atol=1e-12)
-    assert layer.output_dimension == dimension
+    assert layer.output_dim == output_dim
     assert not layer.trainable_variables
 
 
-@pytest.mark.parametrize("dimension", [8, 9])
-def test_gradient_is_that_of_finite_differences(dimension):
-    x, direction = _descriptors(), np.random.default_rng(1).normal(size=(2, dimension))
-    layer, inputs = TensorSketch(dimension, dtype="float64"), tf.constant(_descriptors())
+@pytest.mark.parametrize("output_dim", [8, 9])
+def test_gradient_is_that_of_finite_differences(output_dim):
+    x, direction = _descriptors(), np.random.default_rng(1).normal(size=(2, output_dim))
+    layer, inputs = TensorSketch(output_dim, dtype="float64"), tf.constant(_descriptors())
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         value = tf.reduce_sum(layer(inputs) * direction)
@@ -70,7 +70,7 @@ def test_inner_products_are_unbiased():
     assert abs(estimates.mean() - kernel) < 4 * error
 
 
-def test_error_falls_with_the_root_of_the_dimension():
+def test_error_falls_with_the_root_of_the_output_dim():
     """Dimensions below the C * C pairs: far above, most sketches have no collision and no error at all."""
     x = _descriptors((2, 1, 48))
     kernel = (x[0, 0] @ x[1, 0]) ** 2
@@ -97,11 +97,11 @@ def test_hashes_are_the_same_everywhere():
     assert not np.array_equal(other.x_hash[0], layer.x_hash[0])
 
 
-@pytest.mark.parametrize("normalize", [False, True])
-def test_masked_and_zero_descriptors(normalize):
+@pytest.mark.parametrize("normalization", [None, "improved"])
+def test_masked_and_zero_descriptors(normalization):
     x, mask = _descriptors((3, 4, 6)), np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
     x[2] = 0.0
-    layer = TensorSketch(9, normalize=normalize, dtype="float64")
+    layer = TensorSketch(9, normalization=normalization, dtype="float64")
     expected = layer(x[:1, ::2])
     x[~mask] = np.nan
     inputs = tf.constant(x)
@@ -113,10 +113,10 @@ def test_masked_and_zero_descriptors(normalize):
     assert np.isfinite(tape.gradient(vectors, inputs)).all()
 
 
-@pytest.mark.parametrize("dimension", [0, 2.5, None])
-def test_wrong_dimension(dimension):
-    with pytest.raises(ValueError, match="`dimension` must be a positive integer. Received: dimension="):
-        TensorSketch(dimension)
+@pytest.mark.parametrize("output_dim", [0, 2.5, None])
+def test_wrong_output_dim(output_dim):
+    with pytest.raises(ValueError, match="`output_dim` must be a positive integer. Received: output_dim="):
+        TensorSketch(output_dim)
 
 
 def test_wrong_rank():

@@ -26,7 +26,7 @@ def test_harness():
     ],
 )
 def test_steps_are_taken_in_their_order(steps, expected):
-    vectors = VectorNormalization(steps, blocks=2)(np.array([[1.0, -4.0, 0.0, 9.0]], "float32"))
+    vectors = VectorNormalization(steps, num_blocks=2)(np.array([[1.0, -4.0, 0.0, 9.0]], "float32"))
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
 
 
@@ -35,8 +35,8 @@ def test_steps_are_taken_in_their_order(steps, expected):
     [
         (VLAD(4), VLAD(4, "improved"), ("square_root", "blocks", "l2"), 4),
         (GMMFisherVector(4), GMMFisherVector(4, "improved"), ("square_root", "l2"), 1),
-        (BilinearPooling(), BilinearPooling(normalize=True), ("square_root", "l2"), 1),
-        (NetVLAD(4, normalize=False), NetVLAD(4), ("blocks", "l2"), 4),
+        (BilinearPooling(), BilinearPooling(normalization="improved"), ("square_root", "l2"), 1),
+        (NetVLAD(4, normalization=None), NetVLAD(4), ("blocks", "l2"), 4),
     ],
     ids=["VLAD", "GMM", "bilinear", "NetVLAD"],
 )
@@ -63,8 +63,8 @@ def test_zeros_stay_zeros_with_finite_gradients():
     ("build", "message"),
     [
         (lambda: VectorNormalization("root"), "`steps` must be names of .*Received: 'root'"),
-        (lambda: VectorNormalization(blocks=0), "`blocks` must be a positive integer"),
-        (lambda: VectorNormalization(blocks=5)(_vectors()), "a multiple of `blocks=5`"),
+        (lambda: VectorNormalization(num_blocks=0), "`num_blocks` must be a positive integer"),
+        (lambda: VectorNormalization(num_blocks=5)(_vectors()), "a multiple of `num_blocks=5`"),
         (lambda: VectorNormalization()(np.zeros((2, 3, 4), "float32")), r"expects vectors \(batch, n\)"),
     ],
 )

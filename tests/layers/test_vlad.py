@@ -161,10 +161,10 @@ def test_is_differentiable_with_respect_to_descriptors():
 @pytest.mark.parametrize("per_centroid", [None, 10, 1000])
 def test_adapt_takes_any_stream(stream, per_centroid):
     whole, streamed = VLAD(5), VLAD(5)
-    whole.adapt(_descriptors(), per_centroid)
-    streamed.adapt(stream(_descriptors()), per_centroid)
+    whole.adapt(_descriptors(), descriptors_per_centroid=per_centroid)
+    streamed.adapt(stream(_descriptors()), descriptors_per_centroid=per_centroid)
     np.testing.assert_allclose(streamed.centroids, whole.centroids, rtol=1e-6, atol=1e-6)
-    assert int(streamed.descriptors_seen) == (50 if per_centroid == 10 else 120)
+    assert int(streamed.seen) == (50 if per_centroid == 10 else 120)
 
 
 def test_adapt_draws_from_an_iterator_and_cannot_pass_over_it_again():
@@ -193,12 +193,12 @@ def test_calling_before_adapt():
         tf.function(layer)(_descriptors())
 
 
-def test_output_dimension():
+def test_output_dim():
     layer = VLAD(5)
-    with pytest.raises(ValueError, match="`output_dimension` depends on the descriptors"):
-        _ = layer.output_dimension
+    with pytest.raises(ValueError, match="`output_dim` depends on the channels of the input"):
+        _ = layer.output_dim
     layer.adapt(_descriptors())
-    assert layer.output_dimension == layer(_descriptors()).shape[1] == 15
+    assert layer.output_dim == layer(_descriptors()).shape[1] == 15
 
 
 def test_failed_adapt_keeps_what_was_there():
@@ -207,7 +207,7 @@ def test_failed_adapt_keeps_what_was_there():
     for bad, message in (
         (np.full((2, 6, 3), np.nan), "12 of 12 descriptors hold NaN"),
         (_descriptors()[:1, :4], "codebook of 5 entries needs at least as many descriptors. Received: 4"),
-        ([], "No descriptors were given"),
+        ([], "The data set is empty: there is nothing to adapt to"),
     ):
         with pytest.raises(ValueError, match=message):
             layer.adapt(bad)
@@ -233,7 +233,7 @@ def test_wrong_arguments():
 
 
 def test_wrong_shapes():
-    with pytest.raises(ValueError, match=r"descriptors \(batch, T, C\) with a known C. Received: shape=\(4, 3\)"):
+    with pytest.raises(ValueError, match=r"`VLAD` expects descriptors .* Received: shape=\(4, 3\)"):
         VLAD(5).build((4, 3))
     for wrong in (_descriptors()[:, 0], _descriptors()[..., :2]):
         with pytest.raises(ValueError, match="incompatible with the layer: expected"):

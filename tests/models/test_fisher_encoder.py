@@ -63,7 +63,7 @@ def test_vectors_have_unit_length_and_the_promised_dimension():
     encoder = _encoder()
     for inputs in (_maps(4), _maps(4, 2)):
         vectors = np.array(encoder(inputs))
-        assert vectors.shape == encoder.compute_output_shape(inputs.shape) == (4, encoder.dimension) == (4, 9)
+        assert vectors.shape == encoder.compute_output_shape(inputs.shape) == (4, encoder.output_dim) == (4, 9)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.evaluation.metrics import classification_metrics
+from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.reporting import figures
 
 PNG = b"\x89PNG"
@@ -22,7 +22,7 @@ def test_confusion(tmp_path, classes):
     labels = np.arange(60) % classes
     scores = np.random.default_rng(0).normal(size=(60, classes))
     names = [f"a rather long class name {i}" for i in range(classes)]
-    figure = figures.confusion(classification_metrics(scores, labels, names), names)
+    figure = figures.confusion(plain_metrics(scores, labels, names), names)
     assert figures.save(figure, tmp_path / "confusion.png").startswith(PNG)
 
 
@@ -30,7 +30,7 @@ def test_confusion(tmp_path, classes):
 def test_class_bars(tmp_path, classes, bars):
     labels = np.arange(4 * classes) % classes
     scores = np.random.default_rng(0).normal(size=(len(labels), classes))
-    figure = figures.class_bars(classification_metrics(scores, labels, [f"class {i}" for i in range(classes)]))
+    figure = figures.class_bars(plain_metrics(scores, labels, [f"class {i}" for i in range(classes)]))
     assert len(figure.axes[0].patches) == bars
     assert figures.save(figure, tmp_path / "bars.png").startswith(PNG)
     assert "<svg" in (tmp_path / "bars.svg").read_text()
@@ -49,7 +49,10 @@ def test_loss_curves_of_two_runs(tmp_path):
     }
     figure = figures.loss_curves(histories)
     assert [axis.get_title() for axis in figure.axes] == [
-        "reconstruction (nats)", "regularization (nats)", "classification (nats)", "accuracy (training)",
-    ]  # fmt: skip
+        "reconstruction (nats)",
+        "regularization (nats)",
+        "classification (nats)",
+        "accuracy (training)",
+    ]
     assert len(figure.axes[0].lines) == 4
     assert figures.save(figure, tmp_path / "loss.png").startswith(PNG)

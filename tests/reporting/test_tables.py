@@ -11,7 +11,7 @@ from keras_fvvae.recipes import load_recipe
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.reporting.tables import table_rows, write_results
 
-METRICS = {"accuracy": 0.914, "standard_error": 0.012, "dimension": 131072}
+METRICS = {"accuracy": 0.914, "examples": 500, "standard_error": 0.012, "dimension": 131072}
 OUTCOMES = [
     Outcome("FV-VAE", {"accuracy": 83.45}, METRICS, "255 latent", {"fit": 12.34, "encode": 2.0}, 100, protocol="p"),
     Outcome("GA", {"accuracy": 74.91}, reason="no weights | for <fc7>"),
@@ -24,7 +24,7 @@ def test_table_of_outcomes():
         "representation", "dimension", "accuracy (%)", "paper: accuracy (%)", "encode (ms an item)", "fit (s)",
         "settings",
     ]  # fmt: skip
-    assert first == ["FV-VAE", "131,072", "91.4 +- 1.2", "83.45", "20.0", "12.3", "255 latent"]
+    assert first == ["FV-VAE", "131,072", "91.4 (88.6 to 93.6)", "83.45", "20.0", "12.3", "255 latent"]
     assert second == ["GA", "", "", "74.91", "", "", "not run: no weights | for <fc7>"]
 
 
@@ -34,7 +34,7 @@ def test_several_columns_of_a_paper():
     assert rows[0][2:8] == [
         "accuracy (%)", "top-3 (%)", "mAP (%)", "paper: top-1 (%)", "paper: top-3 (%)", "paper: mAP (%)"
     ]  # fmt: skip
-    assert rows[1][2:5] == ["91.4 +- 1.2", "97.0", "93.5"]
+    assert rows[1][2:5] == ["91.4 (88.6 to 93.6)", "97.0", "93.5"]
 
 
 def test_written_files(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from keras_fvvae.errors import KerasFVVAEError, RunError
-from keras_fvvae.serving import ModelConfig, Server, ServerSettings
+from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings
 from keras_fvvae.serving.extra import require
 
 COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve import command; command()"
@@ -24,6 +24,26 @@ COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve
 def test_settings_are_checked(name):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         ServerSettings(**{name: -1})
+
+
+@pytest.mark.parametrize("name", ["port", "grpc_port"])
+def test_ports_end(name):
+    assert getattr(ServerSettings(**{name: 65535}), name) == 65535
+    with pytest.raises(ValueError, match=f"`{name}` must be at most 65535. Received: {name}=65536"):
+        ServerSettings(**{name: 65536})
+
+
+def test_an_address_of_ipv6(saved_models):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    settings = ServerSettings(host="::1", port=0, grpc_port=0)
+    with Server([ModelConfig("numbers", str(saved_models / "numbers"))], settings).running() as server:
+        assert server.url == f"http://[::1]:{server.port}"
+        for url in (server.url, server.grpc_url):
+            with Client(url, "numbers") as client:
+                assert client.status()[0]["state"] == "AVAILABLE"
 
 
 @pytest.mark.parametrize(("taken", "message"), [("port", "REST cannot listen"), ("grpc_port", "gRPC cannot listen")])

@@ -37,6 +37,7 @@ PARTS = {
     "experiments": (13, "the paper's tables and figures, comparison, sweep"),
     "benchmarks": (13, "`harness/` how is measured, `suites/` the groups of `keras-fvvae benchmark`"),
     "tools": (14, "the command line, one file a command (top level; installed as `keras_fvvae.tools`)"),
+    "__main__": (15, "`python -m keras_fvvae`: the command line"),
     "benchmarks.long": (15, "measurements of minutes to hours, each a program of its own: they run whole commands"),
 }
 

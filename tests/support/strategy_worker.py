@@ -21,13 +21,11 @@ from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone, build_softmax
 from keras_fvvae.data import load_digits
 from keras_fvvae.errors import KerasFVVAEError
-from keras_fvvae.fitting.fisher_statistics import FisherStatistics
-from keras_fvvae.fitting.gaussian_mixture import MixtureStatistics
-from keras_fvvae.fitting.kmeans import KMeansStatistics
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training import fine_tune as task_fine_tune
 from keras_fvvae.training import fit as task_fit
+from keras_fvvae.training.processes import OneProcess
 from keras_fvvae.training.strategies import Workers, open_workers
 
 STEPS, BATCH = 6, 6
@@ -105,33 +103,15 @@ def fine_tuning(folder, workers):
     backbone = build_recipe_backbone(recipe, None)
     run = RunFolder(folder / "fine_tuning")
     run.path.mkdir()
-    history = task_fine_tune.fine_tune(backbone, load_digits().subset(np.arange(20)), recipe, run, 0, workers)
+    items = load_digits().subset(np.arange(20))
+    history = task_fine_tune.fine_tune(backbone, items, recipe, run, verbose=0, workers=workers)
     return {"history": history, "weights": [weight.tolist() for weight in backbone.get_weights()]}
-
-
-def statistics(workers):
-    """Merged over the workers; of vectors of integers, whose sums are exact whatever their order."""
-    vectors = np.random.default_rng(2).integers(-9, 10, (7, 4, 3)).astype("float64")
-    own = np.array_split(vectors, [5])[workers.index] if workers.count == 2 else vectors
-    rows, centroids = own.reshape(-1, 3), np.array([[-4.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
-    merged = workers.merge(FisherStatistics(kronecker=True).update(own))
-    of_one = workers.merge(FisherStatistics().update(vectors) if workers.is_chief else FisherStatistics())
-    clusters = workers.merge(KMeansStatistics(centroids).update(rows))
-    mixture = workers.merge(MixtureStatistics(2, np.zeros(3)).update(rows, np.full((len(rows), 2), 0.5)))
-    return {
-        "count": merged.count,
-        "mean_square": merged.mean_square.tolist(),
-        "factors": [factor.tolist() for factor in merged.kronecker_factors()],
-        "of_one": of_one.mean_square.tolist(),
-        "centroids": [clusters.counts.tolist(), clusters.next_centroids().tolist(), clusters.farthest_rows.tolist()],
-        "mixture": [mixture.count, mixture.mass.tolist(), mixture.sums.tolist(), mixture.squares.tolist()],
-    }
 
 
 def seeds(workers):
     """What the replicas of this process seed their first generator with at step 7."""
     recipe = tiny_recipe()
-    model = (workers or task_fit.OneProcess()).replicate(fvvae(recipe, True), BATCH)
+    model = (workers or OneProcess()).replicate(fvvae(recipe, True), BATCH)
     task_fit._seed_step(model, recipe.seed, 7)
     (state, *_) = [v for v in model.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
     parts = workers.strategy.experimental_local_results(state.value) if workers else [state]
@@ -156,7 +136,6 @@ def main(strategy, folder, options):
         labelled.labels = labelled.collection.labels % 3
         results["softmax"] = train("softmax", softmax(recipe), labelled, recipe, folder, workers)
         results["fine_tuning"] = fine_tuning(folder, workers)
-        results["statistics"] = statistics(workers) if workers else None
         results["seeds"] = seeds(workers)
     recipe = recipe.replace(dropout=0.5, sampled_descriptors=9)
     inputs.stop = int(options["stop"]) if "stop" in options else None

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_fvvae.data import Collection
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 
 
 def write_run(path, recipe, class_names, train, test, scores, vectors=None):
@@ -20,11 +21,10 @@ def write_run(path, recipe, class_names, train, test, scores, vectors=None):
     video = np.zeros((2, 8, 8, 3), "uint8")
     collection = Collection([video] * len(names), names, labels, splits, class_names, kind="video")
     run = RunFolder.create(path, recipe, collection)
-    run.write_json("vectors.json", {"names": names, "labels": labels})
-    metrics = {"protocol": "", "AVE": {"scores": [[0] * len(class_names)] * len(test)}}
-    if scores is not None:
-        metrics["FV-VAE"] = {"scores": np.asarray(scores).tolist()}
-    run.write_json("metrics.json", metrics)
+    run.write_items(names, labels, splits)
+    # Average pooling stands beside it, with scores of its own that must not be taken for the run's.
+    scored = {} if scores is None else {"AVE": np.zeros((len(test), len(class_names))), "FV-VAE": np.asarray(scores)}
+    run.write_results(RunResults("", "FV-VAE", {name: {} for name in scored}), scored)
     if vectors is not None:
         np.save(path / "vectors.npy", np.asarray(vectors, "float32")[:, :, None])
     run.finish()

@@ -4,7 +4,6 @@ from sklearn.svm import SVC, LinearSVC
 
 from keras_fvvae.svm import dual
 from keras_fvvae.svm.dual import solve_duals
-from keras_fvvae.utils import checkpoints
 
 
 def _problem(samples=40, features=90, classes=4):
@@ -19,7 +18,7 @@ def _problem(samples=40, features=90, classes=4):
 @pytest.mark.parametrize("C", [0.1, 100.0])
 def test_solutions_are_those_of_scikit_learn(C, penalize_intercept):
     values, matrix, targets = _problem()
-    duals, intercepts = solve_duals(matrix, targets, C, 1e-8, penalize_intercept)
+    duals, intercepts = solve_duals(matrix, targets, C, 1e-8, penalize_intercept=penalize_intercept)
     for target, dual_values, intercept in zip(targets, duals, intercepts, strict=True):
         if penalize_intercept:
             reference = LinearSVC(C=C, loss="hinge", tol=1e-8, random_state=0, max_iter=10**5).fit(values, target)
@@ -34,7 +33,7 @@ def test_coefficients_obey_the_conditions_of_the_dual(penalize_intercept):
     """0 <= a <= C; outside the margin a = 0, inside a = C; the free intercept's coefficients add up to zero."""
     C, tol = 1.0, 1e-8
     _, matrix, targets = _problem()
-    duals, intercepts = solve_duals(matrix, targets, C, tol, penalize_intercept)
+    duals, intercepts = solve_duals(matrix, targets, C, tol, penalize_intercept=penalize_intercept)
     signs = np.where(targets, 1.0, -1.0)
     alphas = duals * signs
     margins = signs * (duals @ matrix + intercepts[:, np.newaxis])
@@ -53,7 +52,7 @@ def test_penalised_intercept_with_copies_and_zero_rows():
     values, _, targets = _problem()
     values, targets = np.concatenate([values, values[:20], np.zeros((5, 90))]), np.tile(targets, 2)[:, :65]
     targets[:, 40:60] = targets[:, :20]
-    duals, intercepts = solve_duals(values @ values.T, targets, 10.0, 1e-6, True)
+    duals, intercepts = solve_duals(values @ values.T, targets, 10.0, 1e-6, penalize_intercept=True)
     for target, dual_values, intercept in zip(targets, duals, intercepts, strict=True):
         reference = LinearSVC(C=10.0, loss="hinge", tol=1e-6, random_state=0, max_iter=10**5).fit(values, target)
         np.testing.assert_allclose(dual_values @ values, reference.coef_[0], atol=1e-4)
@@ -73,10 +72,10 @@ class _InterruptedError(Exception):
 
 @pytest.mark.parametrize("penalize_intercept", [False, True])
 def test_solved_problems_are_kept(monkeypatch, tmp_path, penalize_intercept):
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0)
     _, matrix, targets = _problem()
     name = "_liblinear" if penalize_intercept else "_libsvm"
     solve, solved = getattr(dual, name), []
+    kept = {"penalize_intercept": penalize_intercept, "checkpoint": tmp_path, "checkpoint_seconds": 0}
 
     def run(limit, C=1.0, key="data"):
         def counted(factor, target, *settings):
@@ -87,9 +86,9 @@ def test_solved_problems_are_kept(monkeypatch, tmp_path, penalize_intercept):
 
         with monkeypatch.context() as context:
             context.setattr(dual, name, counted)
-            return solve_duals(matrix, targets, C, 1e-6, penalize_intercept, checkpoint=tmp_path, key=key)
+            return solve_duals(matrix, targets, C, 1e-6, **kept, key=key)
 
-    expected = solve_duals(matrix, targets, 1.0, 1e-6, penalize_intercept)
+    expected = solve_duals(matrix, targets, 1.0, 1e-6, penalize_intercept=penalize_intercept)
     with pytest.raises(_InterruptedError):
         run(limit=2)
     assert solved == [0, 1]

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 
-from keras_fvvae.svm import gram, row_blocks
-from keras_fvvae.svm.gram import decision_values, gram_matrix, normalise_gram, primal_weights
+from keras_fvvae.svm import gram
+from keras_fvvae.svm.gram import cross_gram, decision_values, gram_matrix, normalize_gram, primal_weights
 from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
-from keras_fvvae.utils import checkpoints
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 64)
     monkeypatch.setattr(gram, "MIRROR_ROWS", 4)
 
 
@@ -17,8 +15,12 @@ def _values(samples=11, features=300, dtype="float32"):
     return np.random.default_rng(0).normal(size=(samples, features)).astype(dtype)
 
 
-def _reader(values, **settings):
-    return ColumnReader(RowBlocks([values]), **settings)
+def _reader(values, block_columns=64, **settings):
+    return ColumnReader(RowBlocks([values]), block_columns=block_columns, **settings)
+
+
+def _kept(reader, folder):
+    return gram_matrix(reader, checkpoint=folder, key=reader.digest(), checkpoint_seconds=0)
 
 
 @pytest.mark.parametrize("samples", [1, 4, 11])
@@ -44,7 +46,7 @@ def test_normalised_gram_matrix_is_that_of_unit_rows():
     values = _values()
     values[3] = 0.0
     matrix = gram_matrix(_reader(values))
-    factors = normalise_gram(matrix)
+    factors = normalize_gram(matrix)
     norms = np.linalg.norm(values.astype("float64"), axis=1)
     norms[3] = np.inf
     np.testing.assert_allclose(factors, 1 / norms, rtol=1e-12)
@@ -64,6 +66,18 @@ def test_weights_and_decisions():
     norms[3] = np.inf
     expected = (values @ weights.T) / norms[:, np.newaxis] + np.arange(5)
     np.testing.assert_allclose(decision_values(_reader(values), weights, np.arange(5), True), expected, atol=1e-5)
+
+
+def test_some_rows_and_others():
+    values = _values()
+    values[3] = 0.0
+    wide = values.astype("float64")
+    rows, others = np.array([8, 3, 1]), np.array([3, 1, 0, 10])
+    np.testing.assert_allclose(gram_matrix(_reader(values), rows), wide[rows] @ wide[rows].T, atol=1e-11)
+    np.testing.assert_allclose(cross_gram(_reader(values), rows, others), wide[rows] @ wide[others].T, atol=1e-11)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit = np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
+    np.testing.assert_allclose(cross_gram(_reader(values), rows, others, True), unit[rows] @ unit[others].T, atol=1e-12)
 
 
 def test_squares_that_overflow():
@@ -92,25 +106,24 @@ def _interrupting(monkeypatch, after):
 
 
 def test_an_interrupted_sum_goes_on_and_is_the_same_to_the_bit(monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0)
     values = _values()
     expected = gram_matrix(_reader(values))
     with monkeypatch.context() as context:
         _interrupting(context, after=3)
         with pytest.raises(_InterruptedError):
-            gram_matrix(_reader(values), tmp_path)
+            _kept(_reader(values), tmp_path)
     with monkeypatch.context() as context:
         seen = _interrupting(context, after=100)
-        np.testing.assert_array_equal(gram_matrix(_reader(values), tmp_path), expected)
+        np.testing.assert_array_equal(_kept(_reader(values), tmp_path), expected)
         assert seen == [192, 256], "300 columns in blocks of 64, of which three were done"
-        np.testing.assert_array_equal(gram_matrix(_reader(values), tmp_path), expected)
+        np.testing.assert_array_equal(_kept(_reader(values), tmp_path), expected)
         assert len(seen) == 2, "all were done"
 
 
 @pytest.mark.parametrize("change", ["row", "scale", "square root", "blocks"])
-def test_other_data_and_settings_do_not_meet_the_checkpoint(monkeypatch, tmp_path, change):
+def test_other_data_and_settings_do_not_meet_the_checkpoint(tmp_path, change):
     values = _values()
-    gram_matrix(_reader(values), tmp_path)
+    _kept(_reader(values), tmp_path)
     settings = {}
     if change == "row":
         values[8] *= 2
@@ -119,11 +132,11 @@ def test_other_data_and_settings_do_not_meet_the_checkpoint(monkeypatch, tmp_pat
     elif change == "square root":
         settings["signed_sqrt"] = True
     else:
-        monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 32)
+        settings["block_columns"] = 32
     expected = gram_matrix(_reader(values, **settings))
-    np.testing.assert_array_equal(gram_matrix(_reader(values, **settings), tmp_path), expected)
+    np.testing.assert_array_equal(_kept(_reader(values, **settings), tmp_path), expected)
 
 
-def test_progress(capsys, monkeypatch, tmp_path):
+def test_progress(capsys):
     gram_matrix(_reader(_values()), verbose=1)
     assert "Gram matrix" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM, row_blocks
+from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM
 
 
 def _blobs(classes=4, per_class=6, features=300, dtype="float64"):
@@ -82,11 +82,10 @@ def test_two_classes():
     np.testing.assert_array_equal(fitted.predict(samples), labels)
 
 
-def test_more_columns_than_a_block(monkeypatch):
+def test_more_columns_than_a_block():
     samples, labels = _blobs()
     whole = OneVsRestSVM(tol=1e-8).fit(samples, labels)
-    monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 64)  # 300 = 4 * 64 + 44
-    blocks = OneVsRestSVM(tol=1e-8).fit(samples, labels)
+    blocks = OneVsRestSVM(tol=1e-8, block_columns=64).fit(samples, labels)  # 300 = 4 * 64 + 44
     np.testing.assert_allclose(blocks.coef_, whole.coef_, atol=1e-7)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
@@ -17,14 +18,8 @@ from keras_fvvae.features import FeatureStore
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.svm import OneVsRestSVM, row_blocks
 from keras_fvvae.svm.one_vs_rest import RowBlocks
-from keras_fvvae.utils import checkpoints
 
-RAW = {"signed_sqrt": True, "row_l2": True}
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch):
-    monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 64)
+RAW = {"signed_sqrt": True, "row_l2": True, "block_columns": 64}
 
 
 def _raw(classes=4, per_class=8, shape=(20, 15), dtype="float32"):
@@ -233,11 +228,9 @@ def test_the_row_that_is_not_finite_is_named():
 KILLED = """
 import os, signal, sys
 import numpy as np
-from keras_fvvae.utils import checkpoints
 from keras_fvvae.svm import dual, row_blocks
 from keras_fvvae.svm import OneVsRestSVM
 
-checkpoints.CHECKPOINT_SECONDS, row_blocks.BLOCK_COLUMNS = 0, 64
 owner, name = (row_blocks.ColumnReader, "_read") if sys.argv[2] == "gram" else (dual, "_libsvm")
 whole, left = getattr(owner, name), [3]
 
@@ -250,13 +243,13 @@ def killing(*arguments):
 setattr(owner, name, killing)
 data = np.load(sys.argv[1] + "/data.npz")
 settings = {"signed_sqrt": True, "row_l2": True, "C": [1.0, 10.0], "cv": 2, "probability": True}
+settings |= {"checkpoint_seconds": 0, "block_columns": 64}
 OneVsRestSVM(checkpoint=sys.argv[1] + "/checkpoint", **settings).fit(data["raw"], data["labels"])
 """
 
 
 @pytest.mark.parametrize("during", ["gram", "duals"])
 def test_killed_and_continued_is_the_same_to_the_bit(tmp_path, monkeypatch, during):
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0)
     raw, labels = _raw()
     np.savez(tmp_path / "data.npz", raw=raw, labels=labels)
     result = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), during], check=False)
@@ -284,8 +277,43 @@ def test_another_c_finds_the_same_gram_matrix(tmp_path, monkeypatch):
     raw, labels = _raw()
     OneVsRestSVM(checkpoint=tmp_path, **RAW).fit(raw, labels)
     names = {path.name for path in tmp_path.glob("gram-*")}
-    for settings in (RAW, {"signed_sqrt": True}):
+    for settings in (RAW, {**RAW, "row_l2": False}):
         fitted = OneVsRestSVM(C=1.0, checkpoint=tmp_path, **settings).fit(raw, labels)
         expected = OneVsRestSVM(C=1.0, **settings).fit(raw, labels)
         np.testing.assert_array_equal(fitted.coef_, expected.coef_)
     assert {path.name for path in tmp_path.glob("gram-*")} == names
+
+
+@pytest.mark.parametrize("change", ["value", "label", "zero"])
+def test_any_change_of_the_data_begins_anew(tmp_path, change):
+    raw, labels = _raw()
+    raw[2, 7, 7] = 0.0
+    settings = {**RAW, "checkpoint": tmp_path}
+    OneVsRestSVM(**settings).fit(raw, labels)
+    if change == "value":
+        raw[19, 11, 13] += 100.0
+    elif change == "label":
+        labels[[0, np.flatnonzero(labels != labels[0])[0]]] = labels[[np.flatnonzero(labels != labels[0])[0], 0]]
+    else:
+        raw[:, 7, 7] = 0.0
+    fitted = OneVsRestSVM(**settings).fit(raw, labels)
+    np.testing.assert_array_equal(fitted.coef_, OneVsRestSVM(**RAW).fit(raw, labels).coef_)
+
+
+@pytest.mark.parametrize("kind", [tf.constant, list, np.asfortranarray])
+def test_vectors_of_layers(kind):
+    raw, labels = _raw()
+    expected = OneVsRestSVM(**RAW).fit(raw.reshape(len(raw), -1), labels)
+    X = kind(raw)
+    if kind is np.asfortranarray:
+        with pytest.raises(TypeError, match="must be contiguous beyond its first dimension"):
+            OneVsRestSVM(**RAW).fit(X, labels)
+        return
+    fitted = OneVsRestSVM(**RAW).fit(X, labels)
+    np.testing.assert_array_equal(fitted.coef_, expected.coef_)
+    np.testing.assert_array_equal(fitted.predict(X), expected.predict(raw.reshape(len(raw), -1)))
+
+
+def test_nested_lists_are_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="Found array with dim 3"):
+        OneVsRestSVM().fit([[[1.0], [2.0]], [[3.0], [4.0]]], [0, 1])

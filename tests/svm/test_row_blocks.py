@@ -10,8 +10,7 @@ from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
 
 
 @pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch):
-    monkeypatch.setattr(row_blocks, "BLOCK_COLUMNS", 64)
+def _small_chunks(monkeypatch):
     monkeypatch.setattr(row_blocks, "CHUNK_ROWS", 2)
 
 
@@ -26,7 +25,7 @@ def _read(reader, start=0):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_blocks_are_the_stacked_values_in_float64(dtype):
     values = _values(dtype=dtype)
-    reader = ColumnReader(RowBlocks([values[:1], values[1:1], values[1:4], values[4:]]))
+    reader = ColumnReader(RowBlocks([values[:1], values[1:1], values[1:4], values[4:]]), block_columns=64)
     assert reader.shape == (7, 150)
     assert reader.rows.dtype == dtype
     assert [(columns.start, columns.stop) for columns, _ in reader.blocks()] == [(0, 64), (64, 128), (128, 150)]
@@ -51,7 +50,7 @@ def test_columns_are_scaled_and_square_rooted():
     values[2, 5] = 0.0
     scale = np.random.default_rng(1).uniform(0, 3, 150)
     scale[9] = 0.0
-    got = _read(ColumnReader(RowBlocks([values]), scale, signed_sqrt=True))
+    got = _read(ColumnReader(RowBlocks([values]), scale, signed_sqrt=True, block_columns=64))
     scaled = values.astype("float64") * scale
     np.testing.assert_allclose(got, np.sign(scaled) * np.sqrt(np.abs(scaled)), rtol=1e-15)
     np.testing.assert_array_equal(_read(ColumnReader(RowBlocks([values]), scale)), scaled)
@@ -69,7 +68,7 @@ def test_the_row_of_a_value_that_is_not_finite(bad):
     values = _values()
     values[5, 7, 3] = bad  # column 108
     with pytest.raises(ValueError, match="NaN or infinity: row 5 is the first that does among columns 64 to 127"):
-        _read(ColumnReader(RowBlocks([values[:3], values[3:]]), signed_sqrt=True))
+        _read(ColumnReader(RowBlocks([values[:3], values[3:]]), signed_sqrt=True, block_columns=64))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_pages_of_a_memory_map_are_given_back(tmp_path):
     assert mapped.sum() == 64 * 16384
     before = _resident_kilobytes(str(path))
     assert before >= 4096
-    for _, block in ColumnReader(RowBlocks([np.asarray(mapped).reshape(64, -1)])).blocks(16384 - 64):
+    for _, block in ColumnReader(RowBlocks([np.asarray(mapped).reshape(64, -1)]), block_columns=64).blocks(16384 - 64):
         assert block.sum() == 64 * 64
     assert _resident_kilobytes(str(path)) < before / 8
 
@@ -115,7 +114,7 @@ def test_changes_of_a_private_memory_map_survive(tmp_path):
     mapped = np.load(path, mmap_mode="c")
     mapped[1, 3] = 5.0
     reader = ColumnReader(RowBlocks([mapped]))
-    assert reader.rows.sample_digest() == reader.rows.sample_digest()
+    assert reader.rows.digest() == reader.rows.digest()
     assert _read(reader)[1, 3] == _read(reader)[1, 3] == 5.0
 
 
@@ -136,9 +135,19 @@ def test_digests_tell_data_and_normalisations_apart():
     assert ColumnReader(RowBlocks([values[:3], values[3:]])).digest() == readers[0].digest()
 
 
-@pytest.mark.parametrize("place", [(0, 0), (3, 60), (6, 149)])
-def test_the_digest_looks_at_all_regions_of_columns(place):
+def test_the_digest_is_of_every_value(monkeypatch):
+    monkeypatch.setattr(row_blocks, "DIGEST_BYTES", 1500)  # two rows and a half
     values = _values().reshape(7, 150)
-    before = RowBlocks([values]).sample_digest()
-    values[place] += 1.0
-    assert RowBlocks([values]).sample_digest() != before
+    digests = {RowBlocks([values]).digest(), RowBlocks([values[:4], values[4:]]).digest()}
+    assert len(digests) == 1
+    for place in np.ndindex(values.shape):
+        before, values[place] = values[place], np.nextafter(values[place], np.float32(np.inf))
+        digests.add(RowBlocks([values]).digest())
+        values[place] = before
+    assert len(digests) == 1 + values.size
+
+
+def test_the_digest_of_views_that_are_not_contiguous():
+    values = _values().reshape(7, 150)
+    for view in (values[:, ::3], np.asfortranarray(values), values[::2]):
+        assert RowBlocks([view]).digest() == RowBlocks([view.copy()]).digest()

@@ -7,8 +7,9 @@ import pytest
 
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores, evaluate_views
-from keras_fvvae.evaluation.score_tables import scores_csv
-from keras_fvvae.tasks.evaluate import evaluate, evaluate_activitynet, single_table
+from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
+from keras_fvvae.tasks.activitynet import activitynet_predictions, evaluate_activitynet
+from keras_fvvae.tasks.evaluate import evaluate
 from tests.support.written_runs import write_run
 
 CLASSES = ["a", "b", "c"]
@@ -199,10 +200,15 @@ def test_official_evaluation_of_files(tmp_path):
     assert result["hit_at_k"]["value"] == pytest.approx(1 / 3)
 
 
-def test_a_single_table(make_run, tmp_path):
-    run = make_run("run")
-    assert np.array_equal(single_table([run]).values, SCORES)
+def test_predictions_of_a_run_and_of_a_file(make_run, tmp_path):
+    (tmp_path / "run.json").write_text(activitynet_predictions(make_run("run")))
+    table = read_scores(tmp_path / "run.json")
+    assert dict(zip(table.ids, table.values.tolist(), strict=True)) == {
+        name.removesuffix(".avi"): row for name, row in zip(TEST, SCORES.tolist(), strict=True)
+    }
     (tmp_path / "s.csv").write_text(scores_csv(list(TEST), CLASSES, OTHER))
-    assert np.array_equal(single_table([], [tmp_path / "s.csv"]).values, OTHER)
-    with pytest.raises(RunError, match="one run or one file"):
-        single_table([run], [tmp_path / "s.csv"])
+    (tmp_path / "file.json").write_text(activitynet_predictions(scores=tmp_path / "s.csv"))
+    assert np.array_equal(read_scores(tmp_path / "file.json").values, OTHER)
+    for arguments in ({}, {"run": "a", "scores": "b"}):
+        with pytest.raises(ValueError, match="of a run or of a file of scores: give one"):
+            activitynet_predictions(**arguments)

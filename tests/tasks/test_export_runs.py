@@ -41,7 +41,7 @@ def test_measured_changes_are_in_the_card(runs, tmp_path):
     path = export_runs(runs[:1], tmp_path, half_svm=True, pca_components=5)
     card = (path / "assets.extra" / "card.md").read_text()
     run = RunFolder.open(runs[0])
-    accuracy = run.read_json("metrics.json")["FV-VAE"]["accuracy"]
+    accuracy = run.results.own["accuracy"]
     assert f"Accuracy of the run rgb: {accuracy:.1%}" in card
     before, after = re.search(r"8 test items (\S+)% before and (\S+)% after .*points", card).groups()
     assert float(before) == pytest.approx(100 * accuracy, abs=0.01)

@@ -6,6 +6,7 @@ import pytest
 from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.fuse import fuse
 
 CLASSES = ["a", "b"]
@@ -26,10 +27,10 @@ def write_run(tmp_path, recipe):
         video = np.zeros((2, 8, 8, 3), "uint8")
         collection = Collection([video] * len(names), names, numbers, splits, classes, kind="video")
         run = RunFolder.create(tmp_path / name, recipe, collection)
-        run.write_json("vectors.json", {"names": names, "labels": numbers})
+        run.write_items(names, numbers, splits)
         # Average pooling stands beside it, with scores of its own that must not be fused.
-        results = {"AVE": {"scores": [[0, 0]] * len(scores)}, "FV-VAE": {"scores": list(scores.values())}}
-        run.write_json("metrics.json", results if scores else {"protocol": ""})
+        scored = {"AVE": np.zeros((len(scores), 2)), "FV-VAE": np.array(list(scores.values()))} if scores else {}
+        run.write_results(RunResults("", "FV-VAE", {name: {} for name in scored}), scored)
         if finish:
             run.finish()
         return run.path

@@ -10,7 +10,7 @@ from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.fusion import late_fusion
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.svm.kernels import gram_matrix, out_of_fold_scores
+from keras_fvvae.svm.kernels import kernel_matrix, out_of_fold_scores
 from keras_fvvae.tasks.fuse import fuse
 from tests.support.written_runs import make_streams, write_run
 
@@ -41,7 +41,7 @@ class _Data:
         return write_run(self.folder / name, self.recipe, names, **parts)
 
     def held_out(self, vectors, seed=0):
-        gram = gram_matrix(vectors, range(len(self.train)))
+        gram = kernel_matrix(vectors, range(len(self.train)))
         return out_of_fold_scores(gram, self.train_labels, 4, C, seed=seed)
 
 
@@ -212,10 +212,10 @@ def test_what_does_not_go_together(data):
         fuse([data.runs[0], data.run("nan", 1, scores=bad)])
     (data.runs[1] / "vectors.npy").unlink()
     assert fuse(data.runs)["items"] == 40
-    with pytest.raises(RunError, match="vectors.npy cannot be read, and the training vectors are needed"):
+    with pytest.raises(RunError, match="is incomplete: vectors.npy is missing; restore it, or train again"):
         fuse(data.runs, "cross-validation")
     np.save(data.runs[1] / "vectors.npy", np.zeros((3, 2)))
-    with pytest.raises(RunError, match="vectors.npy holds 3 vectors for 100 items"):
+    with pytest.raises(RunError, match="vectors.npy was altered after the training: its SHA-256 has changed"):
         fuse(data.runs, method="kernel")
 
 

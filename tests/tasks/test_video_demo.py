@@ -26,9 +26,9 @@ def test_video_demo(tmp_path, monkeypatch):
     runs = [RunFolder.open(tmp_path / "videos" / name) for name in ("moving_digits_flow", "moving_digits_rgb")]
     assert [run.recipe.modality for run in runs] == ["flow", "rgb"]
     assert [(run.recipe.steps, run.recipe.seed) for run in runs] == [(2, 3)] * 2
-    scores = [run.read_json("metrics.json")["FV-VAE"] for run in runs]
-    assert [stream["accuracy"] for stream in result.fusion["streams"].values()] == [s["accuracy"] for s in scores]
-    assert not np.array_equal(scores[0]["scores"], scores[1]["scores"])
+    metrics = [run.results.own for run in runs]
+    assert [stream["accuracy"] for stream in result.fusion["streams"].values()] == [m["accuracy"] for m in metrics]
+    assert not np.array_equal(*(run.scores()["FV-VAE"] for run in runs))
     by_folder = fuse([run.path for run in runs])
     assert result.fusion["gain"] == by_folder["gain"]
     assert result.fusion["fusion"] == by_folder["fusion"]
@@ -39,6 +39,6 @@ def test_video_demo(tmp_path, monkeypatch):
         assert text in html, text
     assert "http" not in html.split("<body>")[1]  # self-contained
 
-    monkeypatch.setattr("keras_fvvae.training.train._stages", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *a: pytest.fail("trained again"))
     again = video_demo(tmp_path / "videos", steps=2, seed=3, verbose=0)
     assert again.fusion == result.fusion

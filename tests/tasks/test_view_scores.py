@@ -8,6 +8,7 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.evaluate import evaluate
+from keras_fvvae.tasks.evaluate_views import evaluate_run_views
 from keras_fvvae.tasks.view_scores import view_scores
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.train import train
@@ -34,7 +35,9 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(videos, video_recipe, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return train(video_recipe, load_folder(videos), folder / "run", None, cache=folder / "cache", verbose=0).path
+    return train(
+        video_recipe, load_folder(videos), folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0
+    ).path
 
 
 def test_each_frame_has_the_score_of_an_image(run, videos):
@@ -49,10 +52,8 @@ def test_each_frame_has_the_score_of_an_image(run, videos):
 
 
 def test_evaluation_at_both_levels(run, videos):
-    plain, both = (
-        evaluate([run], per_view=per_view, data=videos, cache=run.parent / "cache", resamples=0)["results"][0]
-        for per_view in (False, True)
-    )
+    (plain,) = evaluate([run], resamples=0)["results"]
+    (both,) = evaluate_run_views([run], data=videos, cache=run.parent / "cache", resamples=0)["results"]
     views = both.pop("views")
     assert both == plain
     assert views["items"] == 3 * plain["items"]
@@ -68,3 +69,9 @@ def test_other_data(run, tmp_path):
         write_video(tmp_path / name / "other.avi", numbered_frames(4))
     with pytest.raises(DataError, match=r"test items of .* are not in .*: give the data that it was trained on"):
         view_scores(run, tmp_path, verbose=0)
+
+
+def test_other_options_of_the_data_than_the_trainings(run, videos):
+    """The options of the data set's loader are replaced one by one."""
+    with pytest.raises(DataError, match="holds images of 0 classes"):
+        view_scores(run, videos, dataset_options={"kind": "image"}, verbose=0)

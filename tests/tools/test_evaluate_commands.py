@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from keras_fvvae.tools import evaluate as evaluate_tool
-from keras_fvvae.tools import fuse as fuse_tool
+from keras_fvvae.tools.main import cli
 
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.recipes import Recipe
@@ -30,16 +29,18 @@ def runs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _call(tool, *arguments):
-    result = CliRunner().invoke(tool.command, [str(argument) for argument in arguments])
+def _call(command, *arguments):
+    words = [*command.split(), *map(str, arguments)]
+    result = CliRunner().invoke(cli, words)
     assert result.exit_code in (0, 1, 2)
     if result.exception and result.exit_code == 1:
         raise result.exception
     return result
 
 
-def test_table(runs):
-    output = _call(evaluate_tool, "rgb", "flow", "--compare", "--average", "--per-class", "--resamples", 50).stdout
+def test_table(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    output = _call("evaluate", "rgb", "flow", "--compare", "--average", "--per-class", "--resamples", 50).stdout
     lines = [line.split() for line in output.splitlines()]
     assert lines[0] == ["items", "accuracy", "mean", "class", "accuracy", "mAP", "top3"]
     assert lines[1][:2] == ["rgb", "40"]
@@ -50,9 +51,22 @@ def test_table(runs):
     assert sum(line[:2] == ["class", "3"] for line in lines) == 2
 
 
+def test_tables_fit_the_terminal(runs, monkeypatch):
+    """Every word stays whole; a file's table is not folded."""
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ("rgb", "flow", "--average", "--per-class", "--resamples", 50)
+    output = _call("evaluate", *arguments).stdout
+    table = [line for line in output.splitlines() if not line.startswith("Note: ")]
+    assert max(map(len, table)) <= 80
+    _call("evaluate", *arguments, "--out", "table.txt")
+    whole = (runs / "table.txt").read_text()
+    assert sorted(whole.split()) == sorted(output.split())
+    assert len(whole.splitlines()) < len(output.splitlines())
+
+
 def test_csv_and_json_hold_the_same(runs):
-    rows = list(csv.DictReader(io.StringIO(_call(evaluate_tool, "rgb", "flow", "--format", "csv", "--compare").stdout)))
-    result = json.loads(_call(evaluate_tool, "rgb", "flow", "--format", "json", "--compare").stdout)
+    rows = list(csv.DictReader(io.StringIO(_call("evaluate", "rgb", "flow", "--format", "csv", "--compare").stdout)))
+    result = json.loads(_call("evaluate", "rgb", "flow", "--format", "json", "--compare").stdout)
     values = {(row["source"], row["metric"], row["class"]): (row["value"], row["low"], row["high"]) for row in rows}
     for entry in result["results"]:
         for name in ("accuracy", "mean_average_precision", "top3_accuracy"):
@@ -61,81 +75,89 @@ def test_csv_and_json_hold_the_same(runs):
             assert values[entry["source"], "class_accuracy", name] == tuple(map(str, each.values()))
     difference = result["comparisons"][0]["accuracy"]
     assert values["flow - rgb", "accuracy", ""] == tuple(map(str, difference.values()))
-    without = _call(evaluate_tool, "rgb", "--format", "csv", "--resamples", 0).stdout.splitlines()[1]
-    assert without.endswith(",,")
+    without = list(csv.DictReader(io.StringIO(_call("evaluate", "rgb", "--format", "csv", "--resamples", 0).stdout)))
+    ends = {row["metric"]: bool(row["low"]) for row in without}
+    assert ends["accuracy"]
+    assert ends["class_accuracy"]
+    assert not ends["mean_average_precision"]
 
 
 def test_predictions_in_the_official_format(runs):
-    _call(evaluate_tool, "flow", "--format", "activitynet", "--out", "flow.json")
+    _call("activitynet predictions", "flow", "--out", "flow.json")
     table = read_scores("flow.json")
     assert len(table.ids) == 40
-    result = json.loads(_call(evaluate_tool, "flow", "--scores", "flow.json", "--compare", "--format", "json").stdout)
+    result = json.loads(_call("evaluate", "flow", "--scores", "flow.json", "--compare", "--format", "json").stdout)
     assert result["comparisons"][0]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     database = {
         name: {"subset": "validation", "annotations": [{"label": f"class {i % 4}", "segment": [0, 1]}]}
         for i, name in enumerate(table.ids)
     }
     (runs / "gt.json").write_text(json.dumps({"database": database}))
-    official = ("--predictions", "flow.json", "--annotations", "gt.json")
-    lines = _call(evaluate_tool, *official, "--format", "activitynet", "--resamples", 0).stdout.splitlines()
+    official = ("flow.json", "gt.json")
+    lines = _call("activitynet evaluate", *official, "--format", "official", "--resamples", 0).stdout.splitlines()
     precision = result["results"][0]["mean_average_precision"]["value"]
     assert lines[0] == "[RESULTS] Performance on ActivityNet untrimmed video classification task."
     assert float(lines[1].removeprefix("\tMean Average Precision: ")) == pytest.approx(precision)
     assert lines[2] == f"\tHit@3: {result['results'][0]['top3_accuracy']['value']}"
     assert lines[3].startswith("\tAvg Hit@3: ")
-    table = _call(evaluate_tool, *official, "--top-k", 1).stdout
+    table = _call("activitynet evaluate", *official, "--top-k", 1).stdout
     assert f"Mean Average Precision: {precision:.1%} [" in table
     assert "40 videos with 40 labels, 160 predictions; 0 are not predicted, 0 of the predicted not" in table
-    content = json.loads(_call(evaluate_tool, *official, "--format", "json").stdout)
+    content = json.loads(_call("activitynet evaluate", *official, "--format", "json").stdout)
     assert content["hit_at_k"]["value"] == result["results"][0]["top3_accuracy"]["value"]
-    assert "average precision,class 3," in _call(evaluate_tool, *official, "--format", "csv").stdout
+    assert "average precision,class 3," in _call("activitynet evaluate", *official, "--format", "csv").stdout
 
 
 def test_views(runs):
     table = _scores_of_rgb()
     (runs / "views.csv").write_text(scores_csv(table.ids * 2, table.class_names, np.tile(table.values, (2, 1))))
-    output = _call(evaluate_tool, "--scores", "views.csv", "rgb", "--views", "--resamples", 0).stdout
+    output = _call("evaluate", "--scores", "views.csv", "rgb", "--views", "--resamples", 0).stdout
     assert [line.split()[:3] for line in output.splitlines()[-1:]] == [["views.csv", "(views)", "80"]]
 
 
 def _scores_of_rgb():
-    _call(evaluate_tool, "rgb", "--format", "activitynet", "--out", "rgb.json")
+    _call("activitynet predictions", "rgb", "--out", "rgb.json")
     return read_scores("rgb.json")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "arguments", "message"),
     [
-        (["rgb", "--predictions", "p.json"], "--predictions are evaluated alone"),
-        (["--predictions", "p.json"], "--predictions needs --annotations"),
-        (["--predictions", "p", "--annotations", "a", "--top-k", 1, "--top-k", 2], "--predictions takes one --top-k"),
-        (["--top-k", 0], "0 is not in the range x>=1"),
-        (["--format", "xml"], "'xml' is not one of"),
+        ("evaluate", [], "There is nothing to evaluate: name a RUN, or a file of --scores."),
+        ("evaluate", ["a", "--labels", "l", "--annotations", "a"], "--labels and --annotations both say what is right"),
+        ("evaluate", ["--top-k", 0], "0 is not in the range x>=1"),
+        ("evaluate", ["--format", "xml"], "'xml' is not one of"),
+        ("evaluate", ["--level", 1], "1.0 is not in the range 0<x<1"),
+        ("evaluate-views", [], "Missing argument 'RUN...'"),
+        ("activitynet predictions", [], "Predictions are made of one RUN or of one file of --scores."),
+        ("activitynet predictions", ["a", "--scores", "b"], "Predictions are made of one RUN or of one file"),
+        ("activitynet evaluate", ["p.json"], "Missing argument 'ANNOTATIONS'"),
+        ("activitynet evaluat", [], "No such command 'evaluat'; did you mean 'evaluate'?"),
     ],
 )
-def test_arguments_that_cannot_be(arguments, message):
-    result = _call(evaluate_tool, *arguments)
+def test_arguments_that_cannot_be(command, arguments, message):
+    result = _call(command, *arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
 def test_fuse(runs):
-    output = _call(fuse_tool, "rgb", "flow", "--cross-validate", "--out", "fused.csv").stdout
+    output = _call("fuse", "rgb", "flow", "--cross-validate", "--out", "fused.csv").stdout
     assert "late fusion" in output
     assert "of the training items)" in output
     assert "95% interval of the gain: " in output
-    result = json.loads(_call(fuse_tool, "rgb", "flow", "--cross-validate", "--json").stdout)
+    result = json.loads(_call("fuse", "rgb", "flow", "--cross-validate", "--json").stdout)
     weights = ", ".join(f"{weight:.2f}" for weight in result["weights"].values())
     assert f"Weights: {weights} (by cross-validation: {result['training_accuracy']:.1%} of" in output
     fixed = ("--weight", 0.75, "--weight", 0.25, "--normalize", "l2", "--json")
-    result = json.loads(_call(fuse_tool, "rgb", "--scores", "fused.csv", *fixed).stdout)
+    result = json.loads(_call("fuse", "rgb", "--scores", "fused.csv", *fixed).stdout)
     assert result["weights"] == {"rgb": 0.75, "fused.csv": 0.25}
     assert result["normalize"] == "l2"
-    assert json.loads(_call(fuse_tool, "rgb", "flow", "--method", "kernel", "--json").stdout)["method"] == "kernel"
+    assert json.loads(_call("fuse", "rgb", "flow", "--fusion", "kernel", "--json").stdout)["method"] == "kernel"
     for arguments, message in (
         (["rgb", "--scores", "fused.csv", "--weight", 1], "2 streams need 2 times --weight, or none."),
         (["rgb", "flow", "--weight", 1, "--weight", 1, "--cross-validate"], "both say what the weights are"),
     ):
-        result = _call(fuse_tool, *arguments)
+        result = _call("fuse", *arguments)
         assert result.exit_code == 2
         assert message in result.output

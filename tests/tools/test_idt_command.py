@@ -27,11 +27,23 @@ def call(*arguments):
 
 
 def test_vectors_and_scores(data, tmp_path):
-    arguments = [data, "--out", tmp_path / "out", "--scales", 1, "--components", 2, "--workers", 1, "--common-classes"]
+    arguments = [
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--scales",
+        1,
+        "--components",
+        2,
+        "--workers",
+        1,
+        "--common-classes",
+    ]
     code, output, errors = call(*arguments)
     assert code == 0, errors
     assert f"trajectories a video; vectors in {tmp_path / 'out' / 'vectors.npy'}\n" in output
-    assert "100.0% +- 0.0%  (2 training and 2 test videos of 2 classes; improved dense trajectories" in output
+    assert "100.0 (34.2 to 100.0) %  (2 training and 2 test videos of 2 classes; improved dense trajectories" in output
     assert "test/left/broken.avi: the file is empty\n" in errors
     assert "2 of 3 classes have both training and test videos" in errors
     assert (tmp_path / "out" / "scores.csv").read_text().startswith("id,left,right\n")
@@ -40,7 +52,7 @@ def test_vectors_and_scores(data, tmp_path):
 
 
 def test_out_inside_the_data(data):
-    code, _, errors = call(data, "--out", data / "idt")
+    code, _, errors = call("--data", data, "--out", data / "idt")
     assert code == 2
     assert "lies inside" in errors
     assert not (data / "idt").exists()

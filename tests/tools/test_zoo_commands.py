@@ -4,6 +4,7 @@ import pytest
 
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.zoo import packs
 from tests.zoo.test_downloads import serving
 
@@ -22,7 +23,7 @@ def run(tmp_path):
     folder.write("recipe.yaml", load_recipe("digits_conv").to_yaml().encode())
     folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
     folder.write("model.keras", b"model")
-    folder.write_json("metrics.json", {"protocol": "none"})
+    folder.write_results(RunResults("none", "FV-VAE"), {})
     folder.finish()
     return folder.path
 
@@ -52,7 +53,7 @@ def test_mistakes_are_one_sentence(run, tmp_path, run_command):
     (tmp_path / "text.mat").write_text("hello")
     (run.parent / "file").touch()
     for arguments, message in (
-        (["publish", tmp_path / "absent"], "absent is not a run of keras_fvvae"),
+        (["publish", tmp_path / "absent"], "absent does not exist."),
         (["publish", run, "--name", "a/b"], "'a/b' cannot be the name of an entry"),
         (["publish", run, "--to", run.parent / "file"], "cannot be published to"),
         (["publish", run, "--to", "s3://bucket"], "only http and https are, not s3"),

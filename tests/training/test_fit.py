@@ -5,10 +5,11 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.training import fit as task_fit
+from keras_fvvae.training.processes import OneProcess
 from tests.support import strategy_worker
 
 
-class _Losing(task_fit.OneProcess):
+class _Losing(OneProcess):
     """Loses another worker in the middle of the fourth step, when the weights are half changed."""
 
     def replicate(self, model, batch_size):
@@ -45,7 +46,7 @@ def test_a_step_that_failed_is_not_kept(tmp_path, monkeypatch, seconds):
 
 
 def test_others_than_the_chief_write_nothing(tmp_path):
-    class Other(task_fit.OneProcess):
+    class Other(OneProcess):
         is_chief = False
 
     (tmp_path / "run").mkdir()

@@ -11,6 +11,7 @@ from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
 from tests.support.small_data import VIDEO_FRAMES
@@ -23,10 +24,11 @@ MAP = (8, 8, 4)
 def activations(videos, video_recipe, tmp_path):
     """`ActivationInputs` of the moving digits; keywords change the recipe."""
 
-    def build(collection=videos, folder="cache", **changes):
+    def build(collection=videos, folder="cache", shard_bytes=SHARD_BYTES, **changes):
         recipe = video_recipe.replace(**changes)
         keras.utils.set_random_seed(recipe.seed)
-        return ActivationInputs(collection, recipe, build_recipe_backbone(recipe, None), tmp_path / folder)
+        backbone = build_recipe_backbone(recipe, None)
+        return ActivationInputs(collection, recipe, backbone, tmp_path / folder, shard_bytes)
 
     return build
 
@@ -249,11 +251,11 @@ def test_a_file_that_vanishes_is_named(video_recipe, tmp_path):
 
 def test_full_disk_keeps_what_was_computed(activations, videos, small_disk, monkeypatch):
     # About two of the three shards fit: a video's maps are 3 x 8 x 8 x 4 float16.
-    monkeypatch.setattr("keras_fvvae.features.SHARD_BYTES", 8 * 3 * 8 * 8 * 4 * 2)
+    shard_bytes = 8 * 3 * 8 * 8 * 4 * 2
     monkeypatch.setattr(task_inputs, "MAX_BATCH", 12)
     disk = small_disk(56)
     with pytest.raises(DataError, match=r"The feature store .* cannot be written: No space left on device\."):
-        activations(folder=disk).prepare(verbose=0)
+        activations(folder=disk, shard_bytes=shard_bytes).prepare(verbose=0)
     kept = len(videos) - len(activations(folder=disk).missing())
     assert 0 < kept < len(videos)
     small_disk(4096)

@@ -12,8 +12,8 @@ from keras_fvvae.layers import NetVLAD
 from keras_fvvae.reporting.report import write_report
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import fit as task_fit
+from keras_fvvae.training import train as task_train
 from keras_fvvae.training.inputs import recipe_views
-from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
 
 STAGES = [
@@ -34,29 +34,34 @@ CASES = {
 }  # fmt: skip
 
 
+def train(*arguments, **options):
+    """With random weights of the backbone."""
+    return task_train.train(*arguments, backbone_weights=None, verbose=0, **options)
+
+
 @pytest.mark.parametrize("title", CASES)
 def test_train_predict_export(title, folder, recipe, tmp_path):
     recipe = recipe.replace(**CASES[title])
     collection = load_folder(folder)
-    run = train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
-    result = run.read_json("metrics.json")[title]
+    run = train(recipe, collection, tmp_path / "run", cache=tmp_path / "cache")
+    result, tested = run.results.metrics[title], run.scores()[title]
     assert 0 <= result["accuracy"] <= 1
     vectors = np.load(run.path / "vectors.npy").reshape(24, -1)
     assert vectors.shape[1] == result["dimension"]
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
-    assert set(run.read_json("seconds.json")) == {"fit", "encode", "classify"}
+    assert set(run.seconds) == {"fit", "encode", "classify"}
     assert not list(run.path.glob("checkpoints*"))
 
-    names = run.read_json("vectors.json")["names"]
-    files = [str(folder / name) for name in names[-len(result["scores"]) :]]
-    for scores, found in zip(result["scores"], predict(run.path, files, top_k=3), strict=True):
+    names = run.vectors().names
+    files = [str(folder / name) for name in names[-len(tested) :]]
+    for scores, found in zip(tested, predict(run.path, files, top_k=3), strict=True):
         np.testing.assert_allclose(sorted(found["scores"]), sorted(scores), atol=HALF_PRECISION)
 
     classifier = load_classifier(run.path / "model.keras")
     exported = export_saved_model(classifier, tmp_path / "served", recipe_views(recipe))
     served = tf.saved_model.load(str(exported)).signatures["serving_default"]
     contents = [tf.constant(tf.io.read_file(file)) for file in files]
-    np.testing.assert_allclose(served(image=tf.stack(contents))["scores"], result["scores"], atol=HALF_PRECISION)
+    np.testing.assert_allclose(served(image=tf.stack(contents))["scores"], tested, atol=HALF_PRECISION)
     assert write_report([run.path], tmp_path / "report.html", collection).is_file()
 
 
@@ -72,15 +77,14 @@ def test_action_vlad_learns_from_bags_of_frames_in_two_stages(videos, bags, tmp_
     shapes = []
     original = task_fit.position_stream
     monkeypatch.setattr(task_fit, "position_stream", lambda *a: shapes.append(a) or original(*a))
-    run = train(bags, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    run = train(bags, videos, tmp_path / "run", cache=tmp_path / "cache")
     assert len(shapes) == 2
-    history = run.read_json("history.json")
+    history = run.history
     assert len(history["loss"]) == 6
     head = load_encoder(run.path / "model.keras").head
     assert isinstance(head, NetVLAD)
     assert not head.normalize
-    metrics = run.read_json("metrics.json")
-    assert metrics["ActionVLAD"]["dimension"] == 2 * 4
+    assert run.results.metrics["ActionVLAD"]["dimension"] == 2 * 4
 
 
 def test_classifier_stage_leaves_the_aggregation_as_it_is(videos, bags, tmp_path):
@@ -88,7 +92,7 @@ def test_classifier_stage_leaves_the_aggregation_as_it_is(videos, bags, tmp_path
     weights = {}
     for name, stages in {"one": STAGES[:1], "both": STAGES}.items():
         recipe = bags.replace(stages=stages)
-        run = train(recipe, videos, tmp_path / name, None, cache=tmp_path / "cache", verbose=0)
+        run = train(recipe, videos, tmp_path / name, cache=tmp_path / "cache")
         weights[name] = load_encoder(run.path / "model.keras").head.get_weights()
     from keras_fvvae.ops.residuals import assignment_weights
 
@@ -100,7 +104,7 @@ def test_classifier_stage_leaves_the_aggregation_as_it_is(videos, bags, tmp_path
 
 
 def test_interrupted_in_the_second_stage_it_ends_the_same(videos, bags, tmp_path, monkeypatch):
-    whole = train(bags, videos, tmp_path / "whole", None, cache=tmp_path / "cache", verbose=0)
+    whole = train(bags, videos, tmp_path / "whole", cache=tmp_path / "cache")
     original, calls = task_fit._seed_step, []
 
     def stop(model, seed, step):
@@ -111,10 +115,10 @@ def test_interrupted_in_the_second_stage_it_ends_the_same(videos, bags, tmp_path
 
     monkeypatch.setattr(task_fit, "_seed_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        train(bags, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+        train(bags, videos, tmp_path / "run", cache=tmp_path / "cache")
     assert (tmp_path / "run" / "checkpoints-2").is_dir()
     monkeypatch.setattr(task_fit, "_seed_step", original)
-    continued = train(bags, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    continued = train(bags, videos, tmp_path / "run", cache=tmp_path / "cache")
     for one, other in zip(
         *(load_encoder(run.path / "model.keras").get_weights() for run in (whole, continued)), strict=True
     ):
@@ -124,24 +128,24 @@ def test_interrupted_in_the_second_stage_it_ends_the_same(videos, bags, tmp_path
 def test_fine_tuning_sees_single_frames_before_bags(videos, bags, tmp_path):
     """As in ucf101_actionvlad_rgb."""
     recipe = bags.replace(fine_tune_steps=1, fine_tune_batch_size=4, stages=STAGES[:1])
-    run = train(recipe, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    run = train(recipe, videos, tmp_path / "run", cache=tmp_path / "cache")
     assert len(run.read_json("fine_tuning.json")["loss"]) == 1
-    assert len(run.read_json("history.json")["loss"]) == 3
+    assert len(run.history["loss"]) == 3
 
 
 def test_pca_follows_a_softmax_training(folder, recipe, tmp_path):
     """It is fitted to trained vectors: nothing would be learnt through one that is not fitted yet."""
     recipe = recipe.replace(**CASES["NetVLAD"], pca_components=4)
-    run = train(recipe, load_folder(folder), tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
-    losses = run.read_json("history.json")["loss"]
+    run = train(recipe, load_folder(folder), tmp_path / "run", cache=tmp_path / "cache")
+    losses = run.history["loss"]
     assert len(set(np.round(losses, 4))) > 1
-    assert run.read_json("metrics.json")["NetVLAD"]["dimension"] == 4
+    assert run.results.metrics["NetVLAD"]["dimension"] == 4
 
 
 def test_codebook_is_fitted_to_the_trained_backbone(folder, recipe, tmp_path):
     recipe = recipe.replace(**CASES["VLAD"], trainable_from="all", steps=3, stages=[{"steps": 3, "learning_rate": 0.1}])
     collection = load_folder(folder)
-    run = train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    run = train(recipe, collection, tmp_path / "run", cache=tmp_path / "cache")
     encoder = load_encoder(run.path / "model.keras")
     centroids = encoder.head.get_weights()[0]
     images = np.stack([collection_image(collection, i) for i in collection.indices("train")]).astype("float32")
@@ -159,8 +163,8 @@ def collection_image(collection, index):
 
 def test_end_to_end_training_on_bags_of_frames(videos, bags, tmp_path):
     recipe = bags.replace(trainable_from="conv3", stages=[{"steps": 1}])
-    run = train(recipe, videos, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
-    assert len(run.read_json("history.json")["loss"]) == 1
+    run = train(recipe, videos, tmp_path / "run", cache=tmp_path / "cache")
+    assert len(run.history["loss"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -176,13 +180,13 @@ def test_end_to_end_training_on_bags_of_frames(videos, bags, tmp_path):
 )
 def test_errors(changes, error, message, folder, recipe, tmp_path):
     with pytest.raises(error, match=message):
-        train(recipe.replace(**changes), load_folder(folder), tmp_path / "run", None, cache=tmp_path, verbose=0)
+        train(recipe.replace(**changes), load_folder(folder), tmp_path / "run", cache=tmp_path)
 
 
 def test_report_of_two_runs_of_one_representation(folder, recipe, tmp_path):
     collection = load_folder(folder)
     runs = [
-        train(recipe.replace(latent_dim=size), collection, tmp_path / f"latent{size}", None, cache=tmp_path, verbose=0)
+        train(recipe.replace(latent_dim=size), collection, tmp_path / f"latent{size}", cache=tmp_path)
         for size in (2, 3)
     ]
     page = write_report([run.path for run in runs], tmp_path / "report.html", collection).read_text()
@@ -194,18 +198,15 @@ def test_unlabelled_data_and_another_run_are_for_fv_vae(folder, recipe, tmp_path
     unlabelled = load_folder(folder, unlabelled=True)
     for changes in ({"representation": "net_vlad"}, {"representation": "bilinear", "trainable_from": "all"}):
         with pytest.raises(DataError, match="Without labels only FV-VAE minus can be trained"):
-            train(recipe.replace(**changes), unlabelled, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
-    first = train(
-        recipe.replace(lambda3=0.0), unlabelled, tmp_path / "first", None, cache=tmp_path / "cache", verbose=0
-    )
+            train(recipe.replace(**changes), unlabelled, tmp_path / "run", cache=tmp_path / "cache")
+    first = train(recipe.replace(lambda3=0.0), unlabelled, tmp_path / "first", cache=tmp_path / "cache")
     vlad = train(
-        recipe.replace(**CASES["VLAD"]), load_folder(folder), tmp_path / "vlad", None, cache=tmp_path / "cache",
-        verbose=0,
+        recipe.replace(**CASES["VLAD"]), load_folder(folder), tmp_path / "vlad", cache=tmp_path / "cache",
     )  # fmt: skip
     with pytest.raises(WeightsError, match="holds another representation than FV-VAE"):
-        train(recipe, load_folder(folder), tmp_path / "run", None, cache=tmp_path / "c", init=vlad.path, verbose=0)
+        train(recipe, load_folder(folder), tmp_path / "run", cache=tmp_path / "c", init=vlad.path)
     with pytest.raises(WeightsError, match="VLAD cannot start from another run"):
         train(
-            recipe.replace(representation="vlad"), load_folder(folder), tmp_path / "run", None,
+            recipe.replace(representation="vlad"), load_folder(folder), tmp_path / "run",
             cache=tmp_path / "cache", init=first.path, verbose=0,
         )  # fmt: skip

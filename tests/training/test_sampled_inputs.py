@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_fvvae.builders.representations import descriptor_plan
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
@@ -78,6 +79,19 @@ def test_trains_as_on_whole_maps(make, tmp_path):
         np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
     for weight, other in zip(weights, others, strict=True):
         np.testing.assert_allclose(weight, other, rtol=1e-5, atol=1e-6)
+
+
+def test_draws_by_the_number_of_its_generator_in_the_model(make):
+    """Were it not the model's first, both would still draw the same."""
+    recipe, inputs = make(normalization="none")
+    sampled = SampledInputs(inputs, descriptor_plan(recipe), number=2)
+    ((found, _),) = sampled.training_batches(itertools.repeat(1), 4).take(1)
+    layer = descriptor_plan(recipe).sampling()
+    layer.seed_generator.state.assign(step_seed(recipe.seed, 2, 0))
+    drawn = layer.draw(4, SHAPE[0] * SHAPE[1], 3).numpy()
+    views = [inputs.random_view(1, i) for i in range(4)]
+    expected = [maps[view].reshape(-1, SHAPE[-1])[rows] for (maps, view), rows in zip(views, drawn, strict=True)]
+    np.testing.assert_array_equal(found, np.float32(expected))
 
 
 def test_a_map_is_read_whole_for_its_norm_only_once(make, monkeypatch):

@@ -14,7 +14,7 @@ from keras_fvvae.zoo import load_classifier
 
 
 def _train(recipe, collection, out, **arguments):
-    return train(recipe, collection, out, None, cache=out.parent / "cache", verbose=0, **arguments)
+    return train(recipe, collection, out, backbone_weights=None, cache=out.parent / "cache", verbose=0, **arguments)
 
 
 def _kernels(run):
@@ -36,7 +36,7 @@ def test_fine_tuning_changes_what_it_should(recipe, folder, tmp_path):
     assert not np.array_equal(before["conv2"], after["conv2"])
     history = tuned.read_json("fine_tuning.json")
     assert len(history["loss"]) == len(history["accuracy"]) == 3
-    assert "fine-tuned for 3 steps" in tuned.read_json("metrics.json")["protocol"]
+    assert "fine-tuned for 3 steps" in tuned.results.protocol
     assert not (tuned.path / "fine_tuning").exists()
     assert np.abs(_vectors(plain) - _vectors(tuned)).max() > 1e-3
 
@@ -79,7 +79,7 @@ def test_without_labels_and_then_with_them(recipe, folder, tmp_path):
     with pytest.raises(DataError, match="lambda3=0"):
         _train(recipe, unlabelled, tmp_path / "refused")
     first = _train(recipe.replace(lambda3=0.0, seed=5), unlabelled, tmp_path / "first")
-    assert "24 training images without labels" in first.read_json("metrics.json")["protocol"]
+    assert "24 training images without labels" in first.results.protocol
     assert len(_vectors(first)) == 24
     with pytest.raises(WeightsError, match="not a keras_fvvae Classifier"):
         list(predict(first.path, unlabelled.sources))
@@ -97,7 +97,7 @@ def test_without_labels_and_then_with_them(recipe, folder, tmp_path):
         )
         assert all(np.allclose(a, b, atol=1e-6) for a, b in pairs)
     assert load_classifier(second.path / "model.keras").class_names == ["0", "1", "7"]
-    assert "FV-VAE" in second.read_json("metrics.json")
+    assert "FV-VAE" in second.results.metrics
 
     fresh = _train(still, load_folder(folder), tmp_path / "fresh")
     decoders = [np.array(load_encoder(run.path / "model.keras").head.fvvae.decoder.kernel) for run in (first, fresh)]

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.strategies import Cluster, Workers, open_workers, read_cluster
+from keras_fvvae.training.cluster import Cluster, read_cluster
+from keras_fvvae.training.strategies import Workers, open_workers
 from tests.support import strategy_worker
 from tests.support.small_data import write_digits
 
@@ -134,16 +135,6 @@ def test_replicas_draw_each_for_itself(one, mirrored):
     assert mirrored["seeds"][0] != mirrored["seeds"][1]
 
 
-def test_statistics_merge_exactly(pair, mirrored):
-    for result in pair:
-        merged, whole = result["statistics"], mirrored["statistics"]
-        assert merged["count"] == whole["count"] == 7
-        for name in ("mean_square", "factors", "centroids", "mixture"):
-            for values, expected in zip(merged[name], whole[name], strict=True):
-                np.testing.assert_array_equal(values, expected, err_msg=name)
-        assert merged["of_one"] == whole["mean_square"]
-
-
 def test_what_the_user_is_told(pair, mirrored):
     assert mirrored["described"] == "One process; each step, 3 of 6 items on each of 2 devices."
     assert pair[0]["described"].startswith("Worker 0 of 2, the chief, which writes the run; each step, 3 of 6 items")
@@ -193,9 +184,9 @@ def test_command_on_two_processes(tmp_path):
     assert chief[0] == other[0] == 0, chief[2][-2000:] + other[2][-2000:]
     assert "Report:" in chief[1]
     assert other[1] == f"Done; the chief has written {tmp_path / 'run'}.\n"
-    metrics = RunFolder.open(tmp_path / "run").read_json("metrics.json")
-    assert metrics["FV-VAE"]["examples"] == 6
-    assert "Trained on 2 devices of 2 processes." in metrics["notes"]
+    results = RunFolder.open(tmp_path / "run").results
+    assert results.own["examples"] == 6
+    assert "Trained on 2 devices of 2 processes." in results.notes
     items = [json.loads(path.read_text())["keys"] for path in (tmp_path / "cache").glob("*/shard-*.json")]
     assert sorted(map(len, items)) == [12, 12]
 

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import data, zoo
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
@@ -53,25 +54,24 @@ def _same(one, other):
 def test_run_is_complete(folder, train, trainable_from):
     run = train(folder, trainable_from=trainable_from)
     run = RunFolder.open(run.path)
-    metrics = run.read_json("metrics.json")
-    assert set(metrics) == {"protocol", "skipped", "notes", "AVE", "FV-VAE"}
-    assert metrics["FV-VAE"]["examples"] == 6
-    assert metrics["FV-VAE"]["dimension"] == 8 * 4
-    assert len(run.read_json("history.json")["loss"]) == 6
+    assert list(run.results.metrics) == ["AVE", "FV-VAE"]
+    assert run.results.own["examples"] == 6
+    assert run.results.own["dimension"] == 8 * 4
+    assert len(run.history["loss"]) == 6
     vectors = np.load(run.path / "vectors.npy")
     assert vectors.shape == (24, 8, 4)
     assert np.allclose(np.linalg.norm(vectors.reshape(24, -1), axis=1), 1, atol=1e-5)
-    assert not (run.path / "checkpoints").exists()
+    assert np.array_equal(run.vectors().values, vectors.reshape(24, -1))
+    assert set(run.manifest.sha256) == {path.name for path in run.path.iterdir()} - {"manifest.json"}
 
 
 def test_saved_model_gives_the_evaluated_scores(folder, train):
     run = train(folder, trainable_from="all")
-    names = run.read_json("vectors.json")["names"][-6:]
-    expected = np.array(run.read_json("metrics.json")["FV-VAE"]["scores"])
+    names, expected = run.vectors().test.ids, run.scores()["FV-VAE"]
     results = list(predict(run.path, [folder / name for name in names], top_k=3))
     for row, result in zip(expected, results, strict=True):
         assert np.allclose(np.sort(row)[::-1], result["scores"], atol=1e-4)
-        assert result["labels"][0] == run.read_json("labels.json")["class_names"][row.argmax()]
+        assert result["labels"][0] == run.class_names[row.argmax()]
 
 
 def test_the_model_comes_from_the_training_part_only(folder, train):
@@ -120,14 +120,16 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
     with pytest.raises(RunError, match="is not finished"):
         RunFolder.open(run.path)
     run = train(folder, **changes)
-    assert run.read_json("history.json") == whole.read_json("history.json")
+    assert run.history == whole.history
     assert _same(_weights(run), _weights(whole))
 
 
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     whole = train(folder, out="whole")
     monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(task_train, "encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         train(folder)
     monkeypatch.undo()
@@ -175,11 +177,13 @@ def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
         ["train", "test", *good.splits],
         good.class_names,
     )
-    run = task_train.train(clean.recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    run = task_train.train(
+        clean.recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0
+    )
     rows = list(csv.reader((run.path / "skipped.csv").open()))
     assert rows[0] == ["file", "reason"]
     assert dict(rows[1:]) == {"0/broken.jpg": "truncated or damaged", "7/empty.png": "the file is empty"}
-    assert run.read_json("metrics.json")["skipped"] == 2
+    assert run.results.skipped == 2
     assert _same(_weights(run), _weights(clean))
 
 
@@ -210,12 +214,12 @@ def test_a_class_with_one_image(folder, train):
     (folder / "lonely").mkdir()
     (folder / "lonely" / "1.png").write_bytes(next((folder / "7").iterdir()).read_bytes())
     run = train(folder)
-    assert any("'lonely' has too few images (1)" in note for note in run.read_json("metrics.json")["notes"])
-    assert run.read_json("labels.json")["class_names"] == ["0", "1", "7", "lonely"]
+    assert any("'lonely' has too few images (1)" in note for note in run.results.notes)
+    assert run.class_names == ["0", "1", "7", "lonely"]
 
 
 def test_overflowing_activations(folder, train, recipe):
-    backbone = zoo.build_recipe_backbone(recipe, None)
+    backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[-1][:] = 1e6  # the last bias: beyond float16, in which activations are kept
     backbone.set_weights(weights)
@@ -224,7 +228,7 @@ def test_overflowing_activations(folder, train, recipe):
 
 
 def test_nan_weights(folder, train, recipe):
-    backbone = zoo.build_recipe_backbone(recipe, None)
+    backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[2][..., 0] = np.nan
     backbone.set_weights(weights)
@@ -239,15 +243,34 @@ def test_diverging_training_is_stopped(folder, train):
 
 def test_no_test_images(folder, train, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "load_folder", lambda path: data.load_folder(path, 0.0))
-    metrics = train(folder).read_json("metrics.json")
-    assert set(metrics) == {"protocol", "skipped", "notes"}
-    assert "24 training and 0 test images" in metrics["protocol"]
+    run = train(folder)
+    assert run.results.metrics == {}
+    assert run.scores() == {}
+    assert "24 training and 0 test images" in run.results.protocol
+    with pytest.raises(RunError, match="has no test scores: nothing was held out for testing"):
+        _ = run.vectors().test
 
 
 def test_finished_run_is_not_trained_again(folder, train, monkeypatch):
     run = train(folder)
-    monkeypatch.setattr(task_train, "_stages", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(task_train.Training, "complete", lambda *a: pytest.fail("trained again"))
     assert train(folder).path == run.path
+
+
+def test_two_trainings_in_one_folder(folder, train, tmp_path, monkeypatch):
+    """The second is told, with `overwrite` too, and the first ends as if it had been alone."""
+    whole, original = train(folder, out="whole"), task_train.Training.fit
+
+    def meanwhile(self):
+        for overwrite in (False, True):
+            with pytest.raises(RunError, match="Another training is writing to .*: wait until it has ended"):
+                train(folder, overwrite=overwrite)
+        monkeypatch.undo()
+        original(self)
+
+    monkeypatch.setattr(task_train.Training, "fit", meanwhile)
+    assert _same(_weights(train(folder)), _weights(whole))
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_other_settings_in_the_same_folder(folder, train):
@@ -292,11 +315,16 @@ def test_changed_images_are_another_training(folder, train):
 
 def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
     collection = load_folder(folder)
-    zoo.build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
-    task_train.train(recipe, collection, tmp_path / "run", None, cache=tmp_path / "cache", verbose=0)
+    build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
+    task_train.train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     with pytest.raises(RunError, match="other backbone weights"):
         task_train.train(
-            recipe, collection, tmp_path / "run", tmp_path / "trunk.weights.h5", cache=tmp_path / "cache", verbose=0
+            recipe,
+            collection,
+            tmp_path / "run",
+            backbone_weights=tmp_path / "trunk.weights.h5",
+            cache=tmp_path / "cache",
+            verbose=0,
         )
 
 
@@ -340,7 +368,9 @@ def test_output_folder_that_is_something_else(folder, train, tmp_path):
         train(folder, out="file/run")
 
 
-@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+@pytest.mark.parametrize(
+    "name", ["model.keras", "metrics.json", "vectors.json", "scores.npy", "history.json", "seconds.json"]
+)
 def test_altered_run_is_refused(folder, train, name):
     run = train(folder)
     content = (run.path / name).read_bytes()

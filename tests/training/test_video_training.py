@@ -1,6 +1,7 @@
 """The whole way on videos: continued, with broken files, unlabelled items, lists, and a disk that fills up."""
 
 import csv
+import dataclasses
 import os
 import signal
 
@@ -17,6 +18,7 @@ from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import inputs as task_inputs
+from keras_fvvae.training import stages
 from keras_fvvae.training import train as task_train
 from keras_fvvae.training.sampled_inputs import SampledInputs
 from tests.support.video_files import broken_videos, numbered_frames, write_video
@@ -99,27 +101,27 @@ def _slow(changes):
 def test_recipes_train(videos, train, changes):
     run = RunFolder.open(train(videos, **changes).path)
     assert run.kind == "video"
-    metrics = run.read_json("metrics.json")
-    assert metrics["FV-VAE"]["examples"] == 8
+    results = run.results
+    assert results.own["examples"] == 8
     vectors = np.load(run.path / "vectors.npy")
     assert vectors.shape == (24, 4, 3)
     norms = np.linalg.norm(vectors.reshape(24, -1), axis=1)
     # Hardly any motion can leave all activations of a random network of four channels at zero.
     assert np.all((norms == 0) | (np.abs(norms - 1) < 1e-5))
     assert norms.mean() > 0.7
-    assert len(run.read_json("history.json")["loss"]) == 4
+    assert len(run.history["loss"]) == 4
     what = {"flow": "optical flow (dis, +-20 pixels), ", "flow_stack": "stacked optical flow (dis, +-20 pixels), "}
     what = what.get(changes.get("modality"), "RGB, ") + ("every 2. frame" if "frame_step" in changes else "3 frames")
-    assert metrics["protocol"].startswith(f"16 training and 8 test videos of 8 classes; {what} a video; DigitsConvNet")
-    assert ("ten crops" in metrics["protocol"]) == (changes.get("crops") == "ten")
+    assert results.protocol.startswith(f"16 training and 8 test videos of 8 classes; {what} a video; DigitsConvNet")
+    assert ("ten crops" in results.protocol) == (changes.get("crops") == "ten")
 
     classifier = zoo.load_classifier(run.path / "model.keras")
     assert classifier.encoder.backbone.input.shape[-1] == (20 if changes.get("modality") == "flow_stack" else 3)
     # The files again, through the saved model: the same scores as in the evaluation.
     test = videos.indices("test")
-    names = run.read_json("labels.json")["class_names"]
-    results = list(predict(run.path, [videos.sources[i] for i in test], top_k=8))
-    for row, result in zip(metrics["FV-VAE"]["scores"], results, strict=True):
+    names = run.class_names
+    predicted = list(predict(run.path, [videos.sources[i] for i in test], top_k=8))
+    for row, result in zip(run.scores()["FV-VAE"], predicted, strict=True):
         found = dict(zip(result["labels"], result["scores"], strict=True))
         # Cached activations are float16.
         assert np.allclose([found[name] for name in names], row, atol=1e-4 if "trainable_from" in changes else 2e-2)
@@ -168,7 +170,7 @@ def test_interrupted_and_continued(videos, train, changes, monkeypatch):
     (checkpoint,) = (whole.path.parent / "run" / "checkpoints").glob("*.h5")
     assert checkpoint.name == "step-00000003.weights.h5"
     run = train(videos, **changes)
-    assert run.read_json("history.json") == whole.read_json("history.json")
+    assert run.history == whole.history
     assert same(weights(run), weights(whole))
     assert not same(weights(run), weights(train(videos, out="other", seed=1, **changes)))
 
@@ -187,13 +189,12 @@ def test_broken_videos_change_nothing(class_folders, train, tmp_path, changes):
     expected["left/flow1"] = "the folder holds no numbered frames such as img_00001.jpg"
     expected["left/dangling.avi"] = "cannot be opened: No such file or directory"
     assert skipped_in(run) == expected
-    metrics = run.read_json("metrics.json")
-    assert metrics["skipped"] == 6
+    assert run.results.skipped == 6
     damaged = skipped_in(run, "damaged.csv")
     assert damaged["left/truncated.avi"].startswith("truncated: its header promises 30 frames, ")
     # Every frame of a file is decoded, of a folder those that are wanted.
     assert set(damaged) - {"left/frames_corrupt"} == {"left/truncated.avi", "left/corrupt_middle.avi"}
-    assert metrics["notes"][-1] == f"{len(damaged)} damaged videos are used as far as they decode; see damaged.csv."
+    assert run.results.notes[-1] == f"{len(damaged)} damaged videos are used as far as they decode; see damaged.csv."
     again = train(everything, out="again", max_unreadable=0.5, **changes)  # from the cache, where there is one
     assert skipped_in(again, "damaged.csv") == damaged
 
@@ -202,7 +203,8 @@ def test_broken_videos_change_nothing(class_folders, train, tmp_path, changes):
     assert clean.read_json("vectors.json") == run.read_json("vectors.json")
     assert np.array_equal(np.load(clean.path / "vectors.npy"), np.load(run.path / "vectors.npy"))
     assert same(weights(clean), weights(run))
-    assert {**clean.read_json("metrics.json"), "skipped": 6} == metrics
+    assert dataclasses.replace(clean.results, skipped=6) == run.results
+    assert np.array_equal(clean.scores()["FV-VAE"], run.scores()["FV-VAE"])
     with pytest.raises(DataError, match=r"6 of 29 videos cannot be used \(21%, allowed are 10%\)"):
         train(everything, out="refused", **changes)
     assert skipped_in(RunFolder(tmp_path / "refused")) == expected, "listed also where the training is refused"
@@ -217,7 +219,7 @@ def test_report_shows_a_video_whose_middle_frame_is_damaged_or_that_is_gone(clas
     collection.splits[index] = "test"
     collection = collection.subset([*good, index])
     run = train(collection)
-    assert "right/frames_corrupt" in run.read_json("vectors.json")["names"]
+    assert "right/frames_corrupt" in run.vectors().names
     assert write_report([run.path], run.path / "report.html", collection).is_file()
     for path in broken.iterdir():
         path.unlink()
@@ -239,7 +241,7 @@ def test_names_with_blanks_and_unicode(class_folders, train):
     (class_folders / "left" / os.fsdecode(b"caf\xe9.avi")).write_bytes((class_folders / "left" / "1.avi").read_bytes())
     run = train(load_folder(class_folders))
     assert skipped_in(run) == {"right/line\nbreak.avi": "the file is empty"}
-    assert {f"right/{name}" for name in odd} <= set(run.read_json("vectors.json")["names"])
+    assert {f"right/{name}" for name in odd} <= set(run.vectors().names)
     results = list(predict(run.path, [class_folders / "right" / name for name in odd]))
     assert all("labels" in result for result in results)
 
@@ -253,7 +255,7 @@ def test_a_list_with_absent_and_duplicated_names(class_folders, train, tmp_path)
     run = train(collection)
     assert skipped_in(run) == {}
     assert same(weights(run), weights(clean))
-    notes = " ".join(run.read_json("metrics.json")["notes"])
+    notes = " ".join(run.results.notes)
     assert "12 of 14 listed files of list.csv" in notes
     assert "2 lines of list.csv repeat a file; its first line counts" in notes
     assert "1 of them say something else than the first" in notes
@@ -277,9 +279,9 @@ def test_unlabelled_items(videos, train, monkeypatch):
     assert fitted == [(12, set(range(8)))] * 2, "of the FV-VAE's vectors and of the averages"
     items = run.read_json("vectors.json")
     assert items["labels"] == [*labels[train_items][labels[train_items] >= 0], *[-1] * 4, *labels[test_items[3:]]]
-    metrics = run.read_json("metrics.json")
+    metrics = run.results.metrics
     assert metrics["FV-VAE"]["examples"] == metrics["AVE"]["examples"] == 5
-    assert metrics["notes"] == ["3 test videos have no label and are not scored."]
+    assert run.results.notes == ["3 test videos have no label and are not scored."]
     assert write_report([run.path], run.path / "report.html", mixed).is_file()
 
     # They are learned from: without them it is another FV-VAE. Unlabelled test videos change nothing.
@@ -322,7 +324,7 @@ def test_arrays_in_memory(train):
     collection = Collection(
         arrays, list("abcdefgh"), [0, 1] * 4, ["train"] * 4 + ["test"] * 4, ["x", "y"], kind="video"
     )
-    assert train(collection).read_json("metrics.json")["FV-VAE"]["examples"] == 4
+    assert train(collection).results.metrics["FV-VAE"]["examples"] == 4
 
 
 @pytest.mark.parametrize("stage", ["activations", "training"])
@@ -345,7 +347,8 @@ def test_full_disk(videos, train, small_disk, tmp_path, stage, monkeypatch):
         monkeypatch.setattr(task_inputs.ActivationInputs, "compute", lambda *a: pytest.fail("computed again"))
     run = train(videos, **places)
     assert same(weights(run), weights(whole))
-    assert run.read_json("metrics.json") == whole.read_json("metrics.json")
+    assert run.results == whole.results
+    assert np.array_equal(run.scores()["FV-VAE"], whole.scores()["FV-VAE"])
 
 
 def test_full_disk_after_training(videos, train, small_disk, monkeypatch):
@@ -358,8 +361,8 @@ def test_full_disk_after_training(videos, train, small_disk, monkeypatch):
         (disk / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 4096))
         return original(*arguments)
 
-    original = task_train.encode_vectors
-    monkeypatch.setattr(task_train, "encode_vectors", fill)
+    original = stages.encode_vectors
+    monkeypatch.setattr(stages, "encode_vectors", fill)
     with pytest.raises(RunError, match=r"Writing to .*run failed: No space left on device\. What was computed is kept"):
         train(videos, out=disk / "run", latent_dim=2)
     assert (disk / "run" / "checkpoints" / "step-00000004.weights.h5").is_file()

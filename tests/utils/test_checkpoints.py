@@ -2,12 +2,12 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils import checkpoints
 from keras_fvvae.utils.checkpoints import Checkpoint
 
 
@@ -27,11 +27,9 @@ def test_no_folder():
     assert not checkpoint.is_due
 
 
-def test_is_due_some_time_after_the_last_save(tmp_path, monkeypatch):
-    checkpoint = Checkpoint(tmp_path, "sums", 1)
-    assert not checkpoint.is_due
-    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0)
-    assert checkpoint.is_due
+def test_is_due_some_time_after_the_last_save(tmp_path):
+    assert not Checkpoint(tmp_path, "sums", 1).is_due
+    assert Checkpoint(tmp_path, "sums", 1, seconds=0).is_due
 
 
 @pytest.mark.parametrize("damage", ["bit", "end", "empty", "text"])
@@ -42,7 +40,34 @@ def test_a_damaged_file_counts_as_missing(tmp_path, damage):
     content[4000] ^= 1
     damaged = {"bit": content, "end": content[:3000], "empty": b"", "text": b"no archive"}[damage]
     checkpoint.path.write_bytes(damaged)
-    assert checkpoint.load() == {}
+    with pytest.warns(UserWarning, match=r"sums-.*\.npz is damaged; its part is computed anew"):
+        assert checkpoint.load() == {}
+
+
+def test_no_bit_can_change_what_is_loaded(tmp_path):
+    """Every single bit of a small file: loaded as it was saved, or not at all."""
+    arrays = {"sums": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "done": np.array(4)}
+    checkpoint = Checkpoint(tmp_path, "sums", 1)
+    checkpoint.save(**arrays)
+    content, ignored = checkpoint.path.read_bytes(), 0
+    for bit in range(0, 8 * len(content), 7):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        checkpoint.path.write_bytes(changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = checkpoint.load()
+        ignored += not loaded
+        for name in loaded:
+            np.testing.assert_array_equal(loaded[name], arrays[name])
+    assert ignored > len(content) / 7
+
+
+def test_an_archive_without_its_digest_counts_as_missing(tmp_path):
+    checkpoint = Checkpoint(tmp_path, "sums", 1)
+    np.savez(checkpoint.path, sums=np.arange(3))
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert checkpoint.load() == {}
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -29,6 +29,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         ranges: whether Range is obeyed.
         status: answered to every request instead, if set.
         delay: seconds before an answer.
+        moved: where every request is sent on to, if set.
     """
 
     daemon_threads = True
@@ -36,7 +37,7 @@ class FileServer(http.server.ThreadingHTTPServer):
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.requests, self.breaks = Path(folder), [], []
-        self.ranges, self.status, self.delay = True, None, 0.0
+        self.ranges, self.status, self.delay, self.moved = True, None, 0.0, None
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -52,7 +53,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(self.server.delay)
         if self.server.status:
             self.send_error(self.server.status)
-        return not self.server.status
+        elif self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        return not (self.server.status or self.server.moved)
 
     def do_GET(self):
         if not self._answers():
@@ -172,7 +178,7 @@ def test_next_call_goes_on(server, target):
 def test_killed_download_goes_on(server, target):
     """SIGKILL leaves no time for tidying up, and must not leave a lock behind."""
     code = (
-        "import os, sys; from keras_fvvae import downloads\n"
+        "import os, sys; from keras_fvvae.zoo import downloads\n"
         "downloads._BrokenError = type('Killed', (BaseException,), {'__init__': lambda *a: os.kill(os.getpid(), 9)})\n"
         "downloads.download(sys.argv[1], sys.argv[2], sys.argv[3])\n"
     )
@@ -256,6 +262,18 @@ def test_server_that_does_not_answer(server, target, monkeypatch):
     server.delay = 1.0
     with pytest.raises(NetworkError, match="weights.bin cannot be read: no answer for 0.2 seconds"):
         download(f"{server.url}/weights.bin", target, DIGEST)
+
+
+def test_redirects_are_followed_to_http_alone(server, target, tmp_path):
+    with serving(server.folder) as first:
+        first.moved = f"{server.url}/weights.bin"
+        download(f"{first.url}/old.bin", target, DIGEST)
+        assert _is_all_there(target)
+        for moved, message in (("ftp://a/b", "only http and https are, not ftp"), ("file:///etc/passwd", "302")):
+            first.moved = moved
+            with pytest.raises(WeightsError, match=f"{first.url}.*{message}"):
+                download(f"{first.url}/other.bin", tmp_path / "other.bin", DIGEST)
+    assert not (tmp_path / "other.bin").exists()
 
 
 @pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "s3://bucket/zoo"])

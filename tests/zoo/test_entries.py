@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_fvvae import zoo
 from keras_fvvae.builders.trainable import STACK_CHANNELS
-from keras_fvvae.recipes import DATASET_CLASSES, load_recipe
+from keras_fvvae.recipes import DATASETS, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.
 SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
@@ -19,11 +19,12 @@ ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name in SISTERS else na
 @pytest.mark.parametrize("name", ENTRIES)
 def test_loads_fits_and_survives_saving(name, tmp_path):
     recipe = load_recipe(name)
-    classes = None if recipe.dataset in DATASET_CLASSES else 3
+    known = DATASETS[recipe.dataset].num_classes
+    classes = None if known else 3
     model = zoo.load(name, weights=None, backbone_weights=None, num_classes=classes)
     bags = recipe.representation == "action_vlad"
     part = model.classes if bags else model.fvvae
-    assert (model if bags else part).num_classes == (classes or DATASET_CLASSES[recipe.dataset])
+    assert (model if bags else part).num_classes == (classes or known)
     generator = np.random.default_rng(0)
     channels = STACK_CHANNELS if recipe.modality == "flow_stack" else 3
     frames = (2,) if bags else ()  # of a video; the entry takes 25, and any number

@@ -9,6 +9,7 @@ import pytest
 
 from keras_fvvae import recipes, zoo
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
+from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import load_digits
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import (
@@ -41,7 +42,7 @@ def run(tmp_path_factory):
     """`digits_conv`, small, trained for two steps."""
     recipe = recipes.load_recipe("digits_conv", **SMALL, steps=2, batch_size=16)
     digits = load_digits().subset([*TRAINING, *TEST])
-    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", None, verbose=0)
+    return train(recipe, digits, tmp_path_factory.mktemp("trained") / "run", backbone_weights=None, verbose=0)
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def _load(**overrides):
 def _saved_classifier(path):
     """A run's `model.keras`, untrained but complete."""
     recipe = recipes.load_recipe("digits_conv", latent_dim=3, backbone_options={"filters": 4})
-    backbone = zoo.build_recipe_backbone(recipe, None)
-    encoder = build_encoder(recipe, backbone, zoo.build_fvvae(recipe, backbone, 3))
+    backbone = build_recipe_backbone(recipe, None)
+    encoder = build_encoder(recipe, backbone, build_fvvae(recipe, backbone, 3))
     classifier = build_classifier(encoder, ["a", "b", "c"])
     classifier.encoder.normalization.adapt(classifier.encoder.encode_raw(_digits()))
     classifier.save(path)
@@ -515,8 +516,8 @@ def test_code_in_a_pack_is_not_run(tmp_path):
 def test_run_without_labels(tmp_path):
     """Its model is an encoder without an SVM."""
     recipe = recipes.load_recipe("digits_conv", **SMALL, lambda3=0)
-    backbone = zoo.build_recipe_backbone(recipe, None)
-    encoder = build_encoder(recipe, backbone, zoo.build_fvvae(recipe, backbone, None))
+    backbone = build_recipe_backbone(recipe, None)
+    encoder = build_encoder(recipe, backbone, build_fvvae(recipe, backbone, None))
     encoder.normalization.adapt(encoder.encode_raw(_digits()))
     encoder.save(tmp_path / "model.keras")
     publishing.publish(recipe, {"model.keras": tmp_path / "model.keras"})

@@ -12,6 +12,7 @@ import keras_fvvae
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
 from tests.zoo.test_downloads import serving
@@ -45,7 +46,7 @@ def run(tmp_path):
     folder.write("recipe.yaml", load_recipe(ENTRY, latent_dim=7).to_yaml().encode())
     folder.write_json("labels.json", {"class_names": ["a", "b"], "data": {"kind": "image"}})
     folder.write("model.keras", b"model")
-    folder.write_json("metrics.json", {"protocol": "2 training images", "FV-VAE": {"accuracy": 0.123456}, "skipped": 0})
+    folder.write_results(RunResults("2 training images", "FV-VAE", {"FV-VAE": {"accuracy": 0.123456}}), {})
     folder.write_json("history.json", {"loss": []})
     folder.finish()
     return RunFolder.open(folder.path)
@@ -137,7 +138,7 @@ def test_half_a_pack_is_never_seen(publish, tmp_path, monkeypatch):
 
 def test_processes_that_publish_at_the_same_time(tmp_path):
     code = (
-        "import sys; from keras_fvvae import publishing; from keras_fvvae.recipes import load_recipe\n"
+        "import sys; from keras_fvvae.zoo import publishing; from keras_fvvae.recipes import load_recipe\n"
         "recipe = load_recipe('digits_conv')\n"
         "for _ in range(10): publishing.publish(recipe, {'model.keras': sys.argv[1]}, sys.argv[2])\n"
     )
@@ -153,7 +154,7 @@ def test_processes_that_publish_at_the_same_time(tmp_path):
 
 def test_index_of_a_process_that_was_overtaken(publish, tmp_path, monkeypatch):
     """Another publishes between its look at the versions and its writing of the index."""
-    write, overtaken = packs.write_atomically, []
+    write, overtaken = publishing.write_atomically, []
 
     def late(path, content):
         if not overtaken:

@@ -25,17 +25,17 @@ def main():
         run = train(load_recipe(NAME, weights={}, measured=[]), load_digits(), Path(folder) / NAME)
         weights = ZOO / "weights" / f"{NAME}.keras"
         weights.parent.mkdir(exist_ok=True)
-        shutil.copyfile(run.path / "model.keras", weights)
-        metrics = run.read_json("metrics.json")
+        shutil.copyfile(run.model_path, weights)
+        results = run.results
     recipe_file = ZOO / f"{NAME}.yaml"
     recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
     recipe["weights"] = {"file": weights.name, "sha256": sha256(weights)}
     recipe["measured"] = [
         {
             "command": "make weights",
-            "protocol": metrics["protocol"],
+            "protocol": results.protocol,
             "machine": f"{platform.machine()}, CPU",
-            "accuracy": {name: round(metrics[name]["accuracy"], 4) for name in ("FV-VAE", "AVE")},
+            "accuracy": {name: round(results.metrics[name]["accuracy"], 4) for name in ("FV-VAE", "AVE")},
         }
     ]
     recipe_file.write_text(yaml.safe_dump(recipe, sort_keys=False, width=120), encoding="utf-8")

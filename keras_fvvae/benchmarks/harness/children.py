@@ -31,7 +31,7 @@ class Outcome:
     reason: str = ""
 
 
-def call_in_child(function, arguments, log=None):
+def call_in_child(function: str, arguments: dict, log: str | Path | None = None) -> Outcome:
     """Calls a function in a fresh Python process, on TensorFlow, and waits.
 
     Args:
@@ -55,8 +55,10 @@ def call_in_child(function, arguments, log=None):
             process = subprocess.Popen(
                 # -P: a checkout in the working directory is not taken for the installed package.
                 [sys.executable, "-P", "-m", __name__, str(call), str(result)],
-                stdout=output, stderr=subprocess.STDOUT, env=environment,
-            )  # fmt: skip
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
             try:
                 code = process.wait()
             except BaseException:  # Ctrl-C above all: nobody waits for the result any more
@@ -78,7 +80,7 @@ def _reason(code, lines):
     return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
 
 
-def peak_memory_mb():
+def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in MiB."""
     try:
         # Not `getrusage`, whose maximum starts at the parent's memory at the time of the fork.

@@ -1,4 +1,4 @@
-"""What is measured, as a table; each group is a module of this package with a function `measure`."""
+"""What is measured, as a table; each group is a module of `keras_fvvae.benchmarks.suites` with a function `measure`."""
 
 import dataclasses
 

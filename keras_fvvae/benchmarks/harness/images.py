@@ -1,5 +1,6 @@
 """Image files to measure with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ DETAIL = 16
 NOISE = 12.0
 
 
-def image_paths(data, folder, count, size=SIZE):
+def image_paths(
+    data: str | Path | None, folder: str | Path | None, count: int, size: tuple[int, int] = SIZE
+) -> list[str]:
     """Paths of images to measure with: evenly chosen ones of a data folder, or JPEG files made in another folder.
 
     Args:
@@ -42,7 +45,7 @@ def image_paths(data, folder, count, size=SIZE):
     return [str(path) for path in sorted(folder.glob("*.jpg"))]
 
 
-def as_collection(paths):
+def as_collection(paths: Sequence[str | Path]) -> Collection:
     """Image files as a `Collection` of test items; one path may occur several times."""
     names = [f"{number}" for number in range(len(paths))]
     return Collection(paths, names, [0] * len(paths), ["test"] * len(paths), ["a", "b"])

@@ -10,7 +10,7 @@ from keras_fvvae.utils.cores import usable_cores
 PACKAGES = ("keras_fvvae", "tensorflow", "keras", "numpy", "scikit-learn", "cyvlfeat", "scikit-image")
 
 
-def describe_machine():
+def describe_machine() -> dict:
     """Dictionary of the processor, its usable cores, memory in GB, operating system and Python."""
     return {
         "cpu": _cpu(),
@@ -21,7 +21,7 @@ def describe_machine():
     }
 
 
-def describe_versions():
+def describe_versions() -> dict[str, str]:
     """Dictionary from package to version, "not installed" where it is not."""
     found = {}
     for package in PACKAGES:
@@ -32,7 +32,7 @@ def describe_versions():
     return found
 
 
-def load():
+def load() -> float:
     """Processes that wanted to run during the last minute, on average."""
     return round(os.getloadavg()[0], 2)
 

@@ -5,7 +5,7 @@ from keras_fvvae.benchmarks.harness.groups import GROUPS
 HEADER = ("what", "median (fastest - slowest)", "unit", "ratio", "CPU ratio", "target", "remark")
 
 
-def as_markdown(record):
+def as_markdown(record: dict) -> str:
     """The page of a record, see `keras_fvvae.benchmarks.harness.run`."""
     machine, versions = record["machine"], record["versions"]
     lines = [

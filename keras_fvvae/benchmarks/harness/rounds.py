@@ -5,6 +5,8 @@ import math
 import random
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 # A job's turn takes at least so long: shorter jobs are called several times, after one call that is not timed. Threads
 # of the job before (OpenBLAS's, TensorFlow's) may still wait busily, and single calls after another job were seen to
@@ -20,7 +22,7 @@ class Timing:
     cpu_seconds: list = dataclasses.field(default_factory=list)
 
 
-def time_rounds(jobs, rounds, turn=TURN_SECONDS):
+def time_rounds(jobs: Mapping[Any, Callable[[], Any]], rounds: int, turn: float = TURN_SECONDS) -> dict[Any, Timing]:
     """Times jobs in interleaved rounds of random order, so that what disturbs the machine disturbs all of them alike.
 
     Args:
@@ -61,7 +63,15 @@ def _calls(job, turn):
     return max(1, math.ceil(turn / max(time.perf_counter() - start, 1e-6)))
 
 
-def time_rows(timings, against, unit, items=1, case="", at_most=None, notes=None):
+def time_rows(
+    timings: dict[str, Timing],
+    against: str,
+    unit: str,
+    items: int = 1,
+    case: str = "",
+    at_most: dict[str, float] | None = None,
+    notes: dict[str, str] | None = None,
+) -> list[dict]:
     """Rows of a table of times: each job's, and its ratio to that of another job.
 
     A ratio is the median of the rounds' ratios: both times of a round were taken close to each other, so that a load
@@ -102,7 +112,17 @@ def time_rows(timings, against, unit, items=1, case="", at_most=None, notes=None
     ]
 
 
-def row(what, against, unit, values, ratio, cpu_ratio=None, at_most=None, note="", case=""):
+def row(
+    what: str,
+    against: str,
+    unit: str,
+    values: Sequence[float],
+    ratio: float,
+    cpu_ratio: float | None = None,
+    at_most: float | None = None,
+    note: str = "",
+    case: str = "",
+) -> dict:
     """One row of the result.
 
     Args:
@@ -131,7 +151,7 @@ def row(what, against, unit, values, ratio, cpu_ratio=None, at_most=None, note="
     }
 
 
-def absent_row(what, reason):
+def absent_row(what: str, reason: str) -> dict:
     """A row for what could not be measured."""
     return {"case": "", "what": what, "reason": reason}
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_fvvae.benchmarks.harness.children import call_in_child
@@ -16,7 +17,15 @@ from keras_fvvae.utils.files import reason, write_atomically
 MEMORY_ROUNDS = 3
 
 
-def run_benchmark(out, only=None, quick=False, rounds=ROUNDS, data=None, command="", say=lambda text: None):
+def run_benchmark(
+    out: str | Path,
+    only: Sequence[str] | None = None,
+    quick: bool = False,
+    rounds: int = ROUNDS,
+    data: str | Path | None = None,
+    command: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict:
     """Measures groups one after the other and writes `results.json` and `results.md` into a folder.
 
     A group that fails is a row with the reason, and its output is in `<group>.log`; the others go on.
@@ -86,7 +95,7 @@ def _measure(name, record, out):
     if name == "memory":
         arguments["rounds"] = MEMORY_ROUNDS
         arguments["peaks"] = {other: info["peak_mb"] for other, info in record["groups"].items() if info["peak_mb"]}
-    outcome = call_in_child(f"keras_fvvae.benchmarking.{name}:measure", arguments, out / f"{name}.log")
+    outcome = call_in_child(f"keras_fvvae.benchmarks.suites.{name}:measure", arguments, out / f"{name}.log")
     rows = [absent_row(name, f"failed: {outcome.reason}; see {name}.log")] if outcome.reason else outcome.value
     if record["quick"]:  # at small sizes fixed costs prevail
         rows = [{**row, "at_most": None} for row in rows]

@@ -22,7 +22,7 @@ from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import backbone_batch_size
 
 
-def main():
+def main() -> None:
     """Prints a table and writes it as JSON."""
     arguments = _arguments()
     recipe = load_recipe(

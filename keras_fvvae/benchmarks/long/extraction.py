@@ -38,7 +38,7 @@ MEASURED_VIEWS = 5
 INDEX_ITEMS = 100_000
 
 
-def main():
+def main() -> None:
     """Prints one line for each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path, help="folder with a video")

@@ -11,12 +11,18 @@ number, is back. `bfloat16` is Keras's policy `mixed_bfloat16`. In float32, Tens
 round to TF32 in products, PyTorch does not: the measured product is rounded in the same way. Weights are random.
 """
 
+from __future__ import annotations
+
 import argparse
 import datetime
 import json
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_fvvae.layers import FVVAELayer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -36,7 +42,7 @@ BACKBONE = "backbone alone"
 QUICK = {"backbone": "MobileNetV2", "tap": "", "size": 64, "batch": 2, "training_batch": 4, "matrix": 256}
 
 
-def main():
+def main() -> None:
     """Prints a Markdown table, and writes it as JSON with --out."""
     arguments = _arguments()
     title = f"Keras {keras.__version__} on {keras.backend.backend()}, {_device()}, {datetime.date.today()}"
@@ -121,7 +127,7 @@ def _measure(arguments, dtype):
     ]
 
 
-def convolution_operations(backbone):
+def convolution_operations(backbone: keras.Model) -> int:
     """Multiplications and additions of one image in a backbone's convolutions (but separable ones) and dense layers."""
     total = 0
     for layer in backbone._flatten_layers(include_self=False):
@@ -134,14 +140,14 @@ def convolution_operations(backbone):
     return total
 
 
-def head_operations(layer, descriptors):
+def head_operations(layer: FVVAELayer, descriptors: int) -> int:
     """Of one image's encoder, decoder and Eq. 11."""
     coder = sum(2 * int(np.prod(dense.kernel.shape)) for dense in layer.coder_layers)
     inputs, channels = layer.decoder.kernel.shape
     return descriptors * (coder + 2 * channels * (inputs + 1))
 
 
-def training_operations(layer, descriptors):
+def training_operations(layer: FVVAELayer, descriptors: int) -> int:
     """Of one image's forward pass, its gradients by kernels, and by what goes into all layers but the first."""
     dense = [*layer.coder_layers, layer.classifier]
     products = [2 * descriptors * int(np.prod(one.kernel.shape)) for one in dense]

@@ -2,7 +2,7 @@
 
     python -m keras_fvvae.benchmarks.long.kills [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
-Five jobs, one after the other: training digits_conv on every fourth digit, `keras-fvvae encode` of a folder of images,
+Five jobs, one after the other: training digits_conv on every fourth digit, an `Extraction` of a folder of images,
 `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
 run once undisturbed. Then it is started in a new folder, killed after a random time between 0 and the seconds that the
 undisturbed one worked, and started again in the same folder, up to four times, until a call comes to its end; that
@@ -29,195 +29,34 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.benchmarks.long.kill_jobs import (
+    IMAGES,
+    REQUESTS,
+    SVM_CLASSES,
+    Encode,
+    Export,
+    ExportWriting,
+    Svm,
+    Train,
+    compare,
+)
 from keras_fvvae.utils.cores import usable_cores
 
-STEPS = 60
-EVERY = 4
-IMAGES = 400
-SVM_SHAPE, SVM_CLASSES, SVM_BLOCK_COLUMNS = (1500, 8192), 20, 512
-# Bytes of images for the exported signatures.
-REQUESTS = 16
+SVM_SHAPE = (1500, 8192)
 # What kills leave in folders that several processes may write to is removed when it is older than this.
 AGE = 2 * 3600
 # Of calls in one folder: a job that keeps nothing between two of them would never come to its end.
 MOST_KILLS = 4
 POLL_SECONDS = 0.005
 PRELOADED = [
-    "keras_fvvae.tools.encode", "keras_fvvae.tools.export", "keras_fvvae.training.train",
-    "keras_fvvae.tasks.export_runs", "keras_fvvae.encoding.extraction",
-]  # fmt: skip
+    "keras_fvvae.tools.export",
+    "keras_fvvae.training.train",
+    "keras_fvvae.tasks.export_runs",
+    "keras_fvvae.encoding.extraction",
+]
 
 
-class Train:
-    """`keras_fvvae.training.train.train`: to be equal to the bit."""
-
-    title, tolerance = "train", 0.0
-    files = ("run/checkpoints/*.h5", "run/.partial-*", "run/history.json", "run/manifest.json")
-
-    def work(self, folder):
-        from keras_fvvae.data import load_digits
-        from keras_fvvae.recipes import load_recipe
-        from keras_fvvae.training import fit
-        from keras_fvvae.training.train import train
-
-        fit.CHECKPOINT_SECONDS = 0
-        digits = load_digits()
-        some = digits.subset(np.arange(0, len(digits), EVERY))
-        train(load_recipe("digits_conv", steps=STEPS), some, folder / "run", verbose=0)
-
-    def phase(self, folder):
-        run = folder / "run"
-        ends = {"history.json": "steps", "vectors.json": "vectors", "metrics.json": "SVM", "manifest.json": "saving"}
-        return next((phase for name, phase in ends.items() if not (run / name).exists()), "finished")
-
-    def result(self, folder):
-        from keras_fvvae.runs.folder import RunFolder
-        from keras_fvvae.zoo import load_classifier
-
-        run = RunFolder.open(folder / "run")  # checks the manifest
-        weights = load_classifier(run.path / "model.keras").get_weights()
-        texts = {name: (run.path / name).read_text() for name in ("history.json", "metrics.json", "vectors.json")}
-        vectors = {"vectors": np.load(run.path / "vectors.npy")}
-        return texts | vectors | {f"weight {number}": weight for number, weight in enumerate(weights)}
-
-    def leftovers(self, folder):
-        return [path for pattern in ("*partial*", "checkpoints*") for path in (folder / "run").rglob(pattern)]
-
-    clean = None
-
-
-class Encode:
-    """`keras-fvvae encode`: equal to what an image's place in its batch changes, which is rounding."""
-
-    title, files, tolerance = "encode", ("out/*/shard-*.json",), 1e-6
-
-    def __init__(self, run, images):
-        self.run, self.images = run, images
-
-    def work(self, folder):
-        from keras_fvvae import features
-        from keras_fvvae.tools.encode import command
-
-        features.SHARD_BYTES = 1
-        _call(command, self.run, self.images, "--out", folder / "out")
-
-    def phase(self, folder):
-        stored = len(list(folder.glob("out/*/shard-*.json")))
-        return f"{stored * 4 // IMAGES * 25} % stored"
-
-    def _store(self, folder):
-        from keras_fvvae.encoding.item_encoder import open_encoding
-        from keras_fvvae.encoding.output import Output
-
-        return Output(folder / "out", open_encoding(self.run, "image")).open_store()
-
-    def result(self, folder):
-        store = self._store(folder)
-        if lost := store.discard_damaged():
-            raise SystemExit(f"{lost} vectors of {folder} are damaged.")
-        failed = {"failed.csv": (folder / "out" / "failed.csv").read_text()}
-        return failed | {key: np.array(store[key]) for key in store}
-
-    def leftovers(self, folder):
-        arrays = (folder / "out").glob("*/shard-*.npy")
-        return [*folder.rglob(".*"), *(path for path in arrays if not path.with_suffix(".json").exists())]
-
-    def clean(self, folder):
-        self._store(folder)
-
-
-class Svm:
-    """`OneVsRestSVM.fit`: to be equal to the bit."""
-
-    title, files, tolerance = "SVM", ("fit-*",), 0.0
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-
-    def work(self, folder):
-        from keras_fvvae.svm import OneVsRestSVM, row_blocks
-        from keras_fvvae.utils import checkpoints
-
-        checkpoints.CHECKPOINT_SECONDS = 0
-        row_blocks.BLOCK_COLUMNS = SVM_BLOCK_COLUMNS
-        X = np.load(self.vectors, mmap_mode="r")
-        (folder / f"fit-{os.getpid()}").touch()
-        svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint").fit(X, np.arange(len(X)) % SVM_CLASSES)
-        np.savez(folder / "result.npz", coef=svm.coef_, intercept=svm.intercept_)
-
-    def phase(self, folder):
-        names = {path.name.split("-")[0] for path in folder.glob("checkpoint/*.npz")}
-        if "duals" in names:
-            return "duals and weights"
-        return "Gram matrix" if names else "first block"
-
-    def result(self, folder):
-        with np.load(folder / "result.npz") as content:
-            return dict(content)
-
-    def leftovers(self, folder):
-        return list(folder.rglob("*partial*"))
-
-    clean = None
-
-
-class Export:
-    """`keras-fvvae export`: to be equal to the bit."""
-
-    title, files, tolerance = "export", ("served/.partial-*",), 0.0
-
-    def __init__(self, run, requests):
-        self.run, self.requests = run, requests
-
-    def work(self, folder):
-        from keras_fvvae.tools.export import command
-
-        _call(command, self.run, "--out", folder / "served")
-
-    def phase(self, folder):
-        newest = max(folder.glob("served/*"), key=os.path.getmtime)
-        if newest.name.isdigit():
-            return "renamed"
-        for name, phase in (("assets.extra", "card and warm-up"), ("variables", "graph"), ("", "tracing")):
-            if (newest / "model" / name).exists():
-                return phase
-        return "tracing"
-
-    def result(self, folder):
-        # A call that was killed after it had renamed its version was complete: the next one has written another.
-        paths = sorted(
-            (path for path in (folder / "served").iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
-        )
-        answers = [self._answers(path) for path in paths]
-        for path, other in zip(paths, answers, strict=True):
-            if unequal := _compare(other, answers[0], self.tolerance)[1]:
-                raise SystemExit(f"{path} differs from version {paths[0].name}: {unequal}")
-        return answers[0]
-
-    def _answers(self, path):
-        import tensorflow as tf
-
-        model = tf.saved_model.load(str(path))
-        images = tf.constant(self.requests)
-        signatures = ("serving_default", "encode", "encode_raw", "explain")
-        found = {name: model.signatures[name](image=images) for name in signatures}
-        labels = {"labels.txt": (path / "assets/labels.txt").read_text()}
-        return labels | {f"{name} {key}": value.numpy() for name in found for key, value in found[name].items()}
-
-    def leftovers(self, folder):
-        return list((folder / "served").glob(".*"))
-
-    def clean(self, folder):
-        self.work(folder)
-
-
-class ExportWriting(Export):
-    """The same, killed after its first files are there: before that it traces graphs, nearly all of its time."""
-
-    title, files = "export, writing", ("served/.partial-*/model/**/*",)
-
-
-def main():
+def main() -> None:
     """Prints the table, and writes it."""
     arguments = _arguments()
     context = multiprocessing.get_context("forkserver")
@@ -289,7 +128,7 @@ def _kill_and_compare(context, job, kills, draw, folder):
             done += 1
         if done == most:
             _run(context, job, target, None)
-        difference, unequal = _compare(job.result(target), expected, job.tolerance)
+        difference, unequal = compare(job.result(target), expected, job.tolerance)
         largest, finished = max(largest, difference), finished + 1
         problems += [f"{target.name}: {what} differs" for what in unequal]
         found = job.leftovers(target)
@@ -302,10 +141,18 @@ def _kill_and_compare(context, job, kills, draw, folder):
             found = job.leftovers(target)
         problems += [f"{target.name}: {path.relative_to(target)} is left" for path in found]
     return {
-        "job": job.title, "seconds": seconds, "kills": done, "results": finished, "phases": dict(phases),
-        "values": sum(np.size(value) for value in expected.values()), "largest": largest, "tolerance": job.tolerance,
-        "left": left, "removed": removed, "problems": problems,
-    }  # fmt: skip
+        "job": job.title,
+        "seconds": seconds,
+        "kills": done,
+        "results": finished,
+        "phases": dict(phases),
+        "values": sum(np.size(value) for value in expected.values()),
+        "largest": largest,
+        "tolerance": job.tolerance,
+        "left": left,
+        "removed": removed,
+        "problems": problems,
+    }
 
 
 def _run(context, job, folder, delay):
@@ -336,32 +183,6 @@ def _child(job, folder):
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         job.work(folder)
-
-
-def _call(command, *words):
-    try:
-        command([str(word) for word in words], standalone_mode=False)
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"exit code {end.code}") from end
-
-
-def _compare(found, expected, tolerance):
-    """Largest difference of the numbers, and the names of what is not the same."""
-    if found.keys() != expected.keys():
-        return 0.0, sorted(found.keys() ^ expected.keys())
-    largest, unequal = 0.0, []
-    for name, value in expected.items():
-        other = found[name]
-        if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating) and value.shape == other.shape:
-            difference = float(np.abs(value.astype("float64") - other).max(initial=0.0))
-            largest = max(largest, difference)
-            same = difference <= tolerance
-        else:
-            same = np.array_equal(value, other)
-        if not same:
-            unequal.append(name)
-    return largest, unequal
 
 
 def _markdown(rows, arguments, seconds):

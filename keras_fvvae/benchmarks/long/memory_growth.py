@@ -38,7 +38,7 @@ CLASSES = 10
 SETTINGS = {"descriptors": "dense", "latent_dim": 15, "batch_size": 32, "steps": 200, "lambda3": 0.0}
 
 
-def main():
+def main() -> None:
     """Prints the table, and writes it."""
     arguments = _arguments()
     if arguments.job:
@@ -96,13 +96,14 @@ def _call(command, *words):
             raise RuntimeError(f"exit code {end.code}") from end
 
 
-def write(folder, count):
+def write(folder: Path, count: int) -> None:
     """What the jobs read."""
     import tensorflow as tf
 
     from keras_fvvae.data import load_digits
     from keras_fvvae.recipes import load_recipe
     from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.runs.results import RunResults
     from keras_fvvae.training.train import train
 
     digits, rng = load_digits(), np.random.default_rng(0)
@@ -123,21 +124,19 @@ def write(folder, count):
     first = RunFolder(folder / "run")
     for name in ("recipe.yaml", "labels.json"):
         run.write(name, (first.path / name).read_bytes())
-    run.write_json("vectors.json", {"names": names, "labels": labels.tolist()})
+    run.write_items(names, labels.tolist(), ["train"] * count + ["test"] * count)
     scores = rng.normal(size=(count, CLASSES)) + 2 * np.eye(CLASSES)[labels[count:]]
-    run.write_json("metrics.json", {"protocol": "", "FV-VAE": {"scores": np.round(scores, 5).tolist()}})
+    run.write_results(RunResults("", "FV-VAE", {"FV-VAE": {}}), {"FV-VAE": np.round(scores, 5)})
     run.finish()
 
 
 def _inputs(folder, count):
     import keras
 
-    from keras_fvvae import features
     from keras_fvvae.data import Collection
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.training.inputs import ActivationInputs
 
-    features.SHARD_BYTES = SHARD_BYTES
     keras.utils.set_random_seed(0)
     # Never called: the maps are drawn. Its weights are part of the store's key.
     images = keras.Input((14, 14, 3))
@@ -147,10 +146,10 @@ def _inputs(folder, count):
         np.full((2, 2, 3), [number // 65536, number // 256 % 256, number % 256], "uint8") for number in range(count)
     ]
     collection = Collection(sources, [str(n) for n in range(count)], [-1] * count, ["train"] * count, [])
-    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}")
+    return ActivationInputs(collection, recipe, backbone, folder / f"activations-{count}", SHARD_BYTES)
 
 
-def fit(folder, count):
+def fit(folder: Path, count: int) -> None:
     """Training from cached activations, checked first as a training does."""
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
@@ -164,7 +163,7 @@ def fit(folder, count):
         module.fit(model, inputs, np.arange(count), inputs.recipe, RunFolder(run), verbose=0)
 
 
-def vectors(folder, count):
+def vectors(folder: Path, count: int) -> None:
     """Fisher vectors of cached activations in a file."""
     from keras_fvvae.builders.encoders import build_encoder
     from keras_fvvae.builders.trainable import build_fvvae
@@ -177,18 +176,16 @@ def vectors(folder, count):
         encode_vectors(encoder, inputs, count // 2, Path(target, "vectors.npy"), verbose=0)
 
 
-def encode(folder, count):
-    """The command; the peak of its worker process is that of the largest child."""
-    from keras_fvvae import features
-    from keras_fvvae.tools.encode import command
+def encode(folder: Path, count: int) -> dict[str, float]:
+    """As the command does; the peak of its worker process is that of the largest child."""
+    from keras_fvvae.encoding.extraction import Extraction
 
-    features.SHARD_BYTES = SHARD_BYTES
     with tempfile.TemporaryDirectory() as out:
-        _call(command, folder / "run", folder / f"images-{count}", "--out", out)
+        Extraction(folder / "run", folder / f"images-{count}", out, shard_bytes=SHARD_BYTES).run()
     return {"worker": _peak_mb(resource.RUSAGE_CHILDREN)}
 
 
-def evaluate(folder, count):
+def evaluate(folder: Path, count: int) -> None:
     """The command."""
     from keras_fvvae.tools.evaluate import command
 

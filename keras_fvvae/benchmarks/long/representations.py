@@ -14,19 +14,19 @@ import platform
 import resource
 
 from keras_fvvae.benchmarks.harness.machine import describe_versions
-from keras_fvvae.benchmarks.harness.peers import (
+from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
+from keras_fvvae.benchmarks.suites.peers import (
     LAYER,
     differences_from_layer,
     mixture_jobs,
     unit_descriptors,
     vlad_jobs,
 )
-from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 
 BATCH = 16
 
 
-def main():
+def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=512)

@@ -44,7 +44,7 @@ MODES = {"batches of up to 32": ["--max-batch-size", "32"], "no batches": ["--ma
 COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve import command; command()"
 
 
-def main():
+def main() -> None:
     """Prints a table, and writes it as JSON with --out."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as folder:

@@ -38,7 +38,7 @@ ROWS = 250
 MB = 2**20
 
 
-def main():
+def main() -> None:
     """Prints tables and writes them as JSON."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:

@@ -29,7 +29,7 @@ from keras_fvvae.training.inputs import items_per_batch
 from keras_fvvae.utils.cores import usable_cores
 
 
-def main():
+def main() -> None:
     """Prints a table and writes it as JSON."""
     arguments = _arguments()
     views = Views((224, 224), resize_to=(240, 320), frames=25, modality=arguments.modality)

@@ -1,21 +1,27 @@
 """Encoding against the bare backbone: from image files, and from cached activations."""
 
+from __future__ import annotations
+
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.benchmarks.harness.bare_pipeline import bare_pipeline
 from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import resize_image, view_batches
-from keras_fvvae.data.pipeline import without_autotuning
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import ActivationInputs, recipe_views
-from keras_fvvae.utils.cores import usable_cores
+
+if TYPE_CHECKING:
+    from keras_fvvae.recipes import Recipe
 
 BARE = "bare backbone, images in memory"
 FROM_FILES = "Fisher vectors from image files"
@@ -25,7 +31,7 @@ BOUND = "bound: bare reading, backbone, the encoder's matrix products"
 TARGET = {FROM_FILES: 1 / 0.9}
 
 
-def measure(rounds, networks, batch_size, data=None):
+def measure(rounds: int, networks: Sequence[dict], batch_size: int, data: str | None = None) -> list[dict]:
     """Rows for every one of `networks`: dictionaries of `backbone`, `tap`, `size`, `descriptors` and `images`."""
     rows = []
     for network in networks:
@@ -42,7 +48,7 @@ def measure(rounds, networks, batch_size, data=None):
     return rows
 
 
-def encode_rows(recipe, paths, rounds, batch_size, cache):
+def encode_rows(recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: int, cache: Path) -> list[dict]:
     """Rows of one recipe on image files, with random weights; `cache` is the folder of the cached activations."""
     backbone = build_recipe_backbone(recipe, None)
     model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
@@ -75,15 +81,13 @@ def encode_rows(recipe, paths, rounds, batch_size, cache):
     return time_rows(time_rounds(jobs, rounds), BARE, "ms an image", len(paths), network_name(recipe), TARGET)
 
 
-def bare_reading(paths, size, batch_size):
+def bare_reading(paths: Sequence[str], size: tuple[int, int], batch_size: int) -> tf.data.Dataset:
     """`tf.data` of files, read, decoded and resized by TensorFlow's operations alone."""
 
     def read(path):
         return resize_image(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), size)
 
-    dataset = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    dataset = dataset.map(read, num_parallel_calls=usable_cores(), deterministic=True)
-    return without_autotuning(dataset.batch(batch_size).prefetch(2))
+    return bare_pipeline([str(path) for path in paths], read, batch_size)
 
 
 def _products(layer, batch_size, count):
@@ -104,6 +108,6 @@ def _products(layer, batch_size, count):
     return lambda: products()[1].numpy()
 
 
-def network_name(recipe):
+def network_name(recipe: Recipe) -> str:
     """Backbone, tap and input size in a few words."""
     return " ".join(filter(None, [recipe.backbone, recipe.tap, "x".join(map(str, recipe.input_size))]))

@@ -1,8 +1,12 @@
 """The exported classifier against the exported bare backbone, both called in this process with encoded images."""
 
+from __future__ import annotations
+
 import functools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -17,11 +21,14 @@ from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.inputs import recipe_views
 
+if TYPE_CHECKING:
+    pass
+
 BARE = "SavedModel of the bare backbone"
 OURS = "SavedModel of encoder and SVM"
 
 
-def measure(rounds, networks, classes, data=None):
+def measure(rounds: int, networks: Sequence[dict], classes: int, data: str | None = None) -> list[dict]:
     """Rows for every one of `networks`: dictionaries of `backbone`, `tap`, `size`, `descriptors` and `images`."""
     rows = []
     for network in networks:
@@ -49,7 +56,7 @@ def _call(model, batch):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-def export_bare_backbone(backbone, path, size):
+def export_bare_backbone(backbone: keras.Model, path: Path, size: tuple[int, int]) -> Path:
     """Writes the SavedModel that an engineer would write for the backbone alone: from JPEG bytes to its mean map."""
 
     def decoded(contents):

@@ -1,17 +1,20 @@
 """How time grows with the number of descriptors of an image, and of vectors."""
 
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.benchmarks.harness.peers import LAYER, mixture_jobs, unit_descriptors, vlad_jobs
 from keras_fvvae.benchmarks.harness.rounds import row, time_rounds
+from keras_fvvae.benchmarks.suites.peers import LAYER, mixture_jobs, unit_descriptors, vlad_jobs
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer
 from keras_fvvae.svm import OneVsRestSVM
 
 
-def measure(rounds, counts, channels, latent_dim, components, features, classes):
+def measure(
+    rounds: int, counts: Sequence[int], channels: int, latent_dim: int, components: int, features: int, classes: int
+) -> list[dict]:
     """Rows for every job and one of `counts`: time per entry against that at the smallest count.
 
     A ratio below 1 is growth slower than linear (fixed costs of a call); exponents are slopes of log time over log

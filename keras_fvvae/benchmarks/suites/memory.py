@@ -14,7 +14,9 @@ IMPORTED = "TensorFlow and Keras imported"
 MB = "MB"
 
 
-def measure(rounds, peaks, images, maps, files, size, latent_dim):
+def measure(
+    rounds: int, peaks: dict[str, float], images: int, maps: int, files: int, size: int, latent_dim: int
+) -> list[dict]:
     """Rows of `peaks` (dictionary from a group to MB), and of so many items and ten times those.
 
     `images` are encoded, from `files` again and again; from `maps` in a store an FV-VAE is trained.
@@ -56,13 +58,13 @@ def _peaks(function, arguments, rounds):
     return peaks
 
 
-def import_only():
+def import_only() -> None:
     """What every process has: the libraries."""
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 
 
-def encode_images(count, files, size, latent_dim):
+def encode_images(count: int, files: int, size: int, latent_dim: int) -> None:
     """From image files to a store of normalised Fisher vectors, `files` of them again and again."""
     from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
     from keras_fvvae.builders.encoders import build_encoder
@@ -82,7 +84,7 @@ def encode_images(count, files, size, latent_dim):
         store.flush()
 
 
-def fit_maps(count, size, latent_dim):
+def fit_maps(count: int, size: int, latent_dim: int) -> None:
     """A training from the cached activations of `count` images, each of which is seen once."""
     import numpy as np
 
@@ -111,8 +113,14 @@ def _small_network(size, latent_dim):
     from keras_fvvae.recipes import load_recipe
 
     recipe = load_recipe(
-        "image_folder", backbone="DigitsConvNet", tap=None, input_size=[size, size], latent_dim=latent_dim, lambda3=0.0,
-        information="none", batch_size=32,
-    )  # fmt: skip
+        "image_folder",
+        backbone="DigitsConvNet",
+        tap=None,
+        input_size=[size, size],
+        latent_dim=latent_dim,
+        lambda3=0.0,
+        information="none",
+        batch_size=32,
+    )
     backbone = build_recipe_backbone(recipe, None)
     return recipe, backbone, build_fvvae(recipe, backbone, None)

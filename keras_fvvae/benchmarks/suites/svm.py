@@ -19,7 +19,7 @@ SHARED_DIRECTIONS = 20
 MAX_ITERATIONS = 10_000
 
 
-def measure(rounds, samples, features, classes):
+def measure(rounds: int, samples: int, features: int, classes: int) -> list[dict]:
     """Rows of both of our intercepts and of the peer; differences of decisions on held-out vectors are in the notes."""
     X, labels = _vectors(samples + HELD_OUT, features, classes)
     train, held_out, y = X[:samples], X[samples:], labels[:samples]

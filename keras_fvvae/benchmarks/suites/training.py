@@ -1,6 +1,7 @@
 """A training step of the FV-VAE from cached activations against the time of its matrix products alone."""
 
 import tempfile
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ STEPS = 10
 BATCHES = 4
 
 
-def measure(rounds, recipes):
+def measure(rounds: int, recipes: Sequence[dict]) -> list[dict]:
     """Rows for every one of `recipes`: dictionaries of `recipe`, `map` `(H, W, C)`, `classes` and other settings.
 
     Besides the step, parts of it by themselves: they say where the rest of the time goes.

@@ -1,5 +1,7 @@
 """ActivityNet: untrimmed videos with labelled segments, in the three forms in which its annotations are passed on."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -8,10 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, read_text, stem_key
+from keras_fvvae.data.datasets.places import (
+    index_videos,
+    note_missing,
+    numbered_lines,
+    places_of_lists,
+    read_text,
+    stem_key,
+)
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -26,7 +36,12 @@ _SUBSET_FILES = {"training": "train", "validation": "val", "testing": "test"}
 _ID_LENGTH = 11  # of YouTube
 
 
-def load_activitynet(directory, annotations=None, test_subset="validation", training_subset="training"):
+def load_activitynet(
+    directory: str | Path,
+    annotations: str | Path | None = None,
+    test_subset: str = "validation",
+    training_subset: str = "training",
+) -> Collection:
     """Collects the videos of ActivityNet for the classification of untrimmed videos.
 
     Annotations may be the official JSON (`activity_net.v1-3.min.json`), `anet_anno_action.json` with
@@ -107,7 +122,7 @@ def load_activitynet(directory, annotations=None, test_subset="validation", trai
     )
 
 
-def find_activitynet_annotations(directory, annotations=None):
+def find_activitynet_annotations(directory: str | Path, annotations: str | Path | None = None) -> Path | None:
     """The annotation file, or None: the given one, or the first of `ANNOTATIONS` in, below or beside a folder."""
     if annotations is not None and not Path(annotations).is_dir():
         return Path(annotations)
@@ -121,13 +136,20 @@ def find_activitynet_annotations(directory, annotations=None):
     return None
 
 
-def identifier(name):
+def is_activitynet(directory: str | Path) -> bool:
+    """Whether a folder has annotations of ActivityNet."""
+    places = places_of_lists(directory)
+    folders = [folder for place in places for folder in (place, place / "annotations") if folder.is_dir()]
+    return any(find_activitynet_annotations(directory, folder) for folder in folders)
+
+
+def identifier(name: str) -> str:
     """A video's identifier without the `v_` that some annotations put before it."""
     name = stem_key(name)
     return name.removeprefix("v_") if len(name) != _ID_LENGTH else name
 
 
-def read_annotations(path):
+def read_annotations(path: Path) -> tuple[list[tuple[str, str, dict[str, float]]], list[str] | None]:
     """Entries (name, subset, seconds by label) of an annotation file, and the names of the classes or None."""
     named = path.with_name("action_name.csv")
     class_names = [line for _, line in numbered_lines(named)][1:] if named.is_file() else None

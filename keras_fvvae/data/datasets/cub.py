@@ -1,5 +1,7 @@
 """Caltech-UCSD Birds-200-2011: 11,788 images of 200 species with boxes, in the official file layout."""
 
+from __future__ import annotations
+
 import math
 import os
 import unicodedata
@@ -16,7 +18,7 @@ CUB_FOLDER = "CUB_200_2011"
 CUB_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
 
 
-def load_cub(directory, boxes=False):
+def load_cub(directory: str | Path, boxes: bool = False) -> Collection:
     """Collects the images of CUB-200-2011 by the official split.
 
     Read are `images.txt`, `image_class_labels.txt`, `train_test_split.txt` and `classes.txt`, which MMPretrain uses as
@@ -84,7 +86,7 @@ def load_cub(directory, boxes=False):
     )
 
 
-def find_cub(directory):
+def find_cub(directory: str | Path) -> Path | None:
     """The folder with the lists of CUB-200-2011: the given one or its `CUB_200_2011`; or None."""
     for folder in (Path(directory), Path(directory) / CUB_FOLDER):
         if all((folder / name).is_file() for name in CUB_LISTS):

@@ -1,5 +1,7 @@
 """Scikit-learn's bundled handwritten digits: 1,797 real images, in the package already, no download."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from keras_fvvae.data.collection import Collection
@@ -8,7 +10,7 @@ from keras_fvvae.data.collection import Collection
 TRAIN_IMAGES = 898
 
 
-def load_digits():
+def load_digits() -> Collection:
     """The digits as 8x8 RGB images, the first half for training and the second for testing.
 
     The protocol is that of scikit-learn's example "Recognizing hand-written digits": no shuffling, so the test digits

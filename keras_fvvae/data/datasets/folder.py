@@ -1,15 +1,19 @@
 """A folder of images or videos with one sub-folder per class."""
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import KINDS, SPLITS, UNLABELLED, Collection
-from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video
+from keras_fvvae.data.collection import KINDS, SPLITS, Collection
+from keras_fvvae.data.readers.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.labels import UNLABELLED
 
 # Names under which data sets keep their parts; validation images are test images where a data set has no other.
 SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "validation", "valid")}
@@ -19,7 +23,13 @@ _NAMED_FRAME = re.compile(r"^(?:img|image|frame|flow_?[xy]|rgb)[_-]?\d+\.(?:jpg|
 _NUMBERED = re.compile(r"^(?P<stem>.*?)\d+\.(?:jpg|jpeg|png|bmp|webp)$", re.IGNORECASE)
 
 
-def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="auto", unlabelled=False):
+def load_folder(
+    directory: str | Path,
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    seed: int = 0,
+    kind: str = "auto",
+    unlabelled: bool = False,
+) -> Collection:
     """Collects the images or videos of a folder.
 
     Two layouts are understood: `DIR/<class>/**/<item>`, split at random with every class in the same proportion, and
@@ -95,6 +105,11 @@ def load_folder(directory, test_fraction=DEFAULT_TEST_FRACTION, seed=0, kind="au
     return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes, kind=kind)
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a path can be a folder of files: any that is not a file."""
+    return not Path(path).is_file()
+
+
 def _unlabelled(directory, kind):
     if kind == "auto":
         kind = "video" if _shows_videos(directory) else "image"
@@ -106,7 +121,7 @@ def _unlabelled(directory, kind):
     return Collection(paths, names, [UNLABELLED] * len(paths), ["train"] * len(paths), [], notes, kind=kind)
 
 
-def walk(directory):
+def walk(directory: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """`os.walk` in sorted order without what is hidden; symbolic links are followed, loops are entered once."""
     visited = set()
     for root, folders, files in os.walk(directory, followlinks=True):
@@ -119,7 +134,7 @@ def walk(directory):
         yield Path(root), folders, [name for name in files if not name.startswith(".")]
 
 
-def find_images(directory):
+def find_images(directory: str | Path) -> tuple[list[Path], int]:
     """Image files below a folder, sorted, and the number of other files."""
     found, others = [], 0
     for root, _, files in walk(directory):
@@ -129,7 +144,7 @@ def find_images(directory):
     return sorted(found), others
 
 
-def find_videos(directory):
+def find_videos(directory: str | Path) -> tuple[list[Path], int]:
     """Video files and folders of frames below a folder, sorted, and the number of files that belong to none.
 
     The folder itself is a video only if there is none below it.
@@ -137,7 +152,7 @@ def find_videos(directory):
     directory = Path(directory)
     found, others, own_frames = [], 0, False
     for root, folders, files in walk(directory):
-        videos = [root / name for name in files if is_video(name)]
+        videos = [root / name for name in files if is_video_file(root / name)]
         if not videos and _are_frames(files):
             if root == directory:
                 own_frames = True
@@ -150,13 +165,15 @@ def find_videos(directory):
     return ([directory], 0) if own_frames and not found else (sorted(found), others)
 
 
-def check_test_fraction(test_fraction):
+def check_test_fraction(test_fraction: float) -> None:
     """Raises `ValueError` unless `test_fraction` is in [0, 1)."""
     if not 0 <= test_fraction < 1:
         raise ValueError(f"`test_fraction` must be in [0, 1). Received: test_fraction={test_fraction}")
 
 
-def random_split(labels, class_names, test_fraction, seed, notes, kind="image"):
+def random_split(
+    labels: np.ndarray, class_names: list[str], test_fraction: float, seed: int, notes: list[str], kind: str = "image"
+) -> np.ndarray:
     """Every class is split alone, by a generator of its own: a new class does not move the others."""
     splits = np.full(len(labels), "train", dtype="<U5")
     for label, name in enumerate(class_names):
@@ -169,7 +186,9 @@ def random_split(labels, class_names, test_fraction, seed, notes, kind="image"):
     return splits
 
 
-def note_untrained(labels, splits, class_names, notes, kind="image"):
+def note_untrained(
+    labels: np.ndarray, splits: np.ndarray, class_names: list[str], notes: list[str], kind: str = "image"
+) -> None:
     """Notes the classes that are tested without having been trained."""
     untrained = sorted(set(labels[splits == "test"]) - set(labels[splits == "train"]) - {UNLABELLED})
     if untrained:
@@ -207,7 +226,9 @@ def _subfolders(directory):
 def _shows_videos(directory):
     """Whether a class folder holds a video file, or below it a folder of frames that are named as such."""
     for root, _, files in walk(directory):
-        if any(map(is_video, files)) or (root != directory and any(map(_NAMED_FRAME.match, files))):
+        if any(is_video_file(root / name) for name in files) or (
+            root != directory and any(map(_NAMED_FRAME.match, files))
+        ):
             return True
     return False
 

@@ -1,5 +1,7 @@
 """A list of images or videos in a CSV or JSON lines file."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import KINDS, UNLABELLED, Collection
+from keras_fvvae.data.collection import KINDS, Collection
 from keras_fvvae.data.datasets.folder import (
     DEFAULT_TEST_FRACTION,
     SPLIT_FOLDERS,
@@ -17,15 +19,22 @@ from keras_fvvae.data.datasets.folder import (
     random_split,
 )
 from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_lines, read_text
-from keras_fvvae.data.readers.media import is_image, is_video
+from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.labels import UNLABELLED
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 _SPLITS = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {"testing": "test"}
 
 
-def load_list(path, root=None, kind="auto", test_fraction=DEFAULT_TEST_FRACTION, seed=0):
+def load_list(
+    path: str | Path,
+    root: str | Path | None = None,
+    kind: str = "auto",
+    test_fraction: float = DEFAULT_TEST_FRACTION,
+    seed: int = 0,
+) -> Collection:
     """Collects the images or videos that a list names.
 
     The list is a CSV file whose header names the columns `file` (or `path`, `video`, `image`), `label` (or `class`) and
@@ -94,6 +103,11 @@ def load_list(path, root=None, kind="auto", test_fraction=DEFAULT_TEST_FRACTION,
         label_sets=label_sets if any(len(labels) > 1 for labels in label_sets) else None,
         missing=missing,
     )
+
+
+def is_list(path: str | Path) -> bool:
+    """Whether a path is that of a file, which can only be a list."""
+    return Path(path).is_file()
 
 
 def _csv_rows(path, notes):
@@ -189,7 +203,7 @@ def _without_repetitions(rows, path, notes):
 
 def _of_one_kind(present, kind, path, notes):
     """What is of the wanted kind; with `"auto"` everything must be of one."""
-    kinds = ["video" if is_video(s.name) or s.is_dir() else "image" if is_image(s.name) else "" for _, s in present]
+    kinds = ["video" if is_video_file(s) or s.is_dir() else "image" if is_image(s.name) else "" for _, s in present]
     if kind == "auto":
         found = set(kinds) - {""}
         if len(found) > 1:

@@ -1,5 +1,7 @@
 """Embedded videos: scikit-learn's digits in eight motions, written as real AVI and MP4 files; no download."""
 
+from __future__ import annotations
+
 import io
 import json
 import operator
@@ -59,8 +61,14 @@ EXTENSIONS = tuple(CODECS)
 
 
 def load_moving_digits(
-    directory=None, train_videos_per_class=20, test_videos_per_class=10, frames=16, size=64, seed=0, verbose=1
-):
+    directory: str | Path | None = None,
+    train_videos_per_class: int = 20,
+    test_videos_per_class: int = 10,
+    frames: int = 16,
+    size: int = 64,
+    seed: int = 0,
+    verbose: int = 1,
+) -> Collection:
     """The moving digits as a collection of videos; they are written first where they are missing.
 
     Args:
@@ -97,8 +105,14 @@ def load_moving_digits(
 
 
 def write_moving_digits(
-    directory, train_videos_per_class=20, test_videos_per_class=10, frames=16, size=64, seed=0, verbose=1
-):
+    directory: str | Path,
+    train_videos_per_class: int = 20,
+    test_videos_per_class: int = 10,
+    frames: int = 16,
+    size: int = 64,
+    seed: int = 0,
+    verbose: int = 1,
+) -> Path:
     """Writes the moving digits: `DIRECTORY/{train,test}/<motion>/<motion>_<number>.{avi,mp4}`, in turn AVI and MP4.
 
     The classes are motions: `move_left`, `move_right`, `move_up`, `move_down`, `rotate_clockwise`,
@@ -147,7 +161,7 @@ def write_moving_digits(
     return directory
 
 
-def draw_moving_digit(digit, motion, frames=16, size=64, seed=0):
+def draw_moving_digit(digit: np.ndarray, motion: str, frames: int = 16, size: int = 64, seed: int = 0) -> np.ndarray:
     """The frames of one video.
 
     Args:

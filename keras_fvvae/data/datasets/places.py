@@ -1,5 +1,7 @@
 """What every reader of lists shares: their lines, and where on disk the things lie that they name."""
 
+from __future__ import annotations
+
 import os
 import re
 import unicodedata
@@ -10,8 +12,17 @@ from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
 
+# Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.
+_VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
 
-def read_text(path):
+
+def places_of_lists(directory: str | Path) -> list[Path]:
+    """Where a data folder's lists may be: in it, and beside it if it has the name of a folder of videos."""
+    directory = Path(directory)
+    return [directory, directory.parent] if directory.absolute().name.lower() in _VIDEO_FOLDERS else [directory]
+
+
+def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read."""
     try:
         return Path(path).read_bytes().decode("utf-8-sig")
@@ -21,14 +32,14 @@ def read_text(path):
         raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
-def numbered_lines(path):
+def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
     """Pairs of line number and stripped line of a text file, without blank lines and `#` comments."""
     # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
     lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def find_file(root, name):
+def find_file(root: str | Path, name: str) -> Path | None:
     """The path of a listed file or folder of files below `root`, or None.
 
     Tried are the name as it is, with the separators of Windows replaced, and in the two Unicode forms: macOS stores
@@ -42,7 +53,7 @@ def find_file(root, name):
     return None
 
 
-def holds_images(folder):
+def holds_images(folder: str | Path) -> bool:
     """Whether a path is a folder that directly holds an image; reads no more of it than that takes."""
     try:
         with os.scandir(folder) as entries:
@@ -51,7 +62,12 @@ def holds_images(folder):
         return False
 
 
-def index_videos(directory, stems, fold=False, folders_first=False):
+def index_videos(
+    directory: str | Path,
+    stems: set[str],
+    fold: bool = False,
+    folders_first: bool = False,
+) -> tuple[dict[str, Path], int]:
     """Where videos lie below a folder: as files of any video extension or as folders of frames, by their stem.
 
     Args:
@@ -76,7 +92,7 @@ def index_videos(directory, stems, fold=False, folders_first=False):
     return {key: min(paths)[1] for key, paths in found.items()}, sum(len(paths) > 1 for paths in found.values())
 
 
-def stem_key(name, fold=False):
+def stem_key(name: str, fold: bool = False) -> str:
     """A file's or folder's name without video extensions (also of `a.mp4.mkv`), in one Unicode form."""
     name = unicodedata.normalize("NFC", name)
     while is_video(name) and not name.startswith("."):
@@ -84,7 +100,7 @@ def stem_key(name, fold=False):
     return name.casefold() if fold else name
 
 
-def note_missing(present, missing, what, where, notes):
+def note_missing(present: int, missing: list[str], what: str, where: str | Path, notes: list[str]) -> None:
     """Notes how many of the listed items are on disk; none at all is a `DataError`."""
     if not missing:
         return

@@ -1,5 +1,7 @@
 """Data sets of TensorFlow Datasets, written once as the files that everything else here works on."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -7,16 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.labels import UNLABELLED
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"
 _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"RIFF": "webp"}
 
 
-def load_tfds(builder, directory, train="train", test="test", image=None, label=None, data_dir=None):
+def load_tfds(
+    builder: str,
+    directory: str | Path,
+    train: str = "train",
+    test: str = "test",
+    image: str | None = None,
+    label: str | None = None,
+    data_dir: str | None = None,
+) -> Collection:
     """Collects a data set of TensorFlow Datasets.
 
     Its images are written below `directory` as they are encoded, its videos as folders of encoded frames; nothing is
@@ -66,6 +77,19 @@ def load_tfds(builder, directory, train="train", test="test", image=None, label=
         kind=kind,
         label_sets=label_sets if any(len(labels) > 1 for labels in label_sets) else None,
     )
+
+
+def load_tfds_below(
+    directory: str | Path,
+    builder: str,
+    train: str = "train",
+    test: str = "test",
+    image: str | None = None,
+    label: str | None = None,
+    data_dir: str | None = None,
+) -> Collection:
+    """`load_tfds` with the path first, as every loader of a recipe's data takes it."""
+    return load_tfds(builder, directory, train, test, image, label, data_dir)
 
 
 def _import_tfds():

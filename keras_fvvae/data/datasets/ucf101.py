@@ -1,5 +1,7 @@
 """UCF101: 13,320 clips of 101 actions in three official splits, as files or as folders of frames."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, stem_key
+from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, places_of_lists, stem_key
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
 
@@ -22,7 +24,7 @@ _LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "annotations/ucfTrainTestlis
 _NAME = re.compile(r"^v_(?P<action>.+)_(?P<group>g\d+)_c\d+$", re.IGNORECASE)
 
 
-def load_ucf101(directory, split=1, annotations=None):
+def load_ucf101(directory: str | Path, split: int = 1, annotations: str | Path | None = None) -> Collection:
     """Collects the videos of UCF101 by one of its official splits.
 
     Understood are the official lists (`ucfTrainTestlist/classInd.txt`, `trainlist01.txt`, `testlist01.txt`) and
@@ -99,7 +101,9 @@ def load_ucf101(directory, split=1, annotations=None):
     )
 
 
-def find_ucf101_lists(directory, annotations=None, split=1):
+def find_ucf101_lists(
+    directory: str | Path, annotations: str | Path | None = None, split: int = 1
+) -> tuple[list[Path], list[int], bool] | None:
     """The two lists of a split, how many numbers their lines hold, and whether they are the official ones; or None."""
     if annotations is None:
         bases = [Path(directory), Path(directory).parent]
@@ -112,6 +116,12 @@ def find_ucf101_lists(directory, annotations=None, split=1):
             if all(path.is_file() for path in paths):
                 return paths, [numbers for _, numbers in pair], official
     return None
+
+
+def is_ucf101(directory: str | Path) -> bool:
+    """Whether a folder has the lists of a split of UCF101."""
+    places = places_of_lists(directory)
+    return any(find_ucf101_lists(directory, place, split) for place in places for split in UCF101_SPLITS)
 
 
 def _find_lists(directory, annotations, split):

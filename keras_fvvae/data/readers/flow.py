@@ -1,13 +1,21 @@
 """Optical flow between frames, quantised to 8 bits as in the two-stream literature."""
 
+from __future__ import annotations
+
 import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
+from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 METHODS = ("dis", "farneback")
 # Displacements beyond this many pixels a frame are clipped (TSN and the two-stream networks after it).
@@ -46,7 +54,7 @@ class FlowSettings:
             raise ValueError(f"`bound` must be positive, in pixels. Received: bound={self.bound}")
 
 
-def optical_flow(previous, following, method="dis"):
+def optical_flow(previous: np.ndarray, following: np.ndarray, method: str = "dis") -> np.ndarray:
     """Dense optical flow from one frame to the next.
 
     Args:
@@ -87,7 +95,7 @@ def optical_flow(previous, following, method="dis"):
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
 
 
-def quantize_flow(flow, bound=BOUND):
+def quantize_flow(flow: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Displacements as 8-bit values: `round(127.5 * (clip(flow, -bound, bound) / bound + 1))`.
 
     Example:
@@ -98,13 +106,13 @@ def quantize_flow(flow, bound=BOUND):
     return np.round((np.clip(flow, -bound, bound) / bound + 1) * (LARGEST / 2)).astype("uint8")
 
 
-def dequantize_flow(values, bound=BOUND):
+def dequantize_flow(values: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Displacements in pixels from 8-bit values; exact to `bound / 255`, or twice that where 128 is taken for 0."""
     values = np.asarray(values, "float32")
     return np.where(values == ZERO, 0.0, values * np.float32(2 * bound / LARGEST) - np.float32(bound)).astype("float32")
 
 
-def flow_image(quantized, bound=BOUND):
+def flow_image(quantized: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Quantised flow with its magnitude as the third channel, so that a network for RGB images can take it.
 
     The magnitude is quantised like its parts: no motion is 128 in all channels, gray.
@@ -123,7 +131,7 @@ def flow_image(quantized, bound=BOUND):
     return np.concatenate([quantized, quantize_flow(magnitude, bound)], axis=-1)
 
 
-def mirror_flow(images):
+def mirror_flow(images: tf.Tensor) -> tf.Tensor:
     """Mirrors flow images left to right: the picture is turned around, and motion to the right becomes to the left.
 
     Args:
@@ -143,7 +151,7 @@ def mirror_flow(images):
     return tf.where(horizontal, tf.cast(turned, images.dtype), mirrored)
 
 
-def flow_at(frames, position, settings, length=1):
+def flow_at(frames: dict[int, np.ndarray], position: int, settings: FlowSettings, length: int = 1) -> np.ndarray:
     """Quantised flow of `length` consecutive pairs from a position on.
 
     Args:
@@ -176,7 +184,7 @@ class FlowFolder:
         OSError: if it cannot be read.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         stems = numbered_frames(folder)
         self.paths = [stems.get(stem, []) for stem in FLOW_STEMS]
         x, y = (
@@ -189,16 +197,16 @@ class FlowFolder:
             )
         self.pairs = len(x)
 
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray | None:
         """uint8 array `(height, width, 2)`, or `None` where a frame is damaged."""
         try:
-            x, y = (decode_pixels(paths[position].read_bytes())[..., 0] for paths in self.paths)
-        except (OSError, ValueError):
+            x, y = (decode_pixels(read_regular(paths[position]))[..., 0] for paths in self.paths)
+        except (OSError, ValueError, DataError):
             return None
         return np.stack([x, y], axis=-1) if x.shape == y.shape else None
 
 
-def has_flow(folder):
+def has_flow(folder: str | Path) -> bool:
     """Whether a folder holds flow computed beforehand."""
     return not numbered_frames(folder).keys().isdisjoint(FLOW_STEMS)
 

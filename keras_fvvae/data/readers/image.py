@@ -3,16 +3,18 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.data.readers.image_size import MAX_PIXELS, claimed_pixels, first_gif_frame, image_format
+from keras_fvvae.data.readers.plain_image import plain_image
+
 RESIZE_MODES = ("squeeze", "crop", "pad")
-# A file format can claim more pixels than memory holds.
-MAX_PIXELS = 200_000_000
 
 
-def decode_image(contents):
+def decode_image(contents: tf.Tensor | bytes) -> tf.Tensor:
     """Decodes JPEG, PNG, WebP, BMP or GIF bytes to RGB.
 
     Grayscale and CMYK become RGB, an alpha channel is dropped, 16 bits are scaled to 8, and of an animation the first
-    frame is taken. EXIF rotation is not applied: TensorFlow has no op for it, and a served graph could not follow.
+    frame is taken. EXIF rotation is not applied: TensorFlow has no op for it, and a served graph could not follow. BMP
+    with a palette or masks, and WebP with transparency or animation, are not for TensorFlow: `plain_image` before it.
 
     Args:
         contents: scalar string tensor or bytes.
@@ -28,7 +30,7 @@ def decode_image(contents):
     return image
 
 
-def resize_image(image, size, mode="squeeze"):
+def resize_image(image: tf.Tensor, size: tuple[int, int], mode: str = "squeeze") -> tf.Tensor:
     """Resizes one image, bilinearly and with antialiasing when it shrinks.
 
     Args:
@@ -60,7 +62,7 @@ def resize_image(image, size, mode="squeeze"):
     return tf.image.resize(image, size, antialias=True)
 
 
-def resize_pixels(pixels, size, mode="squeeze"):
+def resize_pixels(pixels: np.ndarray, size: tuple[int, int], mode: str = "squeeze") -> np.ndarray:
     """`resize_image` at once: from one array to another, unchanged where it has the size already."""
     if pixels.shape[:2] == tuple(size):
         return pixels
@@ -68,7 +70,7 @@ def resize_pixels(pixels, size, mode="squeeze"):
         return resize_image(tf.convert_to_tensor(np.ascontiguousarray(pixels)), size, mode).numpy()
 
 
-def decode_pixels(content):
+def decode_pixels(content: bytes) -> np.ndarray:
     """Decodes image bytes at once, as `decode_image`, with a reason in plain words where that fails.
 
     Args:
@@ -82,23 +84,18 @@ def decode_pixels(content):
     """
     if not content:
         raise ValueError("the file is empty")
-    pixels = _claimed_pixels(content)
+    pixels = claimed_pixels(content)
+    if pixels and pixels > MAX_PIXELS and image_format(content) == "GIF":
+        content = first_gif_frame(content)  # a long animation: TensorFlow would decode all of it
+        pixels = claimed_pixels(content)
+    if not pixels:
+        known = image_format(content) not in ("", "JPEG XL")
+        raise ValueError("truncated or damaged" if known else "not a JPEG, PNG, WebP, BMP or GIF image")
     if pixels > MAX_PIXELS:
         raise ValueError(f"claims {pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
+    content = plain_image(content)
     try:
         with tf.device("CPU"):  # not to a GPU and back
             return decode_image(content).numpy()
     except tf.errors.InvalidArgumentError as error:
-        kind = "truncated or damaged" if _looks_like_image(content) else "not a JPEG, PNG, WebP, BMP or GIF image"
-        raise ValueError(kind) from error
-
-
-def _looks_like_image(content):
-    return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8"))
-
-
-def _claimed_pixels(content):
-    """Width times height from a PNG header; 0 for other formats, whose own limits (65,535 squared) are lower."""
-    if content.startswith(b"\x89PNG") and len(content) >= 24:
-        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
-    return 0
+        raise ValueError("truncated or damaged") from error

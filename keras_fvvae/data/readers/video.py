@@ -1,21 +1,17 @@
 """Frames of video files and of folders of frames: decoded forward, once, and never trusted before they are decoded."""
 
-import contextlib
 import dataclasses
-import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
+from keras_fvvae.data.readers.regular_file import read_regular
+from keras_fvvae.data.readers.video_file import HEADER_TOLERANCE, VideoFile
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason
-
-# After this many packets in a row that do not decode, the rest of a file is given up: it is not a video any more.
-MAX_BAD_PACKETS = 1000
-# Header counts that are off by so many frames are a habit of muxers, not a truncation.
-HEADER_TOLERANCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +22,8 @@ class DecodedVideo:
         frames: dictionary from position (0 is the first frame) to what `convert` made of the frame.
         total: frames that decode, for which the positions were chosen; where the pass was not `to_the_end`, the
             container's count.
-        expected: frames that the container's header promises; 0 where it does not say.
+        expected: frames that the container's header promises; 0 where it does not say. Frames that it counts and that
+            are not to be shown (an edit list leaves them out, or they were dropped) are not promised.
         bad_packets: packets or frames that are damaged.
     """
 
@@ -36,7 +33,7 @@ class DecodedVideo:
     bad_packets: int
 
     @property
-    def damage(self):
+    def damage(self) -> str:
         """What is wrong with a video that can be used as far as it decodes, in words; "" for a whole one."""
         found = []
         if self.expected - self.total > HEADER_TOLERANCE:
@@ -46,7 +43,7 @@ class DecodedVideo:
         return "; ".join(found)
 
 
-def uniform_positions(total, count):
+def uniform_positions(total: int, count: int) -> np.ndarray:
     """Positions of `count` frames in the middles of `count` equal parts of a video (paper: 25, Section 5.2).
 
     A video of fewer frames gives all of them, each once.
@@ -64,7 +61,7 @@ def uniform_positions(total, count):
     return ((2 * np.arange(count) + 1) * total) // (2 * count)
 
 
-def every_position(total, step, offset=0):
+def every_position(total: int, step: int, offset: int = 0) -> np.ndarray:
     """Positions of every `step`-th frame.
 
     Example:
@@ -74,7 +71,12 @@ def every_position(total, step, offset=0):
     return np.arange(offset, total, step)
 
 
-def read_video(source, choose, convert=None, to_the_end=True):
+def read_video(
+    source: str | Path | np.ndarray,
+    choose: Callable[[int], Iterable[int]],
+    convert: Callable[[np.ndarray], Any] | None = None,
+    to_the_end: bool = True,
+) -> DecodedVideo:
     """Decodes a video forward and returns chosen frames.
 
     One pass, without seeking. The positions are chosen for the count that the container claims; when the pass shows
@@ -105,7 +107,7 @@ def read_video(source, choose, convert=None, to_the_end=True):
     if isinstance(source, np.ndarray):
         reader = _Array(source)
     else:
-        reader = _Folder(source) if Path(source).is_dir() else _File(source)
+        reader = _Folder(source) if Path(source).is_dir() else VideoFile(source)
     expected = reader.count()
     wanted = {int(position) for position in choose(expected)}
     frames, total, bad_packets = reader.pick(wanted, convert, to_the_end)
@@ -118,11 +120,14 @@ def read_video(source, choose, convert=None, to_the_end=True):
     if not frames and (wanted or not total):
         damage = f" ({bad_packets} damaged parts)" if bad_packets else ""
         raise DataError(f"it has no frame that can be decoded{damage}")
-    return DecodedVideo(dict(sorted(frames.items())), total, reader.promised, bad_packets)
+    expected = total if reader.shown_whole and reader.promised > total else reader.promised
+    return DecodedVideo(dict(sorted(frames.items())), total, expected, bad_packets)
 
 
 class _Array:
     """Frames in memory."""
+
+    shown_whole = True
 
     def __init__(self, frames):
         self.frames = frames
@@ -138,6 +143,8 @@ class _Array:
 
 class _Folder:
     """Numbered images in a folder. A frame that cannot be read is left out."""
+
+    shown_whole = True
 
     def __init__(self, path):
         stems = {stem: paths for stem, paths in numbered_frames(path).items() if stem not in FLOW_STEMS}
@@ -155,95 +162,9 @@ class _Folder:
             if position >= len(self.paths):
                 continue
             try:
-                pixels = decode_pixels(self.paths[position].read_bytes())
-            except (OSError, ValueError):
+                pixels = decode_pixels(read_regular(self.paths[position]))
+            except (OSError, ValueError, DataError):
                 bad += 1
                 continue
             frames[position] = convert(pixels) if convert else pixels
         return frames, len(self.paths), bad
-
-
-class _File:
-    """Any file that FFmpeg reads."""
-
-    def __init__(self, path):
-        self.path = path
-        with _opened(path) as (_, stream):
-            self.promised = stream.frames
-
-    def count(self):
-        """The header's count; where it has none, the number of packets, which costs reading but no decoding."""
-        import av
-
-        if self.promised > 0:
-            return self.promised
-        packets = 0
-        with _opened(self.path) as (container, stream):
-            try:
-                for packet in container.demux(stream):
-                    packets += packet.size > 0
-            except av.FFmpegError:
-                pass  # truncated: the pass that decodes will end there too
-        return packets
-
-    def pick(self, wanted, convert, to_the_end):
-        import av
-
-        frames, position, bad, bad_in_a_row = {}, 0, 0, 0
-        with _opened(self.path) as (container, stream):
-            packets = container.demux(stream)
-            while True:
-                try:
-                    decoded = next(packets).decode()
-                    bad_in_a_row = 0
-                except StopIteration:
-                    break
-                except av.FFmpegError:
-                    bad, bad_in_a_row = bad + 1, bad_in_a_row + 1
-                    if bad_in_a_row > MAX_BAD_PACKETS:
-                        break
-                    continue
-                for frame in decoded:
-                    bad += frame.is_corrupt
-                    if position in wanted:
-                        pixels = _upright_rgb(frame)
-                        frames[position] = convert(pixels) if convert else pixels
-                    position += 1
-                if not to_the_end and len(frames) == len(wanted):
-                    break
-        return frames, position, bad
-
-
-def _metadata_options(version):
-    """What makes PyAV of a version take tags that are not UTF-8: up to 18 an argument, from 19 on all of it."""
-    return {"metadata_errors": "replace"} if int(version.split(".")[0]) < 19 else {}
-
-
-@contextlib.contextmanager
-def _opened(path):
-    """The container and its first video stream; single-threaded, since videos are decoded beside each other."""
-    import av
-
-    try:
-        # Absolute: FFmpeg takes the `a` of a relative `a:b.avi` for a protocol.
-        container = av.open(os.path.abspath(path), **_metadata_options(av.__version__))
-    except av.FFmpegError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        empty = Path(path).stat().st_size == 0
-        raise DataError(
-            "the file is empty" if empty else f"not a video that FFmpeg reads: {reason(error).lower()}"
-        ) from error
-    with container:
-        if not container.streams.video:
-            raise DataError("it has no video stream, only " + ", ".join(sorted({s.type for s in container.streams})))
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise DataError("its video is coded in a way that FFmpeg cannot decode")
-        stream.codec_context.thread_count = 1
-        yield container, stream
-
-
-def _upright_rgb(frame):
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels

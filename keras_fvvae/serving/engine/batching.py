@@ -1,13 +1,22 @@
 """Requests that come at the same time are computed as one batch, and fail one by one."""
 
+from __future__ import annotations
+
 import asyncio
 import collections
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_fvvae.serving.errors import ServingError, invalid
+
+if TYPE_CHECKING:
+    from keras_fvvae.serving.engine.metrics import Metrics
+    from keras_fvvae.serving.engine.servable import Servable
+    from keras_fvvae.serving.engine.signatures import Signature
+    from keras_fvvae.serving.settings import ServerSettings
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,7 +44,7 @@ class Batcher:
     All methods must be called from one event loop.
     """
 
-    def __init__(self, settings, metrics):
+    def __init__(self, settings: ServerSettings, metrics: Metrics):
         self._settings = settings
         self._metrics = metrics
         self._queues = collections.OrderedDict()
@@ -45,7 +54,9 @@ class Batcher:
         self._jobs = set()
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="batch")
 
-    async def run(self, servable, signature, inputs):
+    async def run(
+        self, servable: Servable, signature: Signature, inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Computes a request.
 
         Args:
@@ -82,7 +93,7 @@ class Batcher:
             return results[0]
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
-    def close(self):
+    def close(self) -> None:
         """Waits for what is running and ends the threads."""
         self._executor.shutdown()
 

@@ -1,14 +1,24 @@
 """What REST and gRPC have in common: from a parsed request to its outputs, limited, batched and counted."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from keras_fvvae.serving.engine.batching import Batcher
 from keras_fvvae.serving.engine.image_limits import check_images
 from keras_fvvae.serving.engine.metrics import Metrics
 from keras_fvvae.serving.engine.repository import ModelRepository
 from keras_fvvae.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_fvvae.serving.engine.servable import Servable
+    from keras_fvvae.serving.settings import ModelConfig, ServerSettings
 
 # The optional output with which a signature flags images that it could not decode.
 VALID_OUTPUT = "valid"
@@ -22,14 +32,16 @@ class Engine:
         settings: a `ServerSettings`.
     """
 
-    def __init__(self, models, settings):
+    def __init__(self, models: Sequence[ModelConfig], settings: ServerSettings):
         self.settings = settings
         self.metrics = Metrics()
         self.repository = ModelRepository(models, self.metrics)
         self.batcher = Batcher(settings, self.metrics)
         self._pending_bytes = 0
 
-    async def predict(self, name, version, label, parse):
+    async def predict(
+        self, name: str, version: int | None, label: str | None, parse: Callable[[Servable], tuple]
+    ) -> tuple[Servable, dict[str, np.ndarray], list]:
         """Answers one request.
 
         Args:
@@ -56,7 +68,7 @@ class Engine:
                 raise ServingError("DEADLINE_EXCEEDED", f"The request took longer than {limit:g} seconds.") from error
 
     @contextlib.contextmanager
-    def pending(self, size):
+    def pending(self, size: int) -> Iterator[None]:
         """Counts a body against the limit while it is in memory.
 
         Raises:
@@ -72,7 +84,7 @@ class Engine:
             self._change_pending(-size)
 
     @contextlib.contextmanager
-    def measured(self, name, entry):
+    def measured(self, name: str, entry: str) -> Iterator[None]:
         """Counts and times a request; what it raises is counted by its code."""
         start = time.perf_counter()
         # Names that do not exist must not grow the metrics.

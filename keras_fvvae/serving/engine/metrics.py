@@ -39,6 +39,6 @@ class Metrics:
             "serving_load_failures", "Versions that could not be loaded.", ("model",), registry=registry
         )
 
-    def page(self):
+    def page(self) -> bytes:
         """The text that Prometheus reads, bytes."""
         return generate_latest(self.registry)

@@ -1,14 +1,22 @@
 """The models in memory, kept the same as the folders on disk while requests go on."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from keras_fvvae.serving.engine.metrics import Metrics
+    from keras_fvvae.serving.settings import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +43,14 @@ class Model:
         metrics: a `Metrics`.
     """
 
-    def __init__(self, config, metrics):
+    def __init__(self, config: ModelConfig, metrics: Metrics):
         self.config = config
         self.statuses = {}
         self._servables = {}
         self._leases = {}
         self._metrics = metrics
 
-    async def refresh(self):
+    async def refresh(self) -> None:
         """Looks at the folder once, loads what is new and lets go of what is not wanted any more."""
         folders = _version_folders(self.config.base_path)
         wanted = self.config.wanted(folders)
@@ -53,7 +61,7 @@ class Model:
             for version in [version for version in self._servables if version not in wanted]:
                 self._retire(version)
 
-    def find(self, version=None, label=None):
+    def find(self, version: int | None = None, label: str | None = None) -> Servable:
         """The servable of a version or label; of the highest version where neither is given.
 
         Raises:
@@ -72,7 +80,7 @@ class Model:
         return self._servables[version]
 
     @contextlib.contextmanager
-    def lease(self, servable):
+    def lease(self, servable: Servable) -> Iterator[None]:
         """While it is held, the version's state says that it is in use."""
         self._leases[servable] = self._leases.get(servable, 0) + 1
         try:
@@ -126,12 +134,12 @@ class ModelRepository:
         ValueError: for two models of one name.
     """
 
-    def __init__(self, configs, metrics):
+    def __init__(self, configs: Sequence[ModelConfig], metrics: Metrics):
         self.models = {config.name: Model(config, metrics) for config in configs}
         if len(self.models) < len(configs):
             raise ValueError("`models` must have different names.")
 
-    def model(self, name):
+    def model(self, name: str) -> Model:
         """The model of that name.
 
         Raises:
@@ -141,7 +149,7 @@ class ModelRepository:
             raise ServingError("NOT_FOUND", f"Servable not found for request: Latest({name})")
         return self.models[name]
 
-    def statuses(self, name, version=None, label=None):
+    def statuses(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
         """The `VersionStatus` of every version that was seen, the newest first, or of one.
 
         Raises:
@@ -158,7 +166,7 @@ class ModelRepository:
             raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}{which}")
         return [found[key] for key in sorted(found, reverse=True)]
 
-    async def start(self):
+    async def start(self) -> None:
         """Loads every model.
 
         Raises:
@@ -169,7 +177,7 @@ class ModelRepository:
             if not any(status.state == "AVAILABLE" for status in model.statuses.values()):
                 raise RunError(_why_nothing(model))
 
-    async def watch(self, interval):
+    async def watch(self, interval: float) -> None:
         """Refreshes the models every `interval` seconds, for ever."""
         while True:
             await asyncio.sleep(interval)

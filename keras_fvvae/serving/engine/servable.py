@@ -31,7 +31,7 @@ class Servable:
         Exception: whatever TensorFlow raises for a folder that it cannot load or run.
     """
 
-    def __init__(self, name, version, path):
+    def __init__(self, name: str, version: int, path: str | Path):
         self.name = name
         self.version = version
         self.definitions = read_signatures(path)
@@ -39,7 +39,7 @@ class Servable:
         self._model = tf.saved_model.load(str(path))
         self._warm_up(Path(path) / WARMUP_FILE)
 
-    def run(self, signature, inputs):
+    def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:

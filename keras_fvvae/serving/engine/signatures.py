@@ -1,7 +1,10 @@
 """Signatures of a SavedModel: what goes in and out, and whether a request fits."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +12,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_fvvae.errors import unknown_name
 from keras_fvvae.serving.errors import invalid
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 INIT_OP = "__saved_model_init_op"
 
@@ -22,7 +28,7 @@ class TensorSpec:
     shape: tuple | None
 
     @property
-    def free_batch(self):
+    def free_batch(self) -> bool:
         """Whether dimension 0 is the number of examples, any number of them."""
         return bool(self.shape) and self.shape[0] == -1
 
@@ -38,7 +44,7 @@ class Signature:
         definition: its `SignatureDef`.
     """
 
-    def __init__(self, name, definition):
+    def __init__(self, name: str, definition: SignatureDef):
         self.name = name
         self.inputs = {key: _spec(key, info) for key, info in sorted(definition.inputs.items())}
         self.outputs = {key: _spec(key, info) for key, info in sorted(definition.outputs.items())}
@@ -46,7 +52,7 @@ class Signature:
         specs = [*self.inputs.values(), *self.outputs.values()]
         self.batchable = bool(self.inputs) and all(spec.free_batch for spec in specs)
 
-    def check(self, inputs):
+    def check(self, inputs: dict[str, np.ndarray]) -> None:
         """Checks arrays against the signature.
 
         Args:
@@ -76,7 +82,7 @@ class Signature:
         return (given, wanted), (wanted, given)
 
 
-def read_signatures(path):
+def read_signatures(path: str | Path) -> dict[str, SignatureDef]:
     """The signatures of a SavedModel, read from its protocol buffer without loading it.
 
     Args:
@@ -99,7 +105,7 @@ def read_signatures(path):
     raise ValueError('it has no graph with the tag "serve"')
 
 
-def find_signature(signatures, name):
+def find_signature(signatures: dict[str, Signature], name: str) -> Signature:
     """The signature of that name; `serving_default` for an empty one.
 
     Raises:

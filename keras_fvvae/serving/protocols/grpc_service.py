@@ -1,6 +1,9 @@
 """TensorFlow Serving's gRPC services: `PredictionService` (Predict, GetModelMetadata) and `ModelService` (status)."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -15,8 +18,13 @@ from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
 from keras_fvvae.serving.protocols.metadata import metadata_response, status_response
 
+if TYPE_CHECKING:
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-def add_services(server, engine):
+    from keras_fvvae.serving.engine.engine import Engine
+
+
+def add_services(server: grpc.aio.Server, engine: Engine) -> None:
     """Registers both services.
 
     Args:
@@ -96,7 +104,7 @@ def _which(spec):
     return version, spec.version_label or None
 
 
-def tensor_array(name, proto, max_bytes):
+def tensor_array(name: str, proto: TensorProto, max_bytes: int) -> np.ndarray:
     """The array of a `TensorProto`, whose shape may not promise more than was sent.
 
     Args:

@@ -4,7 +4,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-def header_deadline_protocol(seconds):
+def header_deadline_protocol(seconds: float) -> type[H11Protocol]:
     """A protocol class that closes connections whose next header is not complete in time.
 
     Without it, clients that send a byte now and then, or nothing, hold their connections for ever.

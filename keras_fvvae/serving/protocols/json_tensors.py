@@ -4,21 +4,27 @@ Reference:
     https://www.tensorflow.org/tfx/serving/api_rest
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
 
+if TYPE_CHECKING:
+    from keras_fvvae.serving.engine.signatures import Signature
+
 # NumPy's own limit is 64; nobody sends more than a video of maps.
 MAX_RANK = 16
 _KINDS = {"float": "iuf", "int": "iu", "bool": "b"}
 
 
-def parse_request(body, signatures):
+def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signature, dict[str, np.ndarray], bool]:
     """Reads the body of a `:predict` request.
 
     Args:
@@ -54,7 +60,7 @@ def parse_request(body, signatures):
     return signature, arrays, is_row
 
 
-def format_response(outputs, is_row):
+def format_response(outputs: dict[str, np.ndarray], is_row: bool) -> bytes:
     """Writes outputs as the answer to a `:predict` request, in the format of the request.
 
     NaN and infinity are written as `NaN` and `Infinity`, as TensorFlow Serving does. Strings of outputs whose name ends
@@ -88,7 +94,7 @@ def format_response(outputs, is_row):
     return _dumps({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]})
 
 
-def error_body(message):
+def error_body(message: str) -> bytes:
     """TensorFlow Serving's shape of an error.
 
     Example:

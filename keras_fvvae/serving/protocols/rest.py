@@ -1,9 +1,12 @@
 """TensorFlow Serving's REST protocol, the metrics and the web page, as an ASGI application."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -13,6 +16,9 @@ from starlette.routing import Route
 from keras_fvvae.serving.errors import ServingError, invalid
 from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request
 from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
+
+if TYPE_CHECKING:
+    from keras_fvvae.serving.engine.engine import Engine
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 _WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -35,7 +41,7 @@ _PAGE_HEADERS = {
 }
 
 
-def build_app(engine):
+def build_app(engine: Engine) -> Starlette:
     """The application.
 
     Args:

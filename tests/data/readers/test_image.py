@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fvvae.data import decode_image, resize_image
+from keras_fvvae.data.readers import image
 from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels
 
 
@@ -150,3 +151,18 @@ def test_unknown_mode():
 def test_damage_raises(picture):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_image(_bytes(picture, "PNG")[:100])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_too_many_pixels_are_refused_before_they_are_decoded(picture, kind, monkeypatch):
+    monkeypatch.setattr(image, "MAX_PIXELS", 1999)
+    monkeypatch.setattr(image, "decode_image", None)
+    with pytest.raises(ValueError, match="claims 2,000 pixels, more than the limit of 1,999"):
+        decode_pixels(_bytes(picture, kind))
+
+
+def test_a_long_animation_is_not_too_many_pixels(picture, monkeypatch):
+    monkeypatch.setattr(image, "MAX_PIXELS", 2000)
+    first, *others = [picture.rotate(90 * turn, expand=False).convert("P") for turn in range(3)]
+    content = _bytes(first, "GIF", save_all=True, append_images=others)
+    assert np.array_equal(decode_pixels(content), np.asarray(first.convert("RGB")))

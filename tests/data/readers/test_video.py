@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data import read_video, uniform_positions
-from keras_fvvae.data.readers import video
 from keras_fvvae.data.readers.video import every_position
+from keras_fvvae.data.readers.video_file import VideoFile
 from keras_fvvae.errors import DataError
 from tests.support.video_files import broken_videos, numbered_frames, read_number, write_video
 
@@ -46,8 +46,8 @@ def sources(folder):
 @pytest.fixture
 def passes(monkeypatch):
     """The arguments of every pass over a video file."""
-    made, pick = [], video._File.pick
-    monkeypatch.setattr(video._File, "pick", lambda self, *args: made.append(args) or pick(self, *args))
+    made, pick = [], VideoFile.pick
+    monkeypatch.setattr(VideoFile, "pick", lambda self, *args: made.append(args) or pick(self, *args))
     return made
 
 
@@ -82,7 +82,7 @@ def test_exact_frames_in_one_pass(sources, passes, name, choice, to_the_end):
 
 
 def test_random_frames_end_the_pass(sources):
-    seen = [video._File(sources["avi"]).pick({3}, read_number, to_the_end)[:2] for to_the_end in (False, True)]
+    seen = [VideoFile(sources["avi"]).pick({3}, read_number, to_the_end)[:2] for to_the_end in (False, True)]
     assert seen == [({3: 3}, 4), ({3: 3}, COUNT)]
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.benchmarks.harness.bare_pipeline import bare_pipeline
 from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.data import Views, resize_image, view_batches
-from keras_fvvae.data.pipeline import without_autotuning
-from keras_fvvae.utils.cores import usable_cores
 
 BARE = "bare tf.io.decode_jpeg, bytes in memory"
 
 
-def measure(rounds, images, size, batch_size, data=None):
+def measure(rounds: int, images: int, size: int, batch_size: int, data: str | None = None) -> list[dict]:
     """Rows of `view_batches` and of decoding with and without resizing; views are of `size` x `size` pixels."""
     with tempfile.TemporaryDirectory() as folder:
         paths = image_paths(data, folder, images)
@@ -25,14 +24,9 @@ def measure(rounds, images, size, batch_size, data=None):
         def decode(content):
             return tf.io.decode_jpeg(content, channels=3)
 
-        def bare(function):
-            dataset = tf.data.Dataset.from_tensor_slices(contents)
-            dataset = dataset.map(function, num_parallel_calls=usable_cores(), deterministic=True)
-            return without_autotuning(dataset.prefetch(2))
-
         datasets = {
-            BARE: bare(decode),
-            "the same, resized": bare(lambda content: resize_image(decode(content), (size, size))),
+            BARE: bare_pipeline(contents, decode),
+            "the same, resized": bare_pipeline(contents, lambda content: resize_image(decode(content), (size, size))),
             "image pipeline, from files to batches": view_batches(collection, np.arange(len(paths)), views, batch_size),
         }
         jobs = {name: lambda dataset=dataset: sum(1 for _ in dataset) for name, dataset in datasets.items()}

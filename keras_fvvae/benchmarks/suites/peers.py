@@ -1,6 +1,8 @@
 """GMM Fisher vectors and VLAD beside VLFeat's and scikit-image's encoders: same descriptors, same codebook."""
 
 import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +15,7 @@ LAYER = "layer, batch"
 PACKAGES = {"VLFeat": ("cyvlfeat", "cyvlfeat"), "scikit-image": ("skimage", "scikit-image")}
 
 
-def measure(rounds, images, descriptors, channels, components):
+def measure(rounds: int, images: int, descriptors: Sequence[int], channels: int, components: int) -> list[dict]:
     """Rows for so many `descriptors` an image (a list), a mixture of `components`, twice as many centroids."""
     rows = []
     for count in descriptors:
@@ -33,20 +35,20 @@ def measure(rounds, images, descriptors, channels, components):
     ]
 
 
-def unit_descriptors(images, count, channels):
+def unit_descriptors(images: int, count: int, channels: int) -> np.ndarray:
     """Random descriptors `(images, count, channels)` of unit length."""
     batch = np.random.default_rng(0).normal(size=(images, count, channels)).astype("float32")
     return batch / np.linalg.norm(batch, axis=-1, keepdims=True)
 
 
-def differences_from_layer(jobs):
+def differences_from_layer(jobs: dict[str, Callable[[], Any]]) -> dict[str, float]:
     """Largest difference of each job's vectors from the layer's, relative to the layer's largest value."""
     results = {what: np.array([np.ravel(vector) for vector in job()]) for what, job in jobs.items()}
     largest = np.abs(results[LAYER]).max()
     return {what: float(np.abs(vectors - results[LAYER]).max() / largest) for what, vectors in results.items()}
 
 
-def mixture_jobs(images, components):
+def mixture_jobs(images: np.ndarray, components: int) -> dict[str, Callable[[], Any]]:
     """Dictionary from a name to a function that returns the normalised GMM Fisher vectors of all images."""
     layer = GMMFisherVector(components, "improved")
     rng = np.random.default_rng(1)
@@ -80,7 +82,7 @@ def mixture_jobs(images, components):
     return jobs
 
 
-def vlad_jobs(images, centroids):
+def vlad_jobs(images: np.ndarray, centroids: int) -> dict[str, Callable[[], Any]]:
     """Dictionary from a name to a function that returns the L2-normalised VLAD of all images."""
     layer = VLAD(centroids, "l2")
     rows = images.reshape(-1, images.shape[-1])

@@ -1,0 +1,60 @@
+"""The weights of a backbone: from a file, from Keras Applications, or carried over to other channels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_fvvae.errors import WeightsError
+
+
+def load_weights(trunk: keras.Model, name: str, path: str | Path) -> None:
+    """Gives a trunk the weights of a file.
+
+    Raises:
+        WeightsError: if the file is damaged or of another network.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Keras 3.15 walks a private copy of the layer list that files of older versions lack; the weights
+            # themselves are all found under `layers`, or the load fails.
+            warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
+            trunk.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
+        reason = str(error).splitlines()[0].split(" Example error")[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: "
+            f"{reason.rstrip('.')}. Check the backbone, its options (such as alpha) and the file."
+        ) from error
+
+
+def with_imagenet_weights(build: Callable[..., keras.Model], name: str, arguments: dict[str, Any]) -> keras.Model:
+    """A network of Keras Applications with the weights that it downloads.
+
+    Raises:
+        WeightsError: if they cannot be downloaded.
+    """
+    try:
+        return build(weights="imagenet", **arguments)
+    except Exception as error:  # keras.utils.get_file raises a bare Exception for any failed download
+        raise WeightsError(
+            f"The ImageNet weights of {name} could not be downloaded ({str(error).splitlines()[0]}). Pass the path of "
+            f"a weight file for include_top=False as `backbone_weights` (--backbone-weights PATH), or None for random "
+            f"weights."
+        ) from error
+
+
+def across_modalities(rgb: keras.Model, other: keras.Model) -> keras.Model:
+    """Gives a model for another number of channels the weights of one for RGB, and returns it."""
+    channels = other.input_shape[-1]
+    for source, target in zip(rgb.weights, other.weights, strict=True):
+        value = keras.ops.convert_to_numpy(source)
+        if value.shape != target.shape:  # a kernel (height, width, channels, filters), or a statistic (channels,)
+            axis = 2 if value.ndim == 4 else 0
+            value = value.mean(axis=axis, keepdims=True).repeat(channels, axis=axis)
+        target.assign(value)
+    return other

@@ -1,0 +1,95 @@
+"""Results, scores and items in the files of a finished run, of any format."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_fvvae.errors import RunError
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files, format1
+from keras_fvvae.runs.manifest import Manifest
+from keras_fvvae.runs.results import RunResults
+
+
+def read_results(folder: Path, manifest: Manifest, recipe: Recipe) -> RunResults:
+    """What the training measured.
+
+    Raises:
+        RunError: if its file is missing or damaged.
+    """
+    with _reading(folder / files.METRICS) as path:
+        if manifest.format > 1:
+            return RunResults.from_json(path.read_text(encoding="utf-8"))
+        from keras_fvvae.builders.representations import representation_title  # imports Keras; others need it not
+
+        return format1.results(_json(path), representation_title(recipe))
+
+
+def read_scores(folder: Path, manifest: Manifest, results: RunResults) -> dict[str, np.ndarray]:
+    """By representation the scores of the test items, float64 `(test items, classes)`; empty without these.
+
+    Raises:
+        RunError: if their file is missing or damaged.
+    """
+    if not results.metrics:
+        return {}
+    if manifest.format == 1:
+        with _reading(folder / files.METRICS) as path:
+            scores = format1.scores(_json(path))
+    else:
+        with _reading(folder / files.SCORES) as path:
+            scores = dict(zip(results.metrics, np.load(path), strict=True))
+    return {name: values.astype("float64") for name, values in scores.items()}
+
+
+def read_items(folder: Path, manifest: Manifest, scores: np.ndarray | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names, labels and splits of the rows of the vectors; `scores` are those of the test items, if there are any.
+
+    Raises:
+        RunError: if their file is missing or damaged.
+    """
+    with _reading(folder / files.ITEMS) as path:
+        items = _json(path)
+        names, labels = list(items["names"]), np.asarray(items["labels"])
+        tested = 0 if scores is None else len(scores)
+        splits = np.asarray(format1.splits(len(names), tested) if manifest.format == 1 else items["splits"])
+        if not len(names) == len(labels) == len(splits):
+            raise ValueError("names, labels and splits differ in number")
+        if scores is not None and np.count_nonzero(splits == "test") != tested:
+            raise ValueError(f"there are scores of {tested} test items")
+    return names, labels, splits
+
+
+def read_vectors(folder: Path, manifest: Manifest) -> np.ndarray:
+    """The checked vectors `(items, ...)` as a memory map.
+
+    Raises:
+        RunError: if their file is missing or was altered.
+    """
+    manifest.check(folder, files.VECTORS)
+    path = folder / files.VECTORS
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read, and its vectors are needed: {error}.") from error
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """What cannot be understood in a file becomes one sentence that names it."""
+    try:
+        yield path
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent} is incomplete: {path.name} is missing; restore it, or train again.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged; restore it, or train again with --overwrite ({error}).") from error

@@ -1,0 +1,65 @@
+"""The files that a user names for a trained model: folders are searched, the wrong kind is told by its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from keras_fvvae.data.datasets.folder import find_images, find_videos
+from keras_fvvae.data.readers.media import is_image, is_video
+
+# Images that may as well be animated: FFmpeg reads them as videos.
+_ANIMATED = (".gif", ".webp")
+
+
+def input_files(paths: Iterable[str | os.PathLike], kind: str) -> Iterator[tuple[str, str]]:
+    """The images or videos that paths stand for, in order; what lies in a folder is sorted.
+
+    Args:
+        paths: files, and folders that are searched in depth. A folder of numbered frames is a video.
+        kind: what the model takes, `"image"` or `"video"`.
+
+    Yields:
+        Pairs of a path and why it cannot be used, empty where nothing is known against it. The files are not read.
+
+    Example:
+        >>> list(input_files(["a.jpg", "b.avi"], "image"))
+        [('a.jpg', ''), ('b.avi', 'this model takes images, and this is a video')]
+    """
+    for path in paths:
+        if Path(path).is_dir():
+            found, _ = (find_videos if kind == "video" else find_images)(path)
+            if not found:
+                yield str(path), f"there are no {kind}s in this folder, and this model takes {kind}s"
+            for file in found:
+                yield str(file), ""
+        else:
+            yield str(path), _objection(str(path), kind)
+
+
+def results_of(
+    paths: Iterable[str | os.PathLike], kind: str, judge: Callable[[list[str]], Iterable[dict]]
+) -> Iterator[dict]:
+    """What a model says of the files that paths stand for, in their order.
+
+    Args:
+        paths, kind: see `input_files`.
+        judge: from the files that can be used to a dictionary for each, in order.
+
+    Yields:
+        What `judge` gives; for other files a dictionary of `file` and `error`.
+    """
+    entries = list(input_files(paths, kind))
+    usable = [path for path, objection in entries if not objection]
+    results = iter(judge(usable)) if usable else iter(())
+    for path, objection in entries:
+        yield {"file": path, "error": objection} if objection else next(results)
+
+
+def _objection(path: str, kind: str) -> str:
+    if kind == "image" and is_video(path):
+        return "this model takes images, and this is a video"
+    if kind == "video" and is_image(path) and not path.lower().endswith(_ANIMATED):
+        return "this model takes videos, and this is an image"
+    return ""

@@ -1,0 +1,35 @@
+"""The SVM on the vectors of a training, and what it makes of the test items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_fvvae.data import Collection
+from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.evaluation.evaluate import plain_metrics
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.training.vectors import BLOCK_ROWS
+
+# Decimals of the scores that a run keeps.
+DECIMALS = 5
+
+
+def fit_svm(C: float, vectors: np.ndarray, collection: Collection, verbose: int = 0) -> OneVsRestSVM:
+    """The one-vs-all SVM of the labelled training items, which are the first rows of the vectors."""
+    count = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)
+    return OneVsRestSVM(C, verbose=verbose).fit(vectors[:count], collection.labels[:count])
+
+
+def evaluate_svm(svm: OneVsRestSVM, vectors: np.ndarray, collection: Collection) -> tuple[dict[str, Any], np.ndarray]:
+    """The metrics of a fitted SVM on the test items, and their scores `(test items, classes)`, rounded."""
+    test = collection.indices("test")
+    kernel, bias = svm.dense_weights(len(collection.class_names))
+    blocks = (vectors[rows] @ kernel + bias for rows in np.array_split(test, -(-len(test) // BLOCK_ROWS)))
+    scores = np.concatenate(list(blocks))
+    label_sets = None
+    if collection.label_sets is not None:  # a hit is any of an item's labels, as ActivityNet counts it
+        label_sets = [collection.label_sets[i] or (collection.labels[i],) for i in test]
+    metrics = plain_metrics(scores, collection.labels[test], collection.class_names, label_sets)
+    return {"dimension": vectors.shape[1], **metrics}, np.round(scores, DECIMALS)

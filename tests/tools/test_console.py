@@ -1,0 +1,55 @@
+"""Tables and lists as the commands print them."""
+
+import pytest
+from keras_fvvae.tools.console import print_list, print_table, table_text
+
+LONG = [
+    (
+        "representation",
+        "dimension",
+        "accuracy (%)",
+        "paper: accuracy (%)",
+        "encode (ms an item)",
+        "fit (s)",
+        "settings",
+    ),
+    ("FV-VAE, deeper decoder", "131,072", "83.45 +- 1.20", "83.45", "12.3", "1,234.5", "255 latent, [bold] 5000 steps"),
+    ("AVE", "512", "73.25 +- 1.20", "73.25", "12.3", "", "not run: it needs a run on the same data"),
+]
+
+
+def test_a_table_of_80_columns(monkeypatch, capsys):
+    """Numbers and words stay whole, and nothing is taken for markup."""
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(LONG)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    words = " ".join(cell for row in LONG for cell in row).split()
+    assert sorted(printed.split()) == sorted(words)
+
+
+def test_a_long_name_is_folded_not_cut(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = table_text([("file", "items"), ("x" * 60, "3")], right=[1])
+    assert max(map(len, text.splitlines())) <= 40
+    assert text.count("x") == 60
+
+
+def test_numbers_are_aligned_to_the_right():
+    assert table_text([("class", "items"), ("a", "7"), ("b", "12")], right=[1], title="T").splitlines() == [
+        "T",
+        "class  items",
+        "a          7",
+        "b         12",
+    ]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, 0), (3, 4), (10, 11), (12, 12)])
+def test_a_list_shows_the_first(capsys, count, shown):
+    print_list("failed", [f"item {number}" for number in range(count)], " (failed.csv has all)")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == shown
+    if count:
+        assert lines[0] == f"{count} failed:"
+    if count > 10:
+        assert lines[-1] == "  ... and 2 more (failed.csv has all)"

@@ -1,0 +1,50 @@
+"""What is looked at before TensorFlow is imported, so that a mistake is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from keras_fvvae.errors import DataError, RecipeError, unknown_name
+
+
+def require_runs(paths: Iterable[str]) -> None:
+    """Raises `RunError` unless every path is the folder of a finished run; their files are not read yet."""
+    from keras_fvvae.runs.folder import RunFolder
+
+    for path in paths:
+        RunFolder(path).require_finished()
+
+
+def require_run_or_pack(path: str) -> None:
+    """Raises `RunError` for the path of a folder that does not exist; a URL or an entry's name is taken."""
+    from keras_fvvae.runs.folder import RunFolder
+    from keras_fvvae.zoo import packs
+    from keras_fvvae.zoo.downloads import is_url
+
+    if not (is_url(path) or Path(path).exists() or packs.is_entry_name(path)):
+        RunFolder(path).require_finished()
+
+
+def require_files(*paths: str | None) -> None:
+    """Raises `DataError` unless every path that is not `None` exists."""
+    for path in paths:
+        if path is not None and not Path(path).exists():
+            raise DataError(f"The file {path} does not exist.")
+
+
+def require_outside(out: str | Path, data: str | None, consequence: str) -> None:
+    """Raises `UsageError` where the output folder lies inside the data's, which it would become a part of."""
+    inner = Path(out).resolve()
+    if data is not None and Path(data).is_dir() and Path(data).resolve() in (inner, *inner.parents):
+        raise click.UsageError(f"--out {out} lies inside --data {data}: {consequence}")
+
+
+def require_backbone(name: str) -> None:
+    """Raises `RecipeError` for an unknown network, naming the nearest known one."""
+    from keras_fvvae.tools.types import BACKBONE
+
+    if name not in BACKBONE.known():
+        raise RecipeError(unknown_name("backbone", name, BACKBONE.known()))

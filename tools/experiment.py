@@ -1,0 +1,112 @@
+"""What compare, reproduce and sweep share: their options, and how their results are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from keras_fvvae.tools import options
+from keras_fvvae.tools.checks import require_backbone
+from keras_fvvae.tools.commands import Decorator, section
+from keras_fvvae.tools.console import print_table, say
+from keras_fvvae.tools.weights import weights_by_backbone
+
+from keras_fvvae.runs.requirements import require_recipe_data
+
+if TYPE_CHECKING:
+    from keras_fvvae.experiments.rows import Experiment, Outcome
+    from keras_fvvae.recipes import Recipe
+
+
+def experiment_options(out: str) -> Decorator:
+    """The options of a command that trains many rows of a table.
+
+    Args:
+        out: the default of `--out`, in words.
+    """
+    return section(
+        "Experiment",
+        options.data_options(),
+        options.settings_option,
+        options.recipe_seed_option,
+        options.backbone_weights_option,
+        options.cache_option,
+        click.option("--out", type=click.Path(), help=f"Folder of the runs and results. Default: {out}."),
+        click.option(
+            "--runs", type=click.Path(), help="Folder of the runs; experiments can share it. Default: OUT/runs."
+        ),
+        click.option("--without-fine-tuning", is_flag=True, help="Leave out rows that need a fine-tuned backbone."),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentSettings:
+    """What `experiment_options` gave."""
+
+    data: str | None
+    dataset: str | None
+    dataset_options: dict[str, Any]
+    common_classes: bool
+    settings: dict[str, Any]
+    seed: int | None
+    backbone_weights: tuple[str, ...]
+    cache: str | None
+    out: str | None
+    runs: str | None
+    without_fine_tuning: bool
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of the rows; raises `KerasFVVAEError` for one that cannot be, or whose data are not there."""
+        recipe = options.chosen_recipe(name, self.overrides(), dataset_options=self.dataset_options)
+        require_recipe_data(recipe, self.data)
+        require_backbone(recipe.backbone)
+        weights_by_backbone(self.backbone_weights)
+        return recipe
+
+    def overrides(self) -> dict[str, Any]:
+        """The recipe keys that are given, whatever the recipe."""
+        return options.recipe_overrides(self.settings, dataset=self.dataset, seed=self.seed)
+
+    def folder(self, name: str) -> Path:
+        """Where the results go: `--out`, or `runs/NAME`."""
+        return Path(self.out or Path("runs") / name)
+
+    def experiment(self, out: Path, **further: Any) -> Experiment:
+        """Imports TensorFlow.
+
+        Args:
+            out: folder of the results, below which the runs lie by default.
+            **further: arguments of `Experiment`, such as `part`.
+        """
+        from keras_fvvae.experiments.rows import Experiment
+
+        return Experiment(
+            self.runs or out / "runs",
+            self.data,
+            weights_by_backbone(self.backbone_weights),
+            self.common_classes,
+            self.cache,
+            not self.without_fine_tuning,
+            say=say,
+            **further,
+        )
+
+
+def finish_experiment(
+    outcomes: list[Outcome],
+    out: Path,
+    title: str,
+    notes: Sequence[str] = (),
+    pictures: dict[str, Any] | None = None,
+) -> None:
+    """Writes and prints the results of an experiment, and ends the command: with 1 if no row could be run."""
+    from keras_fvvae.reporting.tables import table_rows, write_results
+
+    page = write_results(outcomes, out, title, "keras-fvvae " + " ".join(sys.argv[1:]), notes, pictures)
+    print_table(table_rows(outcomes))
+    click.echo(f"Results: {page} (also results.csv and results.md)")
+    sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)
