@@ -37,8 +37,6 @@ setup(
         "tfds": TFDS,
         "serving": SERVING,
         "beam": ["apache-beam>=2.77,<2.78"],
-        # Other implementations that tests compare with.
-        "parity": ["cyvlfeat>=0.7", "scikit-image>=0.24"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",
