@@ -11,7 +11,8 @@ PACKAGE = Path(keras_fvvae.__file__).parent
 TOOLS = PACKAGE.parent / "tools"
 # Parts without annotations yet: to be emptied.
 EXEMPT = {
-    "errors", "evaluation", "explanations", "fitting", "layers", "models", "ops", "svm", "tasks", "trajectories", "utils"
+    "errors", "evaluation", "explanations", "fitting", "layers", "models", "ops", "svm", "tasks",
+    "trajectories", "utils",
 }  # fmt: skip
 
 
