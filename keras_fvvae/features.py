@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically, write_json, write_npy
+from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -158,18 +159,14 @@ class FeatureStore:
             return
         name = f"shard-{uuid.uuid4().hex}"
         array = np.ascontiguousarray(np.concatenate(list(self._pending.values())))
-        partial = self.path / f".{name}.npy"
         try:
-            with open(partial, "wb") as file:
-                np.save(file, array)
-            os.replace(partial, self.path / f"{name}.npy")
+            write_npy(self.path / f"{name}.npy", array)
             rows = [len(value) for value in self._pending.values()]
             listing = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
             listing["crc32"] = zlib.crc32(array)
             listing["sha256"] = _listing_digest(listing)
-            write_atomically(self.path / f"{name}.json", json.dumps(listing).encode())
+            write_json(self.path / f"{name}.json", listing)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
         self._pending.clear()
         self._pending_notes = {}
@@ -267,7 +264,7 @@ def _read_listing(path):
         OSError: if it cannot be read.
         ValueError and others of `DAMAGE`: if it is not what was written.
     """
-    content = json.loads(path.read_bytes())
+    content = parse_json(path.read_bytes(), finite=False, unicode=False)
     digest = content.pop("sha256", None)  # None: written by version 0.1
     rows = content["rows"]
     if (

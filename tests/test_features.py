@@ -76,8 +76,11 @@ def test_arrays_of_different_lengths(tmp_path):
     store.flush()
     reopened = FeatureStore(tmp_path, {}, dtype="float32")
     assert {key: reopened[key].shape for key in reopened} == {
-        "none": (0, 2), "one": (1, 2), "three": (3, 2), "two": (2, 2),
-    }  # fmt: skip
+        "none": (0, 2),
+        "one": (1, 2),
+        "three": (3, 2),
+        "two": (2, 2),
+    }
     assert (reopened["three"] == 3).all()
     assert (reopened["two"] == 2).all()
     with pytest.raises(ValueError, match="first dimension only"):

@@ -53,21 +53,21 @@ class LazyGroup(Group):
     """A group of which each command is imported when it is asked for: `NAME` is `command` of the module `NAME`.
 
     Args:
-        names: of the commands, in the order of the help; `-` is `_` in the module's name.
+        names: gives the commands' names, in the order of the help; `-` is `_` in the module's name.
         package: of the modules.
         **options: of `click.Group`.
     """
 
-    def __init__(self, *arguments: Any, names: tuple[str, ...], package: str, **options: Any) -> None:
+    def __init__(self, *arguments: Any, names: Callable[[], tuple[str, ...]], package: str, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.names = names
         self.package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.names)
+        return list(self.names())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.names:
+        if cmd_name not in self.names():
             return None
         return importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
 

@@ -10,6 +10,8 @@ from keras_fvvae.tools.console import load_tensorflow_quietly
 from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
 from keras_fvvae.tools.options import recipe_argument
 
+from keras_fvvae.experiments.variants import VARIANTS, variant_rows
+
 
 @click.command("compare", cls=Command, short_help="All representations on one data set, in one table.")
 @recipe_argument(default="digits_conv")
@@ -22,17 +24,16 @@ def command(recipe: str, only: str | None, list_names: bool, **shared: Any) -> N
     FV-VAE and its variants beside average pooling, GMM Fisher vectors, VLAD, bilinear pooling and its compact forms,
     NetVLAD, ActionVLAD and cross-layer pooling: same activations, same SVM. Stopped, the same command continues.
     """
-    settings = ExperimentSettings(**shared)
-    chosen = None if list_names else settings.recipe(recipe)
-    load_tensorflow_quietly()
-    from keras_fvvae.experiments.variants import VARIANTS, variant_rows
-    from keras_fvvae.reporting.pictures import accuracy_bars
-
-    if chosen is None:
+    if list_names:
         for name, (title, _) in VARIANTS.items():
             click.echo(f"{name:20} {title}")
         return
+    settings = ExperimentSettings(**shared)
+    chosen = settings.recipe(recipe)
     rows = variant_rows(chosen, [name.strip() for name in only.split(",")] if only else None)
+    load_tensorflow_quietly()
+    from keras_fvvae.reporting.pictures import accuracy_bars
+
     out = settings.folder(f"compare_{chosen.name}")
     outcomes = settings.experiment(out).run(rows)
     title = f"Representations on {chosen.name}"

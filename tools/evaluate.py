@@ -53,6 +53,10 @@ def command(
         raise click.UsageError("There is nothing to evaluate: name a RUN, or a file of --scores.")
     if settings["labels"] and settings["annotations"]:
         raise click.UsageError("--labels and --annotations both say what is right: give one.")
+    if (settings["labels"] or settings["views"]) and not scores:
+        raise click.UsageError("--labels and --views say something of --scores: name such a file.")
+    if (settings["average"] or settings["compare"]) and len(runs) + len(scores) < 2:
+        raise click.UsageError("An average or a comparison needs at least two RUNs or files of --scores.")
     require_runs(runs)
     require_files(*scores, settings["labels"], settings["annotations"])
     load_tensorflow_quietly()

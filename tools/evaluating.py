@@ -9,7 +9,8 @@ import click
 from keras_fvvae.tools.commands import Decorator, section
 from keras_fvvae.tools.metrics_text import FORMATS, metrics_text
 
-from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.errors import DataError
+from keras_fvvae.utils.files import reason, write_atomically
 
 # Tables in a file are never folded.
 FILE_WIDTH = 1000
@@ -59,8 +60,17 @@ def write_metrics(result: dict[str, Any], form: str, per_class: bool, out: str |
 
 
 def write_text(text: str, out: str | None) -> None:
-    """Prints a text, or writes it to a file."""
-    if out:
-        write_atomically(Path(out), text.encode() + b"\n")
-    else:
+    """Prints a text, or writes it to a file.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    if not out:
         click.echo(text)
+        return
+    if Path(out).is_dir():
+        raise DataError(f"The file {out} cannot be written: it is a folder.")
+    try:
+        write_atomically(Path(out), text.encode() + b"\n")
+    except OSError as error:
+        raise DataError(f"The file {out} cannot be written: {reason(error)}.") from error

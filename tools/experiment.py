@@ -18,7 +18,8 @@ from keras_fvvae.tools.weights import weights_by_backbone
 from keras_fvvae.runs.requirements import require_recipe_data
 
 if TYPE_CHECKING:
-    from keras_fvvae.experiments.rows import Experiment, Outcome
+    from keras_fvvae.experiments.row import Outcome
+    from keras_fvvae.experiments.rows import Experiment
     from keras_fvvae.recipes import Recipe
 
 

@@ -18,7 +18,13 @@ from keras_fvvae.runs.requirements import require_data
 @data_options(required=True, default="auto", classes=False)
 @click.option("--out", required=True, type=click.Path(), help="Folder to write; the same call continues.")
 @flow_method_option
-@click.option("--bound", default=20.0, show_default=True, help="Displacements are clipped to so many pixels.")
+@click.option(
+    "--bound",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Displacements are clipped to so many pixels.",
+)
 @click.option(
     "--size",
     default=(240, 320),

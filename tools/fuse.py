@@ -30,6 +30,7 @@ from keras_fvvae.tools.types import RUN
     help="One per stream: runs, then --scores, then --features. Default: equal.",
 )
 @click.option("--cross-validate", is_flag=True, help="Find the weights by cross-validation on the training items.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the cross-validation.")
 @click.option(
     "--fusion", default="late", show_default=True, type=click.Choice(["late", "kernel"]), help="What is added."
 )
@@ -48,6 +49,7 @@ def command(
     features: tuple[str, ...],
     weights: tuple[float, ...],
     cross_validate: bool,
+    seed: int,
     fusion: str,
     normalize: str,
     out: str | None,
@@ -79,6 +81,7 @@ def command(
         features=features,
         method=fusion,
         normalize=normalize,
+        seed=seed,
         out=out,
     )
     if as_json:

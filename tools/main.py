@@ -40,7 +40,7 @@ COMMANDS = (
 
 @click.command(
     cls=LazyGroup,
-    names=COMMANDS,
+    names=lambda: COMMANDS,
     package="keras_fvvae.tools",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

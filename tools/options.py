@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import yaml
 from keras_fvvae.tools.commands import Decorator, section
 from keras_fvvae.tools.types import RECIPE
 
 from keras_fvvae.recipes import DATASETS, Recipe, as_number, load_recipe
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 DATA_HELP = (
     "Folder with one sub-folder of images or videos per class (or train/ and test/ of those), a copy of UCF101, "
@@ -26,8 +26,8 @@ def parse_settings(context: click.Context, parameter: click.Parameter, values: t
         if not separator:
             raise click.BadParameter(f"{item!r} is not of the form key=value")
         try:
-            settings[key.strip()] = as_number(yaml.safe_load(value))
-        except yaml.YAMLError as error:
+            settings[key.strip()] = as_number(parse_yaml(value))
+        except TextError as error:
             raise click.BadParameter(f"the value of {key} is not valid YAML: {value}") from error
     return settings
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from keras_fvvae.tools.checks import require_files
 from keras_fvvae.tools.commands import Command, section
 from keras_fvvae.tools.console import load_tensorflow_quietly
 
@@ -93,7 +94,8 @@ def command(directory: str | None, name: str | None, config: str | None, **optio
     if (directory is None) == (config is None):
         raise click.UsageError("Give either DIRECTORY or --config.")
     if directory is not None and not Path(directory).is_dir():
-        raise RunError(f"The folder {directory} does not exist. Serve what `keras-fvvae export` wrote to its --out.")
+        raise RunError(f"There is no folder {directory}. Serve what `keras-fvvae export` wrote to its --out.")
+    require_files(config)
     from keras_fvvae.serving import ModelConfig, Server, read_models_config
 
     if config is not None:

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import click
+from keras_fvvae.tools.checks import require_backbone
 from keras_fvvae.tools.commands import Command
 from keras_fvvae.tools.console import load_tensorflow_quietly
 from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
@@ -30,7 +31,7 @@ def command(recipe: str, grid: tuple[str, ...], folds: int, **shared: Any) -> No
     settings = ExperimentSettings(**shared)
     chosen, values = settings.recipe(recipe), parse_grid(grid)
     for combination in itertools.product(*values.values()):  # a mistake is told before TensorFlow is imported
-        chosen.replace(**dict(zip(values, combination, strict=True)))
+        require_backbone(chosen.replace(**dict(zip(values, combination, strict=True))).backbone)
     load_tensorflow_quietly()
     from keras_fvvae.experiments.sweep import sweep_picture, sweep_rows, validation_collection
 

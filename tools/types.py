@@ -8,17 +8,6 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-# The keys of `keras_fvvae.backbones.BACKBONES`, whose table needs Keras.
-BACKBONE_NAMES = (
-    *("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2"),
-    *("DenseNet121", "DenseNet169", "DenseNet201", "MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge"),
-    *("InceptionV3", "InceptionResNetV2", "Xception", "MobileNetV3Small", "MobileNetV3Large"),
-    *(f"EfficientNetB{size}" for size in range(8)),
-    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
-    *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
-    "DigitsConvNet",
-)
-
 
 class _Named(click.ParamType):
     """Text of which some values are known; any other is taken too, and judged by the command."""
@@ -52,7 +41,9 @@ class BackboneType(_Named):
     name = "backbone"
 
     def known(self) -> list[str]:
-        return list(BACKBONE_NAMES)
+        from keras_fvvae.backbones import BACKBONES
+
+        return list(BACKBONES)
 
 
 class RunType(click.Path):
@@ -65,7 +56,7 @@ class RunType(click.Path):
         parents = {typed if incomplete.endswith(os.sep) else typed.parent, Path(), Path("runs")}
         found = {str(recipe.parent) for parent in parents for recipe in parent.glob("*/recipe.yaml")}
         items = [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
-        return items or [CompletionItem(incomplete, type="dir")]
+        return items or [CompletionItem(incomplete, type="file")]  # also where files follow
 
 
 RECIPE, RUN, BACKBONE = RecipeType(), RunType(), BackboneType()

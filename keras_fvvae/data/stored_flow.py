@@ -1,10 +1,10 @@
 """Optical flow that was computed beforehand: the file that says how."""
 
-import json
 from pathlib import Path
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of
+from keras_fvvae.utils.text import parse_json
 
 SETTINGS = "flow.json"
 
@@ -16,7 +16,7 @@ def flow_settings(out: str | Path) -> dict:
         DataError: if its `flow.json` cannot be read.
     """
     try:
-        settings = json.loads((Path(out) / SETTINGS).read_text(encoding="utf-8"))
+        settings = parse_json((Path(out) / SETTINGS).read_bytes())
         return {key: settings[key] for key in ("method", "bound", "size", "resize", "frames")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else "its flow.json is damaged"

@@ -22,6 +22,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.downloads import is_url
 
@@ -128,7 +129,7 @@ def _entry_of(folder):
     """The entry that the folder of a pack, or of an entry's packs, says it is of; else `None`."""
     for name in (packs.MANIFEST, packs.INDEX):
         try:
-            return json.loads((folder / name).read_bytes())["entry"]
+            return parse_json((folder / name).read_bytes())["entry"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None

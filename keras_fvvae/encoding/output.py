@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
-import json
 import os
 import shutil
 import uuid
@@ -17,7 +15,8 @@ from typing import TYPE_CHECKING
 from keras_fvvae.encoding.items import name_of, shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
-from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically
+from keras_fvvae.utils.files import reason, remove_leftovers, replacing, write_atomically, write_json
+from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     from keras_fvvae.encoding.item_encoder import Encoding, Result
@@ -85,7 +84,7 @@ class Output:
             (self.path / FAILED).mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"The output folder {self.path} cannot be written: {reason(error)}.") from error
-        remove_leftovers(self.path.glob(".*.partial"))
+        remove_leftovers(self.path.glob(".*partial*"))
 
     def _claim(self):
         if (self.path / ENCODING).exists():
@@ -96,7 +95,7 @@ class Output:
             raise RunError(
                 f"{self.path} is not the output folder of an encoding (it holds {foreign[0]!r}); choose another --out."
             )
-        write_atomically(self.path / ENCODING, json.dumps(self.encoding.settings, indent=2).encode())
+        write_json(self.path / ENCODING, self.encoding.settings, indent=2)
 
     def open_store(self) -> FeatureStore:
         """The `FeatureStore`, with the keys of all that is stored."""
@@ -222,7 +221,7 @@ class _BlindStore(FeatureStore):
 def _require_same(folder, settings):
     """Raises unless an output folder is of an encoding with these settings."""
     try:
-        found = json.loads((folder / ENCODING).read_text())
+        found = parse_json((folder / ENCODING).read_bytes())
         differences = [
             f"another {key}" if key in ("model", "views") else f"{key} = {found[key]!r}, now {value!r}"
             for key, value in settings.items()
@@ -237,10 +236,5 @@ def _require_same(folder, settings):
 def _copy(source, target):
     if target.exists():
         return
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    with replacing(target) as partial:
         shutil.copyfile(source, partial)
-        os.replace(partial, target)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

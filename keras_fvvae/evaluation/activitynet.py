@@ -1,8 +1,13 @@
 """ActivityNet's untrimmed classification: files of predictions, and their score as the official evaluation has it."""
 
+from __future__ import annotations
+
 import json
 import math
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +18,16 @@ from keras_fvvae.evaluation.average_precision import average_precision, rank_ord
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.evaluation.intervals import wilson_interval
 from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.text import parse_json
 
 VERSION = "VERSION 1.3"
 OFFICIAL_TOP_K = 3
 
+# By video, its `(label, score)` in the order of the file.
+Predictions = dict[str, list[tuple[str, float]]]
 
-def read_label_sets(annotations, subset="validation"):
+
+def read_label_sets(annotations: str | os.PathLike, subset: str = "validation") -> dict[str, list[str]]:
     """Labels by video of a subset of ActivityNet.
 
     Args:
@@ -41,7 +50,7 @@ def read_label_sets(annotations, subset="validation"):
     return labels
 
 
-def read_predictions(path):
+def read_predictions(path: str | os.PathLike) -> Predictions:
     """Predictions in ActivityNet's JSON format, `{"version", "results": {video: [{"label", "score"}]}, ...}`.
 
     Returns:
@@ -52,7 +61,7 @@ def read_predictions(path):
     """
     path = Path(path)
     try:
-        content = json.loads(read_text(path), object_pairs_hook=lambda pairs: _unique(pairs, path))
+        content = parse_json(read_text(path), finite=False, pairs=lambda pairs: _unique(pairs, path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     fields = {"version", "results", "external_data"}
@@ -75,7 +84,14 @@ def read_predictions(path):
     return predictions
 
 
-def write_predictions(path, ids, class_names, scores, external_data=None, version=VERSION):
+def write_predictions(
+    path: str | os.PathLike,
+    ids: Sequence[str],
+    class_names: Sequence[str],
+    scores: np.ndarray,
+    external_data: dict[str, Any] | None = None,
+    version: str = VERSION,
+) -> None:
     """Writes scores in ActivityNet's JSON format, for its evaluation server or `evaluate_predictions`.
 
     Args:
@@ -100,7 +116,13 @@ def write_predictions(path, ids, class_names, scores, external_data=None, versio
     write_atomically(Path(path), predictions_text(ids, class_names, scores, external_data, version).encode())
 
 
-def predictions_text(ids, class_names, scores, external_data=None, version=VERSION):
+def predictions_text(
+    ids: Sequence[str],
+    class_names: Sequence[str],
+    scores: np.ndarray,
+    external_data: dict[str, Any] | None = None,
+    version: str = VERSION,
+) -> str:
     """What `write_predictions` writes."""
     scores, videos = np.asarray(scores, "float64"), [identifier(name) for name in ids]
     if scores.shape != (len(videos), len(class_names)) or not np.isfinite(scores).all():
@@ -117,11 +139,11 @@ def predictions_text(ids, class_names, scores, external_data=None, version=VERSI
     return json.dumps({"version": version, "results": results, "external_data": external_data}, ensure_ascii=False)
 
 
-def read_blocked(path):
+def read_blocked(path: str | os.PathLike) -> set[str]:
     """Identifiers of videos that are left out: a JSON list, as the evaluation server gives it, or one a line."""
     text = read_text(path)
     try:
-        names = json.loads(text)
+        names = parse_json(text)
     except ValueError:
         names = [line for _, line in numbered_lines(path)]
     if not isinstance(names, list):
@@ -130,8 +152,15 @@ def read_blocked(path):
 
 
 def evaluate_predictions(
-    predictions, label_sets, *, top_k=OFFICIAL_TOP_K, blocked=(), resamples=RESAMPLES, level=0.95, seed=0
-):
+    predictions: Predictions,
+    label_sets: dict[str, list[str]],
+    *,
+    top_k: int = OFFICIAL_TOP_K,
+    blocked: Collection[str] = (),
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Mean average precision, hit@k and average hit@k, by ActivityNet's official rules.
 
     The rules: classes are those of the annotated videos. A prediction is right if its video has the label; of two of

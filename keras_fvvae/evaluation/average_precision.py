@@ -1,9 +1,12 @@
 """Interpolated average precision and hits among the first k, as ActivityNet's official evaluation defines them."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def rank_order(scores):
+def rank_order(scores: ArrayLike) -> np.ndarray:
     """Positions from the highest score to the lowest; of equal scores the LAST one comes first.
 
     The official evaluation sorts ascending and reverses, so this is its order wherever that sort is stable.
@@ -15,7 +18,12 @@ def rank_order(scores):
     return np.argsort(np.asarray(scores), kind="stable")[::-1]
 
 
-def average_precision(scores, relevant, positives=None, weights=None):
+def average_precision(
+    scores: ArrayLike,
+    relevant: ArrayLike,
+    positives: ArrayLike | None = None,
+    weights: np.ndarray | None = None,
+) -> float | np.ndarray:
     """Area under the interpolated precision-recall curve of one class (PASCAL VOC from 2010 on).
 
     The precision at a recall is the highest one at this or any larger recall, so
@@ -54,7 +62,7 @@ def average_precision(scores, relevant, positives=None, weights=None):
     return float(areas[0]) if weights is None else areas
 
 
-def hits_at_k(scores, truth, k, average=False):
+def hits_at_k(scores: ArrayLike, truth: ArrayLike, k: int, average: bool = False) -> np.ndarray:
     """Whether an item's labels are among its `k` highest scores.
 
     Args:

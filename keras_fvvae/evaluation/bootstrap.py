@@ -1,6 +1,12 @@
 """How far a result on test items would vary with the items: the bootstrap, and McNemar's test."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 # Enough for the ends of a 95 % interval: 25 resamples lie beyond each.
@@ -9,7 +15,9 @@ RESAMPLES = 1000
 BLOCK_NUMBERS = 1_000_000
 
 
-def resampling_weights(count, resamples=RESAMPLES, seed=0, strata=None):
+def resampling_weights(
+    count: int, resamples: int = RESAMPLES, seed: int = 0, strata: ArrayLike | None = None
+) -> Iterator[np.ndarray]:
     """How often each item is drawn when as many items as there are are drawn with replacement, in blocks of resamples.
 
     Args:
@@ -36,7 +44,14 @@ def resampling_weights(count, resamples=RESAMPLES, seed=0, strata=None):
         yield block
 
 
-def bootstrap_intervals(statistic, count, resamples=RESAMPLES, level=0.95, seed=0, strata=None):
+def bootstrap_intervals(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+    strata: ArrayLike | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values of statistics of weighted items, with percentile bootstrap intervals.
 
     Items are drawn independently of their class unless `strata` holds it: a test set is taken for a sample of what the
@@ -83,7 +98,7 @@ def bootstrap_intervals(statistic, count, resamples=RESAMPLES, level=0.95, seed=
     return value, low, high
 
 
-def mcnemar(first, second):
+def mcnemar(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
     """McNemar's exact test of two systems' right and wrong answers to the same items.
 
     Args:

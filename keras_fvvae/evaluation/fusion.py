@@ -1,9 +1,13 @@
 """Late fusion: decision values of several streams become one; and the choice of its weights."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 NORMALIZATIONS = ("none", "l2")
 # Steps between a weight of 0 and 1 at most, and weightings that are tried at most: the steps shrink with more streams.
@@ -11,7 +15,9 @@ FINEST_DIVISIONS = 20
 MAX_WEIGHTINGS = 2000
 
 
-def late_fusion(scores, weights=None, normalize="none"):
+def late_fusion(
+    scores: Sequence[np.ndarray], weights: Sequence[float] | None = None, normalize: str = "none"
+) -> np.ndarray:
     """The weighted mean of the decision values of several streams, such as frames and optical flow.
 
     Args:
@@ -45,7 +51,7 @@ def late_fusion(scores, weights=None, normalize="none"):
     return np.tensordot(weights / weights.sum(), scores, axes=1)
 
 
-def weightings(streams, limit=MAX_WEIGHTINGS):
+def weightings(streams: int, limit: int = MAX_WEIGHTINGS) -> list[tuple[float, ...]]:
     """Weights to try: equal ones first, then all multiples of 1/d that add up to 1, for the largest d that `limit` has.
 
     Args:
@@ -71,7 +77,9 @@ def weightings(streams, limit=MAX_WEIGHTINGS):
     return [equal, *(weights for weights in grid if weights != equal)]
 
 
-def choose_weights(scores, labels, normalize="none"):
+def choose_weights(
+    scores: Sequence[np.ndarray], labels: ArrayLike, normalize: str = "none"
+) -> tuple[list[float], float]:
     """The weights of late fusion with the highest accuracy on items whose scores are cross-validated.
 
     Of equally good weights those nearest to equal ones are chosen. Never call it with test items: what was chosen on
@@ -104,7 +112,9 @@ def choose_weights(scores, labels, normalize="none"):
     return best_weights(accuracy, weightings(len(scores)))
 
 
-def best_weights(accuracy, candidates):
+def best_weights(
+    accuracy: Callable[[Sequence[float]], float], candidates: Sequence[Sequence[float]]
+) -> tuple[list[float], float]:
     """The candidate of the highest accuracy, of several the one nearest to equal weights; and that accuracy."""
     values = [accuracy(np.array(weights)) for weights in candidates]
     best = max(values)

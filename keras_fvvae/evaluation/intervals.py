@@ -11,7 +11,7 @@ from scipy.special import ndtri
 def wilson_interval(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a binomial share.
 
-    Its centre lies between the share and 1/2, so that it says something where all answers are right: the usual
+    Its center lies between the share and 1/2, so that it says something where all answers are right: the usual
     `share +- standard error` then pretends that nothing could ever be wrong. Without a resampling it also is the same
     every time.
 
@@ -39,10 +39,10 @@ def wilson_interval(share: float, count: int, level: float = 0.95) -> tuple[floa
     if count < 1:
         raise ValueError(f"`count` must be positive. Received: count={count}")
     z = float(ndtri((1 + level) / 2))
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    center = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
     # At the ends rounding would leave 1 - 1e-16.
-    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+    return (0.0 if share == 0 else center - half), (1.0 if share == 1 else center + half)
 
 
 def accuracy_interval(metrics: dict[str, Any]) -> tuple[float, float]:

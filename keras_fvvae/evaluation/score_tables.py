@@ -1,17 +1,22 @@
 """Tables of numbers by item: scores of a classifier or vectors of a representation, from files that others wrote."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import io
-import json
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,12 +41,12 @@ class ScoreTable:
     """
 
     name: str
-    ids: list
+    ids: list[str]
     values: np.ndarray
-    class_names: list | None = None
+    class_names: list[str] | None = None
     views: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.values.ndim != 2 or len(self.values) != len(self.ids):
             raise DataError(f"{self.name} has {len(self.ids)} ids for values of shape {self.values.shape}.")
         if self.class_names is not None and self.values.shape[1] != len(self.class_names):
@@ -54,7 +59,7 @@ class ScoreTable:
                 bad = values[~np.isfinite(values)][0]
                 raise DataError(f"{self.name}: the row of {self.ids[row]!r} holds {bad}; every value must be finite.")
 
-    def rows(self, ids, class_names=None):
+    def rows(self, ids: Iterable[str], class_names: Sequence[str] | None = None) -> np.ndarray:
         """Values of some items in their order, with the columns of these classes in their order.
 
         Raises:
@@ -66,7 +71,7 @@ class ScoreTable:
         return values if class_names is None else values[:, class_order(self, class_names)]
 
 
-def class_order(table, class_names):
+def class_order(table: ScoreTable, class_names: Sequence[str]) -> list[int]:
     """Columns of a table in the order of `class_names`, matched by name.
 
     Raises:
@@ -86,7 +91,7 @@ def class_order(table, class_names):
     return [places[name] for name in class_names]
 
 
-def item_keys(names):
+def item_keys(names: Sequence[Sequence[str]]) -> list[list[str]]:
     """Keys by which items of several sources are matched: names without video extensions, where these stay unique.
 
     A video file and the folder of its flow are the same item, but `a.avi` and `a.mp4` are two.
@@ -108,7 +113,7 @@ def item_keys(names):
     return stems if unique else [list(each) for each in names]
 
 
-def read_scores(path, views=False):
+def read_scores(path: str | os.PathLike, views: bool = False) -> ScoreTable:
     """Scores of a classifier from a file.
 
         scores.csv    header `id,CLASS,CLASS,...`, then one line per item
@@ -141,7 +146,7 @@ def read_scores(path, views=False):
     return ScoreTable(str(path), ids, values, _names_beside(path, "classes"), views)
 
 
-def read_features(path):
+def read_features(path: str | os.PathLike) -> ScoreTable:
     """Vectors of a representation (IDT Fisher vectors, C3D, ...) from a file.
 
         features.csv    header `id,ANYTHING,...`, then one line per item
@@ -157,7 +162,7 @@ def read_features(path):
     return ScoreTable(str(path), *_read_npy(path))
 
 
-def scores_csv(ids, class_names, scores):
+def scores_csv(ids: Sequence[str], class_names: Sequence[str], scores: ArrayLike) -> str:
     """The text of a `.csv` file that `read_scores` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -167,24 +172,31 @@ def scores_csv(ids, class_names, scores):
 
 
 def _read_csv(path):
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
-    header = next(reader, [])
+    lines = _csv_lines(path)
+    _, header = next(lines, (0, []))
     if len(header) < 2 or header[0].strip().lower() != "id":
         raise DataError(f"The first line of {path} must be `id` and the names of the columns. Found: {header[:3]}.")
     ids, rows = [], []
-    for fields in reader:
+    for number, fields in lines:
         if not fields:
             continue
         if len(fields) != len(header):
-            raise DataError(f"Line {reader.line_num} of {path} has {len(fields)} fields; the first has {len(header)}.")
+            raise DataError(f"Line {number} of {path} has {len(fields)} fields; the first has {len(header)}.")
         try:
             rows.append([float(field) for field in fields[1:]])
         except ValueError as error:
-            raise DataError(f"Line {reader.line_num} of {path}: {error}.") from error
+            raise DataError(f"Line {number} of {path}: {error}.") from error
         ids.append(fields[0])
     if not rows:
         raise DataError(f"{path} holds no items.")
     return header[1:], ids, np.array(rows)
+
+
+def _csv_lines(path):
+    try:
+        yield from csv_rows(read_text(path))
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
 
 
 def _read_npy(path):
@@ -210,7 +222,7 @@ def _names_beside(path, what):
 
 def _read_json(path, views):
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if isinstance(content, dict) and {"ids", "class_names", "scores"} <= content.keys():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import yaml
-
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import as_number
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 
 def parse_grid(assignments: Iterable[str]) -> dict[str, list]:
@@ -30,8 +29,8 @@ def parse_grid(assignments: Iterable[str]) -> dict[str, list]:
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except yaml.YAMLError:
+            values = parse_yaml(f"[{text}]")
+        except TextError:
             values = None
         if not separator or not values or key.strip() in grid:
             raise RecipeError(f"{assignment!r} is not of the form key=a,b,c, or its key is given twice.")

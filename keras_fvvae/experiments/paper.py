@@ -15,7 +15,8 @@ from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from keras_fvvae.experiments.rows import Experiment, Outcome
+    from keras_fvvae.experiments.row import Outcome
+    from keras_fvvae.experiments.rows import Experiment
 
 
 def reproduce(

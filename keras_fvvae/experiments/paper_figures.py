@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import RecipeError
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.experiments.variants import variant_rows
 from keras_fvvae.recipes import load_recipe
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.experiments.variants import variant_rows
 from keras_fvvae.recipes import load_recipe
 

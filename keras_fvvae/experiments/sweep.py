@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
 from keras_fvvae.utils.labels import UNLABELLED
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from keras_fvvae.data.collection import Collection
-    from keras_fvvae.experiments.rows import Outcome
+    from keras_fvvae.experiments.row import Outcome
 
 # A third: of few images per class, less would not tell settings apart.
 DEFAULT_FOLDS = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE
 from keras_fvvae.errors import RecipeError, unknown_name
-from keras_fvvae.experiments.rows import Row
+from keras_fvvae.experiments.row import Row
 from keras_fvvae.recipes import Recipe
 
 # Changes of a recipe, by the name of a variant. The sizes are the paper's where it gives them: 128 components, 256

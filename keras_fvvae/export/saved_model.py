@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.export.card import served_card
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
-from keras_fvvae.utils.files import reason, remove_leftovers
+from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
 
 if TYPE_CHECKING:
     from keras_fvvae.models import Classifier
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 TOP_K = 5
 LABELS_FILE = "labels.txt"
-PARTIAL = ".partial-"
 
 
 def export_saved_model(
@@ -186,22 +183,21 @@ def _write(endpoints, class_names, path):
 @contextlib.contextmanager
 def _version_folder(directory, version):
     """A path to write to, and that of the version, to which it is renamed when the block ends well."""
+    stack = contextlib.ExitStack()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         remove_leftovers(directory.glob(f"{PARTIAL}*"))
         target = directory / str(_next_version(directory) if version is None else version)
         if target.exists():
             raise RunError(f"{target} exists; served versions are never replaced. Choose another --version.")
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=directory))
+        partial = stack.enter_context(replacing(target, folder=True))
     except OSError as error:
         raise RunError(f"The export folder {directory} cannot be written: {reason(error)}.") from error
     try:
-        yield partial / "model", target
-        os.replace(partial / "model", target)
+        with stack:
+            yield partial, target
     except OSError as error:
         raise RunError(f"The export to {target} failed: {reason(error)}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _next_version(directory):

@@ -6,10 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keras_fvvae.errors import RecipeError, unknown_name
 from keras_fvvae.recipes.recipe import FORMAT, Recipe
+from keras_fvvae.utils.text import TextError, parse_yaml
 
 ENTRIES = "keras_fvvae.zoo_entries"
 # Of a file that names no format, as 0.1 wrote them.
@@ -78,8 +77,8 @@ def recipe_from_yaml(text: str, where: str) -> Recipe:
         7
     """
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = parse_yaml(text)
+    except TextError as error:
         raise RecipeError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{where} does not hold a recipe: a mapping of keys to values is expected.")

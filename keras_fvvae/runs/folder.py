@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ from keras_fvvae.runs import files, reading, upkeep
 from keras_fvvae.runs.identity import data_identity, differences
 from keras_fvvae.runs.manifest import Manifest, read_manifest, write_manifest
 from keras_fvvae.runs.results import RunResults
-from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, replacing, write_atomically, write_json
+from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     from keras_fvvae.data import Collection
@@ -222,21 +222,16 @@ class RunFolder:
         write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Any) -> None:
-        self.write(name, json.dumps(content, indent=2).encode())
+        write_json(self.path / name, content, indent=2)
 
     def read_json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        return parse_json((self.path / name).read_bytes(), finite=False, unicode=False)
 
     @contextlib.contextmanager
     def partial(self, name: str) -> Iterator[Path]:
         """A path beside `name` to write to; renamed to `name` when the block ends well, removed otherwise."""
-        final = self.path / name
-        partial = final.with_name(f".partial-{final.name}")
-        try:
+        with replacing(self.path / name, unique=False) as partial:
             yield partial
-            os.replace(partial, final)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def write_items(self, names: list[str], labels: list[int], splits: list[str]) -> None:
         """Writes what the rows of the vectors are: labelled training items, others without label, test items."""

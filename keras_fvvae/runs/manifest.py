@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs import files
 from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.utils.text import parse_json
 
 # Of format 1, written by keras_fvvae 0.1, metrics.json held results, facts and scores side by side, and the manifest
 # did not list the vectors; `keras_fvvae.runs.format1` reads it.
@@ -56,7 +57,7 @@ def read_manifest(folder: Path) -> Manifest:
         RunError: if it is damaged or of a newer format.
     """
     try:
-        content = json.loads((folder / files.MANIFEST).read_bytes())
+        content = parse_json((folder / files.MANIFEST).read_bytes())
         manifest = Manifest(int(content["format"]), dict(content["sha256"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / files.MANIFEST} is damaged; train again with --overwrite.") from error

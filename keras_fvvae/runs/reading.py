@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files, format1
 from keras_fvvae.runs.manifest import Manifest
 from keras_fvvae.runs.results import RunResults
+from keras_fvvae.utils.text import parse_json
 
 
 def read_results(folder: Path, manifest: Manifest, recipe: Recipe) -> RunResults:
@@ -81,7 +81,7 @@ def read_vectors(folder: Path, manifest: Manifest) -> np.ndarray:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_bytes(), finite=False, unicode=False)
 
 
 @contextlib.contextmanager

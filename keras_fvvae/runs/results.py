@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+from keras_fvvae.utils.text import parse_json
+
 Metrics = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ class RunResults:
         Raises:
             ValueError, KeyError, TypeError: if it is something else.
         """
-        content = json.loads(text)
+        content = parse_json(text, finite=False, unicode=False)
         return cls(
             content["protocol"],
             content["representation"],

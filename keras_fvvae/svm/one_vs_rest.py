@@ -170,23 +170,23 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         self.coef_ = primal_weights(duals * factors, reader, self.verbose)
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Decision values `(n_samples, n_classes)`, or `(n_samples,)` for two classes: positive means the second."""
         scores = self._decisions(X)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """The label with the largest decision value for every row of `X`."""
         winners = _winners(self._decisions(X))
         return self.classes_[winners]
 
     @available_if(lambda self: self.probability)
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities `(n_samples, n_classes)`, each row with a sum of one; only with `probability=True`."""
         check_is_fitted(self, "sigmoids_")
         return class_probabilities(self._decisions(X), self.sigmoids_)
 
-    def dense_weights(self, class_count):
+    def dense_weights(self, class_count: int) -> tuple[np.ndarray, np.ndarray]:
         """The SVM as a dense layer over the classes 0 .. `class_count` - 1, also where `fit` has not seen them all.
 
         Args:

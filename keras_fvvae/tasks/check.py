@@ -1,14 +1,17 @@
 """What a training would meet in a data set: everything is read once, nothing is trained."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_fvvae.data.collection import SPLITS, UNLABELLED
+from keras_fvvae.data.collection import SPLITS, UNLABELLED, Collection
 from keras_fvvae.data.readers.flow import FlowFolder, has_flow
 from keras_fvvae.data.readers.video import DecodedVideo, read_video
 from keras_fvvae.data.views import read_image
@@ -39,7 +42,7 @@ class Item:
     digest: str = ""
 
 
-def check_collection(collection, workers=None, verbose=1):
+def check_collection(collection: Collection, workers: int | None = None, verbose: int = 1) -> dict[str, Any]:
     """Reads every file of a collection once, in parallel.
 
     Args:
@@ -77,7 +80,7 @@ def check_collection(collection, workers=None, verbose=1):
     }
 
 
-def check_item(collection, index):
+def check_item(collection: Collection, index: int) -> Item:
     """Reads one item whole; returns an `Item`."""
     try:
         if collection.kind == "image":

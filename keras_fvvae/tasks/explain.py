@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
 from keras_fvvae.training.vectors import mean_raw_vectors
-from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically, write_json
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
 MAX_VIEWS = 16
@@ -162,7 +161,7 @@ def _write(explanation, file, kind, views, path):
         "frames": explanation.curve.tolist(),
         "maps": explanation.maps.tolist(),
     }
-    write_atomically(path.with_suffix(".json"), json.dumps(numbers).encode())
+    write_json(path.with_suffix(".json"), numbers)
 
 
 def _unused_name(path, taken):

@@ -1,29 +1,29 @@
 """Optical flow computed beforehand, as folders of frames."""
 
+from __future__ import annotations
+
 import contextlib
-import json
 import os
-import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from keras_fvvae.data.readers.flow import optical_flow, quantize_flow
+from keras_fvvae.data.collection import Collection
+from keras_fvvae.data.readers.flow import FlowSettings, optical_flow, quantize_flow
 from keras_fvvae.data.readers.image import RESIZE_MODES, resize_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, is_video
 from keras_fvvae.data.readers.video import read_video
 from keras_fvvae.data.stored_flow import SETTINGS, flow_settings
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.files import PARTIAL, remove_leftovers, replacing, write_json
 from keras_fvvae.utils.files import reason as reason_of
-from keras_fvvae.utils.files import write_atomically
 from keras_fvvae.utils.progress import progress_bar
 
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
 QUALITY = 95
-PARTIAL = ".partial-"
 # A video's folder that got no frame for so many seconds was left by a kill: another process may still write the others.
 LEFTOVER_SECONDS = 600
 
@@ -32,7 +32,16 @@ class _WriteError(DataError):
     """The flow, not one video, is what is wrong."""
 
 
-def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", frames=False, workers=None, verbose=1):
+def compute_flow(
+    collection: Collection,
+    out: str | os.PathLike,
+    settings: FlowSettings,
+    size: tuple[int, int] = (240, 320),
+    resize: str = "squeeze",
+    frames: bool = False,
+    workers: int | None = None,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Writes the optical flow of every pair of frames of every video to `out/<name without extension>/`.
 
     `flow_x_00001.jpg` and `flow_y_00001.jpg` belong to the first and the second frame. Such a folder is as good as the
@@ -63,8 +72,8 @@ def compute_flow(collection, out, settings, size=(240, 320), resize="squeeze", f
     out = Path(out)
     targets = [_target(out, name) for name in collection.names]
     _require_distinct(targets, collection.names)
-    _claim(out, {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize,
-                 "frames": frames})  # fmt: skip
+    chosen = {"method": settings.method, "bound": settings.bound, "size": list(size), "resize": resize}
+    _claim(out, {**chosen, "frames": frames})
     _remove_leftovers({target.parent for target in targets})
     todo = [index for index, target in enumerate(targets) if not target.exists()]
     skipped = {}
@@ -105,7 +114,7 @@ def _claim(out, settings):
             foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
             if foreign:
                 raise DataError(f"{out} holds other files than optical flow ({foreign[0]!r}); choose an empty folder.")
-            write_atomically(out / SETTINGS, json.dumps(settings).encode())
+            write_json(out / SETTINGS, settings)
     except OSError as error:
         raise DataError(f"The flow folder {out} cannot be used: {reason_of(error)}.") from error
     before = flow_settings(out)
@@ -134,10 +143,7 @@ def _require_distinct(targets, names):
 def _remove_leftovers(folders):
     """Removes what killed processes left half-written."""
     for folder in folders:
-        for partial in folder.glob(f"{PARTIAL}*"):
-            with contextlib.suppress(OSError):  # another process was faster
-                if time.time() - partial.stat().st_mtime > LEFTOVER_SECONDS:
-                    shutil.rmtree(partial)
+        remove_leftovers(folder.glob(f"{PARTIAL}*"), LEFTOVER_SECONDS)
 
 
 @contextlib.contextmanager
@@ -152,24 +158,23 @@ def _writing(folder):
 
 
 def _write_video(source, target, settings, size, resize, frames):
-    partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    with _writing(target.parent):
-        partial.mkdir(parents=True)
-    writer = _PairWriter(partial, settings, frames)
+    with contextlib.ExitStack() as stack:
+        with _writing(target.parent):
+            partial = stack.enter_context(replacing(target, folder=True))
+        writer = _PairWriter(partial, settings, frames)
 
-    def resized(pixels):
-        writer.add(np.round(resize_pixels(pixels, size, resize)).astype("uint8"))
+        def resized(pixels):
+            writer.add(np.round(resize_pixels(pixels, size, resize)).astype("uint8"))
 
-    try:
         read_video(source, writer.begin, resized)
         if writer.count < 2:
             raise DataError("it has a single frame; optical flow needs two")
         with _writing(target.parent):
-            if not target.exists():  # another process may have been faster
-                os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            try:
+                stack.close()  # renames it
+            except OSError:
+                if not target.exists():  # else another process was faster
+                    raise
 
 
 class _PairWriter:

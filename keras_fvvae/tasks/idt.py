@@ -1,5 +1,7 @@
 """Improved dense trajectories of a data set of videos: vectors, and the scores of an SVM on them."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import io
@@ -8,10 +10,11 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_fvvae.data.collection import UNLABELLED
+from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.evaluation.score_tables import scores_csv
@@ -22,7 +25,7 @@ from keras_fvvae.trajectories.codebook import codebook_digest, fit_codebook, loa
 from keras_fvvae.trajectories.descriptors import LENGTH
 from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
-from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.files import replacing, write_atomically, write_json
 from keras_fvvae.utils.progress import progress_bar, track
 
 # Changes when trajectories of the same settings are computed differently: old ones on disk are not used then.
@@ -32,8 +35,15 @@ COMPONENTS = 256
 
 
 def encode_trajectories(
-    collection, out, settings=None, num_components=COMPONENTS, svm_c=100.0, seed=0, workers=None, verbose=1
-):
+    collection: Collection,
+    out: str | os.PathLike,
+    settings: TrajectorySettings | None = None,
+    num_components: int = COMPONENTS,
+    svm_c: float = 100.0,
+    seed: int = 0,
+    workers: int | None = None,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Improved dense trajectories of all videos, encoded as Fisher vectors; an SVM's scores of the test part.
 
         trajectories/   descriptors of every video in float16, at most 8.5 MB each; removable once vectors are there
@@ -96,13 +106,13 @@ def encode_trajectories(
         codebook, digest = _codebook(store, sorted(training), stored, out, num_components, seed, verbose)
         vectors = _encode([keys[index] for index in usable], store, codebook, digest, out, verbose)
         counts = [facts[index]["total"] for index in usable]
-        _write_json(out / "vectors.json", _listing(chosen, counts))
+        write_json(out / "vectors.json", _listing(chosen, counts))
         ids = "".join(f"{name}\n" for name in chosen.names)
         write_atomically(out / "vectors.ids.txt", ids.encode(errors="backslashreplace"))
         metrics = {"protocol": _protocol(chosen, settings, num_components, svm_c), "notes": list(collection.notes)}
         metrics |= {"skipped": len(unreadable), "empty": len(empty), "trajectories_per_video": float(np.mean(counts))}
         metrics |= _score(chosen, vectors, moving, svm_c, out, verbose)
-        _write_json(out / "metrics.json", metrics)
+        write_json(out / "metrics.json", metrics)
     except OSError as error:
         raise DataError(f"The folder {out} cannot be written: {reason_of(error)}. Repeat the call to go on.") from error
     skipped = {collection.names[index]: reason for index, reason in sorted((unreadable | empty).items())}
@@ -178,15 +188,12 @@ def _encode(keys, store, codebook, digest, out, verbose):
                 encoded.add(key, codebook.encode(store[key])[np.newaxis])
     finally:
         encoded.flush()
-    path, partial = out / "vectors.npy", out / f".vectors.npy.{os.getpid()}.partial"
-    try:
+    path = out / "vectors.npy"
+    with replacing(path) as partial:
         vectors = np.lib.format.open_memmap(partial, "w+", "float32", (len(keys), codebook.dimension))
         for row, key in enumerate(keys):
             vectors[row] = encoded[key][0]
         vectors.flush()
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 
@@ -237,7 +244,3 @@ def _write_reasons(path, collection, reasons):
     writer.writerow(["file", "reason"])
     writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
     write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
-
-
-def _write_json(path, content):
-    write_atomically(path, json.dumps(content).encode())

@@ -13,6 +13,7 @@ import keras
 
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     from keras_fvvae.training.processes import Trained
@@ -101,7 +102,7 @@ def _read_history(path: Path) -> History:
     Raises:
         OSError, ValueError, KeyError, TypeError, AttributeError: if they are not.
     """
-    content = json.loads(_history_path(path).read_text())
+    content = parse_json(_history_path(path).read_bytes(), finite=False)
     # Those of keras_fvvae 0.1 hold nothing but the history; a training begun with it goes on.
     history = content["history"] if "sha256" in content else content
     if "sha256" in content and _digest(path, history) != content["sha256"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from keras_fvvae.errors import RunError
+from keras_fvvae.utils.text import parse_json
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -33,7 +33,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     if not text:
         return None
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         jobs, task = config["cluster"], config["task"]
         kind, index = task["type"], int(task["index"])
         order = [(job, number) for job in ("chief", "worker") for number in range(len(jobs.get(job, ())))]

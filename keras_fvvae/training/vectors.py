@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.svm.row_blocks import release_pages
 from keras_fvvae.training.inputs import backbone_batch_size
+from keras_fvvae.utils.files import write_npy
 from keras_fvvae.utils.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ def _compress(encoder, vectors, train_count, path, verbose):
     encoder.compression.adapt(vectors[:train_count], verbose=verbose)
     blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS))
     compressed = np.concatenate([ops.convert_to_numpy(encoder.compression(np.array(block))) for block in blocks])
-    partial = Path(f"{path}.compressed")
-    with open(partial, "wb") as file:
-        np.save(file, compressed.astype("<f4"))
-    os.replace(partial, path)
+    write_npy(path, compressed.astype("<f4"))
 
 
 def adapt_head(

@@ -1,5 +1,7 @@
 """The camera's motion between two frames: a homography that most of the frame follows."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -41,12 +43,12 @@ class CameraMotion:
         Wang and Schmid, ICCV 2013, Section 3.1; Rublee et al., "ORB: an efficient alternative to SIFT or SURF", 2011.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._detector = cv2.ORB_create(FEATURES)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._previous = None
 
-    def homography(self, previous, following, flow):
+    def homography(self, previous: np.ndarray, following: np.ndarray, flow: np.ndarray) -> np.ndarray | None:
         """The homography from one frame to the next.
 
         Args:
@@ -92,7 +94,7 @@ def _follow_corners(previous, flow):
     return np.stack([corners, corners + flow[y, x]], axis=1)
 
 
-def align(following, previous, homography):
+def align(following: np.ndarray, previous: np.ndarray, homography: np.ndarray) -> np.ndarray:
     """The next frame as the camera would have seen it from where it was.
 
     What lies outside of the next frame is taken from the previous one: nothing moves there.

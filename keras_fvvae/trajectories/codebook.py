@@ -1,15 +1,21 @@
 """The codebook of improved dense trajectories: for each descriptor a PCA and a mixture of Gaussians."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
 import math
+import os
 import zipfile
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from keras_fvvae.errors import DataError
+from keras_fvvae.features import FeatureStore
 from keras_fvvae.fitting.kmeans import draw_descriptors
 from keras_fvvae.layers import GMMFisherVector
 from keras_fvvae.trajectories import DESCRIPTORS
@@ -47,7 +53,7 @@ class TrajectoryCodebook:
         Wang and Schmid, ICCV 2013, Section 4.2.
     """
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
         self._layers = {}
         for name in DESCRIPTORS:
@@ -56,11 +62,11 @@ class TrajectoryCodebook:
             self._layers[name].set_mixture(*mixture)
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         """Length of the vectors, `2 K` times half of 426."""
         return sum(layer.output_dim for layer in self._layers.values())
 
-    def encode(self, descriptors):
+    def encode(self, descriptors: np.ndarray) -> np.ndarray:
         """The Fisher vector `(dimension,)` in float32 of trajectories `(n, 426)`; of none it is zero."""
         if len(descriptors) == 0:
             return np.zeros(self.dimension, "float32")
@@ -71,14 +77,14 @@ class TrajectoryCodebook:
             parts.append(np.asarray(layer(projected[np.newaxis]))[0])
         return np.concatenate(parts) / np.float32(math.sqrt(len(parts)))
 
-    def save(self, path, digest):
+    def save(self, path: str | os.PathLike, digest: str) -> None:
         """Writes the codebook to an `.npz` file, whole or not at all, marked with the digest of what made it."""
         content = io.BytesIO()
         np.savez(content, digest=np.array(digest), **self.arrays)
         write_atomically(path, content.getvalue())
 
 
-def load_codebook(path, digest):
+def load_codebook(path: str | os.PathLike, digest: str) -> TrajectoryCodebook | None:
     """The codebook in a file; `None` if there is none, it is damaged, or something else made it."""
     try:
         with np.load(path) as file:
@@ -88,13 +94,15 @@ def load_codebook(path, digest):
         return None
 
 
-def codebook_digest(store_settings, keys, num_components, seed):
+def codebook_digest(store_settings: dict[str, Any], keys: Iterable[str], num_components: int, seed: int) -> str:
     """Text that changes with everything that a codebook depends on."""
     made_of = {"store": store_settings, "keys": sorted(keys), "num_components": num_components, "seed": seed}
     return hashlib.sha256(json.dumps([made_of, PER_COMPONENT, SURPLUS], sort_keys=True).encode()).hexdigest()
 
 
-def fit_codebook(store, keys, num_components, seed=0, verbose=0):
+def fit_codebook(
+    store: FeatureStore, keys: Sequence[str], num_components: int, seed: int = 0, verbose: int = 0
+) -> TrajectoryCodebook:
     """Fits the PCA and the mixture of each descriptor to trajectories of training videos.
 
     Each descriptor is drawn in a pass of its own: memory holds 1,000 of one kind for each component.

@@ -1,5 +1,7 @@
 """What surrounds a trajectory: histograms of gradients (HOG), of flow (HOF) and of the flow's gradients (MBH)."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -23,7 +25,9 @@ CELLS = TIME_CELLS * SIDE_CELLS**2
 DESCRIPTORS = {"trajectory": 2 * LENGTH, **{name: CELLS * bins for name, bins in BINS.items()}}
 
 
-def orientation_planes(x, y, least=None, out=None):
+def orientation_planes(
+    x: np.ndarray, y: np.ndarray, least: float | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
     """Lengths of vectors, sorted by direction into eight planes.
 
     The length of a vector at angle `a` goes to the two directions next to it, linearly: with `b = 8 a / (2 pi)`,
@@ -63,7 +67,7 @@ def orientation_planes(x, y, least=None, out=None):
     return out
 
 
-def frame_planes(gray, flow):
+def frame_planes(gray: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """The orientation planes of all descriptors of one frame.
 
     Args:
@@ -84,7 +88,7 @@ def frame_planes(gray, flow):
     return planes
 
 
-def cell_histograms(planes, points):
+def cell_histograms(planes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Histograms of the cells around points: sums of planes over squares, through integral images.
 
     A patch that would reach beyond the frame is moved inside.
@@ -115,7 +119,7 @@ def cell_histograms(planes, points):
     return np.moveaxis(sums, 0, -1).astype("float32")
 
 
-def finish_descriptors(moves, cells):
+def finish_descriptors(moves: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Normalised descriptors of finished trajectories.
 
     The shape is the sequence of displacements divided by the sum of their lengths. Each histogram is divided by its sum

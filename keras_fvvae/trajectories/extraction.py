@@ -1,6 +1,9 @@
 """From a video to its trajectories, frame by frame: memory does not grow with the video."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 from typing import NamedTuple
 
 import cv2
@@ -46,7 +49,7 @@ class TrajectorySettings:
     most: int = 10_000
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"`method` must be one of {METHODS}. Received: method={self.method!r}")
         for name, least in (("step", 1), ("scales", 1), ("longest_side", PATCH), ("most", 1)):
@@ -71,7 +74,9 @@ class Trajectories(NamedTuple):
     damage: str
 
 
-def extract_trajectories(source, settings=None):
+def extract_trajectories(
+    source: str | os.PathLike | np.ndarray, settings: TrajectorySettings | None = None
+) -> Trajectories:
     """Improved dense trajectories of a video.
 
     Points on a dense grid are tracked for 15 frames in median-filtered optical flow, at several scales. A homography

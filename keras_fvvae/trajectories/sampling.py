@@ -1,5 +1,7 @@
 """Where trajectories begin: points of texture on a dense grid, at several scales."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -11,7 +13,7 @@ QUALITY = 0.001
 EIGENVALUE_WINDOW = 3
 
 
-def scale_sizes(height, width, most, smallest):
+def scale_sizes(height: int, width: int, most: int, smallest: int) -> list[tuple[int, int]]:
     """Sizes `(height, width)` of the scales of a frame, the largest first.
 
     Args:
@@ -28,7 +30,7 @@ def scale_sizes(height, width, most, smallest):
     return [size for size in sizes if min(size) >= smallest]
 
 
-def sample_points(gray, occupied, step):
+def sample_points(gray: np.ndarray, occupied: np.ndarray, step: int) -> np.ndarray:
     """Points in the middles of the cells of a grid that have texture and no trajectory yet.
 
     A point is kept if `min(l1, l2) > 0.001 max(min(l1, l2))`, the maximum over the frame, with the eigenvalues `l1` and

@@ -1,5 +1,7 @@
 """Trajectories of one scale while they grow, and which of them are kept."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -35,17 +37,17 @@ class Growing(NamedTuple):
     moves: np.ndarray
     cells: np.ndarray
 
-    def choose(self, which):
+    def choose(self, which: np.ndarray) -> Growing:
         """Some of the trajectories."""
         return Growing(*(values[which] for values in self))
 
     @property
-    def points(self):
+    def points(self) -> np.ndarray:
         """Where they are now, `(n, 2)`."""
         return self.paths[np.arange(len(self.ages)), self.ages]
 
 
-def begin(points):
+def begin(points: np.ndarray) -> Growing:
     """Trajectories of length 0 at points `(n, 2)`."""
     count = len(points)
     paths = np.zeros((count, LENGTH + 1, 2), "float32")
@@ -66,17 +68,17 @@ class ScaleTracks:
         step: of the grid, in pixels of this scale.
     """
 
-    def __init__(self, factors, step):
+    def __init__(self, factors: np.ndarray, step: int) -> None:
         self.factors = np.asarray(factors, "float32")
         self.step = step
         self.growing = begin(np.zeros((0, 2)))
 
-    def sample(self, gray):
+    def sample(self, gray: np.ndarray) -> None:
         """Begins trajectories where there are none and the frame has texture."""
         new = begin(sample_points(gray, self.growing.points, self.step))
         self.growing = Growing(*(np.concatenate(pair) for pair in zip(self.growing, new, strict=True)))
 
-    def advance(self, gray, flow, own_flow):
+    def advance(self, gray: np.ndarray, flow: np.ndarray, own_flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Follows the flow to the next frame.
 
             p_(t+1) = p_t + w(round(p_t)),  w the median-filtered flow
@@ -111,7 +113,7 @@ class ScaleTracks:
         return finish_descriptors(moves[kept], tracks.cells[kept]), paths[kept]
 
 
-def is_plausible(paths):
+def is_plausible(paths: np.ndarray) -> np.ndarray:
     """Whether paths `(n, 16, 2)` are neither static nor erratic: an array `(n,)` of bool.
 
     Example:
@@ -128,6 +130,6 @@ def is_plausible(paths):
     return ~static & (deviations <= MOST_DEVIATION).all(axis=1) & ~jumps
 
 
-def moves_by_itself(moves):
+def moves_by_itself(moves: np.ndarray) -> np.ndarray:
     """Whether displacements `(n, 15, 2)` without the camera's motion exceed a pixel somewhere: `(n,)` of bool."""
     return np.linalg.norm(moves, axis=-1).max(axis=1, initial=0) > LEAST_STEP

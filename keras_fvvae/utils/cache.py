@@ -1,10 +1,12 @@
 """Where the library keeps what it downloads and computes once."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/keras_fvvae`, else `~/.cache/keras_fvvae`.
 
     In it: `zoo`, what was published on this machine; `mirrors`, what came from `$KERAS_FVVAE_ZOO`; `downloads`, what

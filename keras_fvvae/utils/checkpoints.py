@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.files import reason, replacing
 
 # What an interruption costs at most, in seconds. Writing the Gram matrix of 9,537 vectors (0.73 GB) takes about two.
 CHECKPOINT_SECONDS = 60
@@ -94,14 +94,10 @@ class Checkpoint:
         if self.path is None:
             return
         arrays[DIGEST] = np.frombuffer(_digest(arrays), np.uint8)
-        # Not named after the process: what a kill left half-written is overwritten by the next.
-        partial = self.path.with_name(f".{self.path.name}.partial")
         try:
-            with open(partial, "wb") as file:
+            with replacing(self.path, unique=False) as partial, open(partial, "wb") as file:
                 np.savez(file, **arrays)
-            os.replace(partial, self.path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise self._error(error) from error
         self._saved_at = time.monotonic()
 

@@ -1,32 +1,92 @@
-"""Writing files so that they are whole or not there."""
+"""Writing files and folders so that they are whole or not there."""
+
+from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
 import time
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+# How the name of what is half-written begins: hidden, and with the ending of the final name, which writers look at.
+PARTIAL = ".partial-"
 # Half-written files that are younger than this may belong to a process that is still writing.
 LEFTOVER_SECONDS = 3600
 
 
-def write_atomically(path, content):
-    """Writes bytes beside `path` and renames them into place."""
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, *, folder: bool = False, unique: bool = True) -> Iterator[Path]:
+    """A path beside `path` to write to: renamed to it when the block ends well, removed otherwise.
+
+    A kill leaves it there: see `remove_leftovers`.
+
+    Args:
+        path: of the file or folder. A file is replaced; a folder must not be there yet, or be empty.
+        folder: whether it is a folder, which is created.
+        unique: whether each writer has a path of its own. `False` where one writes alone: the next call writes over
+            what a kill left.
+
+    Raises:
+        OSError: if it cannot be created or renamed.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "a.txt")
+        >>> with replacing(path) as partial:
+        ...     _ = partial.write_text("whole")
+        >>> path.read_text(), [other.name for other in path.parent.iterdir()]
+        ('whole', ['a.txt'])
+    """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8] + '-' if unique else ''}{path.name}")
     try:
-        partial.write_bytes(content)
+        if folder:
+            partial.mkdir(parents=True)
+        yield partial
         os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before says more
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
 
 
-def remove_leftovers(paths):
-    """Removes those of half-written files and folders that are too old to be of a process that is still writing."""
-    before = time.time() - LEFTOVER_SECONDS
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+    """Writes bytes beside `path` and renames them into place."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: str | os.PathLike, content: Any, indent: int | None = None) -> None:
+    """Writes plain data as JSON, whole or not at all."""
+    write_atomically(path, json.dumps(content, indent=indent).encode())
+
+
+def write_npy(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Writes an array, whole or not at all."""
+    # Into an open file: NumPy would add the ending .npy to another name.
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.save(file, array)
+
+
+def remove_leftovers(paths: Iterable[Path], seconds: float = LEFTOVER_SECONDS) -> None:
+    """Removes those of half-written files and folders that are too old to be of a process that is still writing.
+
+    Args:
+        paths: candidates; those that are not there (any more) are passed over.
+        seconds: the age from which on nobody writes there any more.
+    """
+    before = time.time() - seconds
     for path in paths:
         with contextlib.suppress(OSError):  # a folder that is only read, or another process was faster
             if path.stat().st_mtime >= before:
@@ -37,7 +97,7 @@ def remove_leftovers(paths):
                 path.unlink()
 
 
-def reason(error):
+def reason(error: OSError) -> str:
     """Why an `OSError` happened, in a few words; HDF5 buries them in several lines."""
     full = os.strerror(errno.ENOSPC)
     # NumPy tells a full disk as "6144 requested and 6080 written".
@@ -46,7 +106,7 @@ def reason(error):
     return (error.strerror or str(error) or type(error).__name__).splitlines()[0]
 
 
-def sha256(path):
+def sha256(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,13 @@
 """Packages whose parts are imported at first use: the command line's help and a client do not wait for TensorFlow."""
 
+from __future__ import annotations
+
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 
-def lazy_attributes(package, homes):
+def lazy_attributes(package: str, homes: dict[str, str | None]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package whose public names live in modules that are not imported with it.
 
     Args:

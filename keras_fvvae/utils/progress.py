@@ -1,9 +1,15 @@
 """Progress bars for long loops, on standard error, so that piped output stays clean."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
-def track(iterable, description, total=None, enabled=True):
+def track(iterable: Iterable[Item], description: str, total: int | None = None, enabled: bool = True) -> Iterator[Item]:
     """Iterates with a progress bar.
 
     Args:
@@ -25,7 +31,9 @@ def track(iterable, description, total=None, enabled=True):
 
 
 @contextlib.contextmanager
-def progress_bar(description, total, done=0, enabled=True):
+def progress_bar(
+    description: str, total: int | None, done: int = 0, enabled: bool = True
+) -> Iterator[Callable[..., None]]:
     """A progress bar that is told how far it is: yields a function of the items done and a note.
 
     Example:

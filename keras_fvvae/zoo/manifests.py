@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from keras_fvvae import __version__
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
 from keras_fvvae.utils.files import reason, sha256
+from keras_fvvae.utils.text import parse_json
 
 FORMAT = 1
 CLASSIFIER = "model.keras"
@@ -26,7 +26,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def parse_index(content: bytes, where: object, entry: str) -> list[int]:
     """Versions that the content of an `index.json` lists, newest first."""
     try:
-        index = json.loads(content)
+        index = parse_json(content)
         name, versions, latest = index["entry"], sorted(map(int, index["versions"]), reverse=True), index["latest"]
         if latest != versions[0]:
             raise ValueError("the latest version is not the highest")
@@ -49,7 +49,7 @@ def parse_manifest(content: bytes, where: object, entry: str) -> dict[str, Any]:
         WeightsError: if it is damaged, of another entry or of a newer format.
     """
     try:
-        manifest = json.loads(content)
+        manifest = parse_json(content)
         newer = manifest["format"] > FORMAT
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{where} is damaged: it is not the manifest of a pack. {_AGAIN}") from error

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo.downloads import is_url
 from keras_fvvae.zoo.manifests import (
     CLASSIFIER,
@@ -197,7 +197,7 @@ def _pack(folder, manifest):
 
 def _is_pack(folder):
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return "entry" in json.loads((folder / MANIFEST).read_bytes())
+        return "entry" in parse_json((folder / MANIFEST).read_bytes())
     return False
 
 
@@ -206,7 +206,7 @@ def _open_run(folder, entry):
     if not (folder / MANIFEST).is_file():
         raise WeightsError(f"The training in {folder} is not finished: repeat its `keras-fvvae train` to go on.")
     try:
-        digests = json.loads(read(folder / MANIFEST))["sha256"]
+        digests = parse_json(read(folder / MANIFEST))["sha256"]
         digests = {name: digests[name] for name in (RECIPE, CLASSIFIER)}
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder / MANIFEST} is damaged; train again with --overwrite.") from error

@@ -106,8 +106,11 @@ def test_the_ceiling_is_per_video():
 
 
 def test_a_video_that_is_predicted_twice_for_a_label():
-    result = evaluate_predictions({"a": [("Ballet", 0.9), ("Ballet", 0.8)], "b": [("Ballet", 0.7)]}, {
-        "a": ["Ballet"], "b": ["Ballet"]}, resamples=0)  # fmt: skip
+    result = evaluate_predictions(
+        {"a": [("Ballet", 0.9), ("Ballet", 0.8)], "b": [("Ballet", 0.7)]},
+        {"a": ["Ballet"], "b": ["Ballet"]},
+        resamples=0,
+    )
     assert result["mean_average_precision"]["value"] == pytest.approx((1 + 2 / 3) / 2)
 
 

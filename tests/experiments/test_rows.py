@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.experiments.paper import average_outcomes
-from keras_fvvae.experiments.rows import Experiment, Outcome, Row, run_name
+from keras_fvvae.experiments.row import Outcome, Row
+from keras_fvvae.experiments.rows import Experiment, run_name
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.runs.folder import RunFolder
 

@@ -4,7 +4,7 @@ import pytest
 from keras_fvvae.data import Collection, load_digits
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.grid import parse_grid
-from keras_fvvae.experiments.rows import Outcome
+from keras_fvvae.experiments.row import Outcome
 from keras_fvvae.experiments.sweep import sweep_picture, sweep_rows, validation_collection
 from keras_fvvae.recipes import load_recipe
 

@@ -5,7 +5,7 @@ import pytest
 from keras_fvvae.errors import RecipeError, RunError
 from keras_fvvae.experiments.paper_figures import FIGURES, figure_4a, figure_4c
 from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table_5, table_6
-from keras_fvvae.experiments.rows import Outcome
+from keras_fvvae.experiments.row import Outcome
 from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves

@@ -21,8 +21,9 @@ def check(collection, **options):
 def broken(tmp_path):
     names = list(broken_videos(tmp_path / "data"))
     count = len(names)
-    return Collection([tmp_path / "data" / name for name in names], names, [0] * count, ["train"] * count,
-                      ["x", "y"], kind="video")  # fmt: skip
+    return Collection(
+        [tmp_path / "data" / name for name in names], names, [0] * count, ["train"] * count, ["x", "y"], kind="video"
+    )
 
 
 def _whole(source):
@@ -90,8 +91,10 @@ def test_duplicates_across_classes(folder):
     collection = load_folder(folder, test_fraction=0.0)
     (group,) = check(collection)["duplicates"]
     assert group == {
-        "names": ["0/0000.png", "0/copy.png", "1/other name.png"], "across_splits": False, "across_classes": True,
-    }  # fmt: skip
+        "names": ["0/0000.png", "0/copy.png", "1/other name.png"],
+        "across_splits": False,
+        "across_classes": True,
+    }
     # Broken files are broken, not duplicates of each other.
     for name in "ab":
         (folder / "0" / f"{name}.png").write_bytes(b"")
@@ -132,9 +135,12 @@ def test_frame_folder_with_other_things_in_it(tmp_path):
 
 def test_flow_folders(tmp_path):
     broken_videos(tmp_path)
-    sources = [tmp_path / "flow1", shutil.copytree(tmp_path / "flow1", tmp_path / "flow2"),
-               shutil.copytree(tmp_path / "flow1", tmp_path / "flow3"),
-               shutil.copytree(tmp_path / "flow1", tmp_path / "flow4")]  # fmt: skip
+    sources = [
+        tmp_path / "flow1",
+        shutil.copytree(tmp_path / "flow1", tmp_path / "flow2"),
+        shutil.copytree(tmp_path / "flow1", tmp_path / "flow3"),
+        shutil.copytree(tmp_path / "flow1", tmp_path / "flow4"),
+    ]
     (sources[1] / "flow_y_00003.jpg").write_bytes(b"nothing")
     (sources[2] / "flow_y_00003.jpg").unlink()
     for path in sources[3].iterdir():

@@ -88,8 +88,11 @@ def test_frames_equal_those_decoded(tmp_path):
     video = write_video(tmp_path / "v.avi", numbered_frames(12, 32, 32))
     compute(collect([video], ["v.avi"]), tmp_path / "flow", frames=True)
     names = sorted(path.name for path in (tmp_path / "flow" / "v").iterdir())
-    assert names == [f"{stem}_{n:05d}.jpg" for stem, count in (("flow_x", 11), ("flow_y", 11), ("img", 12))
-                     for n in range(1, count + 1)]  # fmt: skip
+    assert names == [
+        f"{stem}_{n:05d}.jpg"
+        for stem, count in (("flow_x", 11), ("flow_y", 11), ("img", 12))
+        for n in range(1, count + 1)
+    ]
     decoded = read_video(video, range).frames
     written = read_video(tmp_path / "flow" / "v", range).frames
     assert written.keys() == decoded.keys()
@@ -188,10 +191,15 @@ def test_interrupted(videos, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "other",
-    [{"settings": FlowSettings("farneback")}, {"settings": FlowSettings(bound=15)}, {"size": (32, 40)},
-     {"resize": "pad"}, {"frames": True}],
+    [
+        {"settings": FlowSettings("farneback")},
+        {"settings": FlowSettings(bound=15)},
+        {"size": (32, 40)},
+        {"resize": "pad"},
+        {"frames": True},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_other_settings_are_refused(videos, tmp_path, other):
     compute(videos.subset([0]), tmp_path / "flow")
     before = contents(tmp_path / "flow")
@@ -267,5 +275,9 @@ def test_images_have_no_flow(folder, tmp_path):
 def test_settings_are_written_whole(videos, tmp_path):
     compute(videos.subset([0]), tmp_path / "flow")
     assert json.loads((tmp_path / "flow" / "flow.json").read_text()) == {
-        "method": "dis", "bound": 20.0, "size": [32, 32], "resize": "squeeze", "frames": False,
-    }  # fmt: skip
+        "method": "dis",
+        "bound": 20.0,
+        "size": [32, 32],
+        "resize": "squeeze",
+        "frames": False,
+    }

@@ -74,7 +74,7 @@ def test_what_is_written(moving, finished):
         assert np.linalg.norm(vectors[:, start:stop], axis=1) == pytest.approx(np.full(8, 5**-0.5), rel=1e-5)
         start = stop
     assert start == DIMENSION
-    assert not list(out.glob("**/.*.partial"))
+    assert not list(out.glob("**/.*partial*"))
     assert (out / "skipped.csv").read_text().splitlines() == ["file,reason"]
     assert json.loads((out / "metrics.json").read_text()) == {k: v for k, v in result.items() if k != "skipped"} | {
         "skipped": 0

@@ -12,7 +12,7 @@ from keras_fvvae.benchmarks.harness.groups import GROUPS, Group
 def test_one_group(tmp_path, run_command):
     code, output, errors = run_command(
         "benchmark", "--only", "svm", "--quick", "--rounds", 1, "--out", tmp_path / "out"
-    )  # fmt: skip
+    )
     assert code == 0
     assert output == f"Results: {tmp_path / 'out'}/results.md (also results.json)\n"
     assert errors.splitlines()[1].startswith("svm: 3 rows in ")

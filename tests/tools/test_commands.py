@@ -14,9 +14,19 @@ SETTINGS = ["latent_dim=3", "batch_size=8", "steps=4", "sampled_descriptors=20",
 def _train_arguments(data, out):
     settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
     return [
-        "train", "--data", data, "--out", out, "--cache", out.parent / "cache", "--backbone", "DigitsConvNet",
-        "--input-size", 8, *settings,
-    ]  # fmt: skip
+        "train",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--cache",
+        out.parent / "cache",
+        "--backbone",
+        "DigitsConvNet",
+        "--input-size",
+        8,
+        *settings,
+    ]
 
 
 def test_train_predict_export(tmp_path, run_command):
@@ -28,8 +38,13 @@ def test_train_predict_export(tmp_path, run_command):
     report = (out / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 6
     assert sorted(path.stem for path in (out / "figures").glob("*.png")) == [
-        "class_accuracy", "confusion_matrix", "embedding", "examples", "loss_curves", "retrieval",
-    ]  # fmt: skip
+        "class_accuracy",
+        "confusion_matrix",
+        "embedding",
+        "examples",
+        "loss_curves",
+        "retrieval",
+    ]
     assert len(list((out / "figures").glob("*.svg"))) == 6
 
     image = next((data / "7").iterdir())
@@ -70,10 +85,25 @@ def videos(tmp_path, run_command):
 def _video_arguments(data, out, *settings):
     every = [argument for setting in (*VIDEO_SETTINGS, *settings) for argument in ("--set", setting)]
     return [
-        "train", "--data", data, "--out", out, "--cache", out.parent / "cache", "--backbone", "DigitsConvNet",
-        "--backbone-option", "filters=4", "--backbone-option", "strides=[2, 2, 1]", "--input-size", 32,
-        "--max-unreadable", 0.2, *every,
-    ]  # fmt: skip
+        "train",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--cache",
+        out.parent / "cache",
+        "--backbone",
+        "DigitsConvNet",
+        "--backbone-option",
+        "filters=4",
+        "--backbone-option",
+        "strides=[2, 2, 1]",
+        "--input-size",
+        32,
+        "--max-unreadable",
+        0.2,
+        *every,
+    ]
 
 
 def test_videos(tmp_path, run_command, videos):

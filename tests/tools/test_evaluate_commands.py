@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from keras_fvvae.tools.main import cli
 
+from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.recipes import Recipe
 from tests.support.written_runs import make_streams, write_run
@@ -108,7 +109,8 @@ def test_predictions_in_the_official_format(runs):
     assert "average precision,class 3," in _call("activitynet evaluate", *official, "--format", "csv").stdout
 
 
-def test_views(runs):
+def test_views(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     table = _scores_of_rgb()
     (runs / "views.csv").write_text(scores_csv(table.ids * 2, table.class_names, np.tile(table.values, (2, 1))))
     output = _call("evaluate", "--scores", "views.csv", "rgb", "--views", "--resamples", 0).stdout
@@ -120,11 +122,23 @@ def _scores_of_rgb():
     return read_scores("rgb.json")
 
 
+def test_out_that_cannot_be_written(runs):
+    for command in ("evaluate", "activitynet predictions"):
+        with pytest.raises(DataError, match=r"The file \. cannot be written: it is a folder\."):
+            _call(command, "rgb", "--out", ".")
+        with pytest.raises(DataError, match="The file no/folder.csv cannot be written: No such file or directory."):
+            _call(command, "rgb", "--out", "no/folder.csv")
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "message"),
     [
         ("evaluate", [], "There is nothing to evaluate: name a RUN, or a file of --scores."),
         ("evaluate", ["a", "--labels", "l", "--annotations", "a"], "--labels and --annotations both say what is right"),
+        ("evaluate", ["a", "--labels", "l"], "--labels and --views say something of --scores: name such a file."),
+        ("evaluate", ["a", "--views"], "--labels and --views say something of --scores"),
+        ("evaluate", ["a", "--compare"], "needs at least two RUNs or files of --scores."),
+        ("evaluate", ["--scores", "a", "--average"], "needs at least two RUNs or files of --scores."),
         ("evaluate", ["--top-k", 0], "0 is not in the range x>=1"),
         ("evaluate", ["--format", "xml"], "'xml' is not one of"),
         ("evaluate", ["--level", 1], "1.0 is not in the range 0<x<1"),

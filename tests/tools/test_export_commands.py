@@ -18,9 +18,15 @@ from tests.support.small_data import write_digits
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     recipe = Recipe(
-        name="tiny", backbone="DigitsConvNet", backbone_options={"filters": 4}, input_size=[8, 8], descriptors="dense",
-        latent_dim=2, batch_size=8, steps=2,
-    )  # fmt: skip
+        name="tiny",
+        backbone="DigitsConvNet",
+        backbone_options={"filters": 4},
+        input_size=[8, 8],
+        descriptors="dense",
+        latent_dim=2,
+        batch_size=8,
+        steps=2,
+    )
     folder = tmp_path_factory.mktemp("command")
     data = load_folder(write_digits(folder / "data"))
     task_train.train(recipe, data, folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0)

@@ -6,9 +6,7 @@ import sys
 import click
 import pytest
 from keras_fvvae.tools.main import COMMANDS, cli
-from keras_fvvae.tools.types import BACKBONE
 
-from keras_fvvae.backbones import BACKBONES
 from tests.tools.fresh_commands import call_all
 
 HEAVY = {"tensorflow", "keras", "sklearn", "numpy", "matplotlib", "cv2", "av"}
@@ -85,7 +83,3 @@ def test_module_is_the_command_line():
     result = subprocess.run([sys.executable, "-m", "keras_fvvae", "trian"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "No such command 'trian'; did you mean 'train'?" in result.stderr
-
-
-def test_names_of_backbones_are_those_of_the_table():
-    assert BACKBONE.known() == list(BACKBONES)

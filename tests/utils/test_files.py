@@ -1,13 +1,16 @@
 """Half-written files: those that a kill left go, those of a running process stay."""
 
+import contextlib
+import json
 import os
 import time
 
+import numpy as np
 import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.saved_model import _version_folder
-from keras_fvvae.utils.files import LEFTOVER_SECONDS, remove_leftovers
+from keras_fvvae.utils.files import LEFTOVER_SECONDS, remove_leftovers, replacing, write_json, write_npy
 
 
 def _age(path, seconds=LEFTOVER_SECONDS + 60):
@@ -24,9 +27,65 @@ def test_only_old_leftovers_are_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["young.npy"]
 
 
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _stop_half_way(path, folder=False):
+    with replacing(path, folder=folder) as partial:
+        (partial / "file" if folder else partial).write_text("half")
+        assert partial.suffix == path.suffix, "writers look at the ending"
+        assert partial.name.startswith(".partial-")
+        raise RuntimeError("stopped")
+
+
+def test_a_file_is_whole_or_as_before(tmp_path):
+    path = tmp_path / "a.keras"
+    path.write_text("before")
+    with pytest.raises(RuntimeError, match="stopped"):
+        _stop_half_way(path)
+    assert (path.read_text(), _names(tmp_path)) == ("before", ["a.keras"])
+    with replacing(path) as partial:
+        partial.write_text("after")
+    assert (path.read_text(), _names(tmp_path)) == ("after", ["a.keras"])
+
+
+def test_writers_of_one_file_have_paths_of_their_own(tmp_path):
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as other:
+        assert one != other
+        one.write_text("1")
+        other.write_text("2")
+    assert (tmp_path / "a").read_text() == "1", "the outer one ends last"
+
+
+def test_what_a_kill_left_is_written_over_where_one_writes_alone(tmp_path):
+    (tmp_path / ".partial-a").write_text("a kill's")
+    with replacing(tmp_path / "a", unique=False) as partial:
+        partial.write_text("new")
+    assert (_names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    with pytest.raises(RuntimeError, match="stopped"):
+        _stop_half_way(tmp_path / "b", folder=True)
+    assert not _names(tmp_path)
+    for content in ("first", "second"):
+        expected = contextlib.nullcontext() if content == "first" else pytest.raises(OSError, match="not empty")
+        with expected, replacing(tmp_path / "b", folder=True) as partial:
+            (partial / "file").write_text(content)
+    assert (_names(tmp_path), (tmp_path / "b" / "file").read_text()) == (["b"], "first")
+
+
+def test_arrays_and_plain_data(tmp_path):
+    write_npy(tmp_path / "array", np.arange(3))
+    write_json(tmp_path / "data.json", {"a": [1, "é"]}, indent=2)
+    assert np.load(tmp_path / "array").tolist() == [0, 1, 2]
+    assert json.loads((tmp_path / "data.json").read_text()) == {"a": [1, "é"]}
+    assert _names(tmp_path) == ["array", "data.json"]
+
+
 def _export(directory, version=None):
     with _version_folder(directory, version) as (partial, target):
-        partial.mkdir()
         (partial / "saved_model.pb").write_text("graph")
     return target
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import itertools
 import math
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from keras_fvvae.data.datasets.places import (
 )
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -180,7 +179,7 @@ def read_annotations(path: Path) -> tuple[list[tuple[str, str, dict[str, float]]
 
 def _json(path):
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if not isinstance(content, dict):
@@ -212,10 +211,14 @@ def _entries(path, database, subsets=None):
 
 def _subsets(path):
     """Subset by video of `video_info_new.csv`."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"video", "subset"} <= set(reader.fieldnames or ()):
+    try:
+        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+    if not {"video", "subset"} <= set(header):
         raise DataError(f"The first line of {path} must name the columns `video` and `subset`.")
-    return {row["video"].strip(): (row["subset"] or "").strip() for row in reader if row["video"]}
+    rows = [dict(itertools.zip_longest(header, fields[: len(header)], fillvalue="")) for _, fields in rows]
+    return {row["video"].strip(): row["subset"].strip() for row in rows if row["video"]}
 
 
 def _leaves(taxonomy):

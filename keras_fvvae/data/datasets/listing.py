@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_l
 from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
@@ -115,10 +113,9 @@ def _csv_rows(path, notes):
     text = re.sub(r"^[ \t]*#[^\r\n]*", "", read_text(path), flags=re.MULTILINE)
     header_line = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header = columns = None
     try:
-        for cells in reader:
+        for number, cells in csv_rows(text, delimiter, strict=True):
             cells = [cell.strip() for cell in cells]
             if not any(cells):
                 continue
@@ -127,14 +124,14 @@ def _csv_rows(path, notes):
                 continue
             if len(cells) != len(header):
                 raise DataError(
-                    f"Line {reader.line_num} of {path} has {len(cells)} fields, the header {len(header)}; put names "
+                    f"Line {number} of {path} has {len(cells)} fields, the header {len(header)}; put names "
                     'with the separator in quotes ("a, b.jpg").'
                 )
             row = {key: cells[position] for key, position in columns.items()}
             row["labels"] = [row["label"]] if row.get("label") else []
-            yield _checked(row, reader.line_num, path)
-    except csv.Error as error:
-        raise DataError(f"Line {reader.line_num} of {path} is not valid CSV: {error}.") from error
+            yield _checked(row, number, path)
+    except TextError as error:
+        raise DataError(f"{path} is not valid CSV: {error}.") from error
 
 
 def _columns(header, path, notes):
@@ -155,7 +152,7 @@ def _json_rows(path, notes):
     unused = set()
     for number, line in numbered_lines(path):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
         except ValueError as error:
             raise DataError(f"Line {number} of {path} is not JSON: {error}.") from error
         if not isinstance(entry, dict):

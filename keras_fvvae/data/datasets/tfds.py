@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.files import reason, write_atomically, write_json
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.text import parse_json
 
 # Written last: a folder that has it is whole.
 COMPLETE = "collection.json"
@@ -60,7 +61,7 @@ def load_tfds(
     if rows is None:
         try:
             rows = [row for part, split in parts.items() for row in _write(tfds, builder, part, split, choice, folder)]
-            write_atomically(folder / COMPLETE, json.dumps(choice | {"rows": rows}).encode())
+            write_json(folder / COMPLETE, choice | {"rows": rows})
         except OSError as error:
             raise DataError(f"{choice['dataset']} cannot be written to {folder}: {reason(error)}.") from error
     feature = builder.info.features[label] if label else None
@@ -192,7 +193,7 @@ def _label_names(feature, value):
 def _rows_on_disk(folder):
     """The rows of a folder that is whole, or None."""
     try:
-        rows = json.loads((folder / COMPLETE).read_bytes())["rows"]
+        rows = parse_json((folder / COMPLETE).read_bytes())["rows"]
     except (OSError, ValueError, KeyError):
         return None
     return rows if all(os.path.exists(folder / file) for file, *_ in rows) else None

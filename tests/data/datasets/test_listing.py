@@ -148,7 +148,7 @@ def test_unused_columns_are_noted(tmp_path):
         ("a.jpg,cat\n", "The first line of .*list.csv must name the columns, one of them 'file'.*Found: a.jpg, cat"),
         ("file,label\n", "lists no files"),
         ("file,label\n\n# x\na.jpg,cat\nb, c.jpg,cat\n", "Line 5 of .* has 3 fields, the header 2"),
-        ('file,label\n"a.jpg,cat\n', "Line 2 of .* is not valid CSV"),
+        ('file,label\n"a.jpg,cat\n', "list.csv is not valid CSV: line 2: unexpected end of data"),
         ("file,label\na.jpg,cat\n,cat\n", "Line 3 of .* names no file"),
         ("file,split\na.jpg,tset\n", "Line 2 of .*the split must be 'train'.*Found: 'tset'"),
         ("file,split\na.jpg,train\nb.jpg,\n", "Line 3 of .* has no split, others have one"),

@@ -1,0 +1,152 @@
+"""JSON, YAML and CSV that others wrote: read within limits, and refused in one sentence.
+
+What a parser lets through can end far from it: a NaN in an accuracy, half of a surrogate pair when a name is printed,
+a recursive alias in a copy, an integer of 5,000 digits in an array. Everything that comes from a disk or a network is
+read here.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+
+# Deeper than any format of the package by far; Python's own limit of recursion is ten times that.
+MOST_DEPTH = 100
+# Values of a YAML text, whose aliases count as often as they are used: a few lines can stand for billions.
+MOST_VALUES = 1_000_000
+# Largest integer: every smaller one is a finite float too.
+MOST_INTEGER = 10**300
+# What the parsers raise besides their own errors, for integers of too many digits, tags that do not fit, and depth.
+UNEXPECTED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
+
+class TextError(ValueError):
+    """Says what is wrong with a text, in half a sentence: `f"{path} is not JSON: {error}."`"""
+
+
+def parse_json(
+    text: str | bytes,
+    *,
+    finite: bool = True,
+    unicode: bool = True,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: UTF-8, with or without a byte order mark, if it is bytes.
+        finite: whether NaN and infinity are refused. `False` for what the package writes itself, and where the caller
+            says better where they are.
+        unicode: whether lone surrogates are refused. `False` for what the package writes itself: names of files may be
+            no Unicode.
+        pairs: what makes an object of its pairs. Default: `dict`.
+
+    Raises:
+        TextError: if it is not JSON, nested too deeply, or holds numbers that are not finite, integers of too many
+            digits or lone surrogates.
+
+    Example:
+        >>> parse_json('{"a": [1, 2.5]}')
+        {'a': [1, 2.5]}
+        >>> parse_json("[1e999]")
+        Traceback (most recent call last):
+        keras_fvvae.utils.text.TextError: it holds inf, which is not finite
+    """
+    try:
+        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=pairs)
+    except json.JSONDecodeError as error:
+        raise TextError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise TextError(f"it is not UTF-8 (byte {error.start})") from error
+    except UNEXPECTED as error:
+        raise TextError(_why(error)) from error
+    return _checked(value, finite, unicode, most=math.inf)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text: plain data, no other objects.
+
+    Raises:
+        TextError: as `parse_json`, and for aliases that contain themselves or stand for too much.
+
+    Example:
+        >>> parse_yaml("a: [1, 2.5]")
+        {'a': [1, 2.5]}
+        >>> parse_yaml("a: &b [*b]")
+        Traceback (most recent call last):
+        keras_fvvae.utils.text.TextError: it is nested more than 100 deep
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TextError(" ".join(str(error).split())) from error
+    except UNEXPECTED as error:
+        raise TextError(_why(error)) from error
+    return _checked(value, finite=True, unicode=True, most=MOST_VALUES)
+
+
+def csv_rows(text: str, delimiter: str = ",", strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Iterates over pairs of line number and fields of a CSV text, header and blank lines (no fields) included.
+
+    Args:
+        text: with any line ends; of a row of several lines the number is that of the last.
+        delimiter: between fields.
+        strict: whether quotes that do not fit are an error.
+
+    Raises:
+        TextError: for fields of more than 131,072 characters, and what else is not CSV.
+
+    Example:
+        >>> list(csv_rows('id,label\\na,"x, y"\\n'))
+        [(1, ['id', 'label']), (2, ['a', 'x, y'])]
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TextError(f"line {reader.line_num}: {error}") from error
+        yield reader.line_num, fields
+
+
+def _why(error):
+    if isinstance(error, RecursionError):
+        return f"it is nested more than {MOST_DEPTH} deep"
+    if "integer string conversion" in str(error):
+        return "it holds an integer of too many digits"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _checked(value, finite, unicode, most):
+    """The value, looked through without recursion."""
+    levels, count = [iter((value,))], 0
+    while levels:
+        item = next(levels[-1], levels)
+        if item is levels:
+            levels.pop()
+            continue
+        count += 1
+        if count > most:
+            raise TextError(f"it holds more than {most:,} values")
+        if isinstance(item, dict | list | tuple | set):
+            if len(levels) > MOST_DEPTH:
+                raise TextError(f"it is nested more than {MOST_DEPTH} deep")
+            levels.append(itertools.chain(item, item.values()) if isinstance(item, dict) else iter(item))
+        elif isinstance(item, str):
+            if unicode and not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
+                raise TextError(f"it holds text that is no Unicode, {item[:20]!a}")
+        elif isinstance(item, float):
+            if finite and not math.isfinite(item):
+                raise TextError(f"it holds {item}, which is not finite")
+        elif isinstance(item, int) and abs(item) > MOST_INTEGER:
+            raise TextError("it holds an integer of too many digits")
+    return value
