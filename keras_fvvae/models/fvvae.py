@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.layers.fvvae_layer import FVVAELayer
-from keras_fvvae.models.objective import UNLABELLED, ObjectiveModel, mean_over_global_batch, xla_pays
+from keras_fvvae.models.objective import ObjectiveModel, mean_over_global_batch, xla_pays
 from keras_fvvae.ops.tensors import at_least_float32
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, Adadelta
 from keras_fvvae.utils.labels import UNLABELLED

@@ -11,7 +11,6 @@ from keras import ops
 
 from keras_fvvae.models.nested import NestedModel
 
-UNLABELLED = -1
 # What Keras's callbacks find out for their own metrics only.
 BETTER = {"accuracy": "max", "classification": "min", "reconstruction": "min", "regularization": "min"}
 
