@@ -3,25 +3,43 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
+# Processes that share the tests; `auto`: one for each usable core.
+JOBS ?= auto
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+# What Python, TensorFlow and codecs of another version could break.
+PORTABLE = tests/data tests/layers tests/models tests/export tests/serving tests/compatibility
+# What the suite skips where a package is missing.
+OPTIONAL = tests/encoding/test_beam.py tests/layers/test_vlad.py tests/layers/test_gmm_fisher_vector.py
 
-.PHONY: demo test test-slow test-backends lint format benchmark weights cards clean
+.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (under 3 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
 
 test: $(INSTALLED)  ## Run the test suite
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
-test-slow: $(INSTALLED)  ## Run the tests that take over a minute each
-	$(BIN)/python -m pytest -m slow
+test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and write files for every variant of a layer
+	$(PYTEST) -m slow
+	KERAS_FVVAE_ALL_FILES=1 $(PYTEST) -q tests/layers -k harness
+
+test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
+	$(PYTEST) -q -m "not slow and not gpu" $(PORTABLE)
+
+test-optional: $(INSTALLED)  ## Run what needs more packages: Apache Beam, parity with VLFeat and scikit-image
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam]" scikit-image
+	$(BIN)/python -c "import apache_beam, skimage"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet cyvlfeat || \
+		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs VLFeat's headers)"
+	$(PYTEST) -q -m "not slow and not gpu" $(OPTIONAL)
 
 test-backends: $(INSTALLED)  ## Run tests of layers and encoding on Keras's JAX and PyTorch backends
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet jax torch==2.13.0
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/layers tests/ops tests/models/test_compiled_encoding.py
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -q tests/layers tests/ops tests/models/test_compiled_encoding.py
+	KERAS_BACKEND=jax $(PYTEST) -q tests/layers tests/ops tests/models/test_compiled_encoding.py
+	KERAS_BACKEND=torch $(PYTEST) -q tests/layers tests/ops tests/models/test_compiled_encoding.py
 
-lint: $(INSTALLED)  ## Check style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(INSTALLED)  ## Check style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(INSTALLED)  ## Mend style
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -45,4 +63,4 @@ $(INSTALLED): setup.py requirements.txt
 	touch $@
 
 clean:  ## Remove the environment and what the demo wrote
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) .ci-venv* .mypy_cache runs

@@ -21,6 +21,9 @@ _address_options = section(
     "Address",
     click.option("--host", default="127.0.0.1", show_default=True, help="To listen on; 0.0.0.0 or :: for all."),
     click.option(
+        "--allowed-host", "allowed_hosts", multiple=True, help="Further name of the server in `Host`; can be repeated."
+    ),
+    click.option(
         "--port", default=8501, show_default=True, type=_PORT, help="Of REST, the page and the metrics; 0: a free one."
     ),
     click.option("--grpc-port", default=8500, show_default=True, type=_PORT, help="Of gRPC; 0: a free one."),
@@ -54,6 +57,13 @@ _limit_options = section(
         show_default=True,
         type=click.IntRange(1),
         help="Size of a request in MiB; more gets 413.",
+    ),
+    click.option(
+        "--max-response-mb",
+        default=64,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Size of an answer in MiB; more gets 400.",
     ),
     click.option(
         "--max-megapixels",
@@ -115,6 +125,7 @@ def _settings(**options: Any) -> ServerSettings:
         host=host,
         batch_timeout=options.pop("batch_timeout_ms") / 1000,
         max_request_bytes=options.pop("max_request_mb") << 20,
+        max_response_bytes=options.pop("max_response_mb") << 20,
         max_pixels=int(options.pop("max_megapixels") * 1_000_000),
         max_images=options.pop("max_frames"),
         request_timeout=options.pop("timeout"),

@@ -15,6 +15,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.export.card import served_card
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
+from keras_fvvae.serving.version_folders import MAX_VERSION, version_folders
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
 
 if TYPE_CHECKING:
@@ -187,7 +188,10 @@ def _version_folder(directory, version):
     try:
         directory.mkdir(parents=True, exist_ok=True)
         remove_leftovers(directory.glob(f"{PARTIAL}*"))
-        target = directory / str(_next_version(directory) if version is None else version)
+        version = _next_version(directory) if version is None else version
+        if version > MAX_VERSION:
+            raise RunError(f"TensorFlow Serving has no version beyond {MAX_VERSION}. Received: {version}.")
+        target = directory / str(version)
         if target.exists():
             raise RunError(f"{target} exists; served versions are never replaced. Choose another --version.")
         partial = stack.enter_context(replacing(target, folder=True))
@@ -201,4 +205,4 @@ def _version_folder(directory, version):
 
 
 def _next_version(directory):
-    return 1 + max((int(path.name) for path in directory.iterdir() if path.name.isdigit()), default=0)
+    return 1 + max(version_folders(directory), default=0)

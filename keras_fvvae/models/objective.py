@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ from keras import ops
 
 from keras_fvvae.models.nested import NestedModel
 
-UNLABELLED = -1
 # What Keras's callbacks find out for their own metrics only.
 BETTER = {"accuracy": "max", "classification": "min", "reconstruction": "min", "regularization": "min"}
 
@@ -18,23 +18,23 @@ BETTER = {"accuracy": "max", "classification": "min", "reconstruction": "min", "
 class ObjectiveModel(NestedModel):
     """A model whose loss is its own `compute_loss`, on integer labels of which -1 marks an example without one."""
 
-    def fit(
-        self, x: Any = None, y: Any = None, *args: Any, callbacks: Any = None, class_weight: Any = None, **kwargs: Any
-    ) -> keras.callbacks.History:
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`, where two things of Keras do not know models with metrics and labels of their own.
 
         `mode="auto"` of `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` finds the better direction of the
         model's metrics, and `class_weight` works with unlabelled examples of a `tf.data.Dataset`, too, whose -1 Keras
         takes for an index: they weigh 1, as in Keras's own way with arrays.
         """
-        given = getattr(callbacks, "callbacks", callbacks)  # a `CallbackList` has them
-        for callback in given if isinstance(given, (list, tuple)) else [given]:
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        callbacks = given.get("callbacks")
+        callbacks = getattr(callbacks, "callbacks", callbacks)  # a `CallbackList` has them
+        for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
             better = BETTER.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
             if better and getattr(callback, "mode", None) == "auto":
                 callback.mode = better
-        if class_weight is not None and hasattr(x, "element_spec"):
-            x, class_weight = _with_class_weights(x, class_weight), None
-        return super().fit(x, y, *args, callbacks=callbacks, class_weight=class_weight, **kwargs)
+        if given.get("class_weight") is not None and hasattr(given["x"], "element_spec"):
+            given["x"] = _with_class_weights(given["x"], given.pop("class_weight"))
+        return super().fit(**given)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Keras leaves models that override `compile` uncompiled when they are loaded."""

@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from keras_fvvae.models.fisher_encoder import FisherEncoder
-from keras_fvvae.models.objective import UNLABELLED, ObjectiveModel, mean_over_global_batch, xla_pays
+from keras_fvvae.models.objective import ObjectiveModel, mean_over_global_batch, xla_pays
+from keras_fvvae.utils.labels import UNLABELLED
 
 # ActionVLAD's release starts the dense layer with it.
 KERNEL_DEVIATION = 0.01

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _KEEP_ALIVE = 75
 # Connections that wait to be accepted.
 _BACKLOG = 1024
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "grpc", "tensorflow_serving.apis.predict_pb2")
 
 
@@ -68,7 +69,7 @@ class Server:
         return f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
 
     def run(self, on_start: Callable[[Server], Any] = lambda server: None) -> None:
-        """Serves until SIGTERM or SIGINT, then lets running requests finish.
+        """Serves until SIGTERM, SIGINT or SIGHUP, then lets running requests finish.
 
         Args:
             on_start: called with the server when it answers.
@@ -76,7 +77,7 @@ class Server:
         Raises:
             RunError: if a port is taken, or a model has no version that can be served.
         """
-        asyncio.run(self._serve(on_start, (signal.SIGTERM, signal.SIGINT)))
+        asyncio.run(self._serve(on_start, _SIGNALS))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Server]:
@@ -114,7 +115,8 @@ class Server:
     async def _serve(self, on_start, signals):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         for number in signals:
-            self._loop.add_signal_handler(number, self._stop.set)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` starts it
+                self._loop.add_signal_handler(number, self._stop.set)
         engine, settings = self.engine, self.settings
         listening = _listen(settings.host, settings.port)
         rpc = None
@@ -148,14 +150,18 @@ class Server:
             return None
         import grpc
 
-        from keras_fvvae.serving.protocols.grpc_service import add_services
+        from keras_fvvae.serving.protocols.grpc_service import ReadableRequests, add_services
 
         options = [
             ("grpc.max_receive_message_length", self.settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a taken port must be an error, not shared
         ]
-        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self.settings.max_connections)
+        server = grpc.aio.server(
+            interceptors=[ReadableRequests()],
+            options=options,
+            maximum_concurrent_rpcs=self.settings.max_connections,
+        )
         add_services(server, self.engine)
         try:
             self.grpc_port = server.add_insecure_port(f"{_bracketed(self.settings.host)}:{self.settings.grpc_port}")
@@ -169,7 +175,7 @@ class Server:
 def _http_server(engine):
     import uvicorn
 
-    from keras_fvvae.serving.protocols.http_protocol import header_deadline_protocol
+    from keras_fvvae.serving.protocols.http_protocol import deadline_protocol
     from keras_fvvae.serving.protocols.rest import build_app
 
     class _Uvicorn(uvicorn.Server):
@@ -178,19 +184,23 @@ def _http_server(engine):
             yield  # the signals stop gRPC too, so they are handled in one place
 
     settings = engine.settings
+
+    def overloaded():
+        return len(server.server_state.connections) > settings.max_connections
+
     config = uvicorn.Config(
-        build_app(engine),
-        http=header_deadline_protocol(settings.receive_timeout),
+        build_app(engine, overloaded),
+        http=deadline_protocol(settings.receive_timeout),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=settings.stop_timeout,
     )
-    return _Uvicorn(config)
+    server = _Uvicorn(config)
+    return server
 
 
 def _listen(host, port):

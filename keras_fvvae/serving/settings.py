@@ -28,14 +28,19 @@ class ServerSettings:
         max_queued: images that wait at most; what comes beyond is refused with 503.
         max_images: images of one example at most: frames of a video.
         max_request_bytes: size of a request's body at most (413). 64 MiB hold 25 frames of full HD.
-        max_pending_bytes: sum of the bodies in memory at most (503).
+        max_pending_bytes: sum of the bodies, as far as they have arrived, and of the answers in memory at most (503).
+        max_response_bytes: size of an answer at most (400), reckoned before it is computed where the signature tells
+            its outputs' shapes. 64 MiB hold 20 vectors of 131,072 numbers as JSON, which takes up to 24 bytes for one.
         max_pixels: pixels of an image at most, read from its header before it is decoded, as a small file can claim
             more pixels than memory holds.
         max_connections: open connections over REST at most (503), and concurrent calls over gRPC.
         request_timeout: seconds from a request's body to its answer (504).
-        receive_timeout: seconds for a request's header, and for its body (408).
+        receive_timeout: seconds for a request's header, for its body (408), and for a client to go on reading.
         stop_timeout: seconds that running requests have when the server is stopped.
         poll_interval: seconds between looks for new versions.
+        allowed_hosts: further names of the server, as clients and proxies write them in `Host`, and sites whose pages
+            may ask it. A server of this machine alone answers to addresses, `localhost` and these; another one to any
+            name where none are given.
 
     Raises:
         ValueError: for a value that cannot work.
@@ -59,17 +64,23 @@ class ServerSettings:
     max_images: int = 128
     max_request_bytes: int = 64 << 20
     max_pending_bytes: int = 512 << 20
+    max_response_bytes: int = 64 << 20
     max_pixels: int = 50_000_000
     max_connections: int = 1024
     request_timeout: float = 60.0
     receive_timeout: float = 30.0
     stop_timeout: float = 30.0
     poll_interval: float = 1.0
+    allowed_hosts: tuple[str, ...] = ()
 
     def __post_init__(self):
         least = {"port": 0, "grpc_port": 0, "batch_timeout": 0, "stop_timeout": 0}
+        if not isinstance(self.allowed_hosts, tuple | list):
+            raise ValueError(
+                f"`allowed_hosts` must be a tuple of names. Received: allowed_hosts={self.allowed_hosts!r}"
+            )
         for name, value in dataclasses.asdict(self).items():
-            if name == "host" or value is None:
+            if name in ("host", "allowed_hosts") or value is None:
                 continue
             positive = isinstance(value, float) and name not in least
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):

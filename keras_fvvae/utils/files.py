@@ -13,9 +13,10 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # How the name of what is half-written begins: hidden, and with the ending of the final name, which writers look at.
 PARTIAL = ".partial-"
@@ -75,6 +76,8 @@ def write_json(path: str | os.PathLike, content: Any, indent: int | None = None)
 def write_npy(path: str | os.PathLike, array: np.ndarray) -> None:
     """Writes an array, whole or not at all."""
     # Into an open file: NumPy would add the ending .npy to another name.
+    import numpy as np  # here, where it is needed: the command line's help must not wait for it
+
     with replacing(path) as partial, open(partial, "wb") as file:
         np.save(file, array)
 

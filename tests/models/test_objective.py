@@ -98,6 +98,16 @@ def test_a_single_callback_is_taken_too():
     assert stop.mode == "max"
 
 
+def test_arguments_by_position():
+    """As of `keras.Model.fit`: batch size, epochs, verbose, callbacks, ..."""
+    stop = keras.callbacks.EarlyStopping(monitor="accuracy")
+    model = _softmax()
+    model.compile()
+    history = model.fit(MAPS, LABELS, 10, 2, 0, [stop])
+    assert len(history.history["accuracy"]) == 2
+    assert stop.mode == "max"
+
+
 @pytest.mark.parametrize("make", [_fvvae, _softmax])
 @pytest.mark.parametrize("column", [False, True])
 def test_class_weights_with_unlabelled_items(make, column):

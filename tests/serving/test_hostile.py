@@ -75,7 +75,7 @@ def test_100_megabytes_that_are_announced_first(server):
     """`curl` asks before it sends so much; the answer comes without the body."""
     with connect(server) as connection:
         connection.sendall(
-            b"POST /v1/models/images:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n"
+            b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n"
             b"Expect: 100-continue\r\n\r\n"
         )
         answer = received(connection)
@@ -154,7 +154,7 @@ def test_queue_is_full(server):
 
 @pytest.mark.parametrize(
     "beginning",
-    [b"", b"P", b"POST /v1/models/images:predict HTTP/1.1\r\nHost: a\r\nX-Slow: "],
+    [b"", b"P", b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nX-Slow: "],
     ids=["no", "one", "many"],
 )
 def test_clients_that_do_not_finish_their_header(server, beginning):
@@ -175,7 +175,9 @@ def test_clients_that_trickle_their_header(server):
 
 def test_clients_that_do_not_finish_their_body(server):
     with connect(server) as connection:
-        connection.sendall(b"POST /v1/models/images:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{")
+        connection.sendall(
+            b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+        )
         answer = received(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"The body did not arrive within 0.6 seconds." in answer
@@ -185,7 +187,7 @@ def test_endless_header(server):
     with connect(server) as connection:
         answer = b""
         try:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 3_000_000)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 3_000_000)
             answer = received(connection)
         except OSError:
             pass  # closed while it was sent
@@ -205,8 +207,8 @@ def test_what_is_no_http(server, text):
 def test_wrong_lengths(server, length):
     with connect(server) as connection:
         connection.sendall(
-            b"POST /v1/models/images:predict HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %s\r\n\r\n"
-            % length
+            b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %s\r\n\r\n" % length
         )
         assert received(connection)[9:12] in (b"400", b"413")
 
@@ -220,7 +222,7 @@ def test_disconnects(server):
 
     before = given_up()
     body = json.dumps({"signature_name": "slow", "instances": [300]}).encode()
-    head = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     for _ in range(20):
         with connect(server) as connection:
             connection.sendall(head + body)
@@ -236,7 +238,7 @@ def test_disconnects(server):
 def test_clients_that_do_not_read_their_answer(server):
     """They hold their own connection and nothing else."""
     body = json.dumps({"signature_name": "encode", **instances(*[png((1, 2, 3))] * 40)}).encode()
-    head = b"POST /v1/models/images:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     connections = [connect(server) for _ in range(4)]
     try:
         for connection in connections:

@@ -119,7 +119,7 @@ def test_overrides_reach_the_model():
     kinds = {type(layer): layer for layer in model.descriptors.layers}
     assert kinds[DescriptorNormalization].scale == 12.5
     assert (kinds[SpatialPyramidPooling].levels, kinds[SpatialPyramidPooling].pooling) == ((2, 1), "average")
-    assert kinds[DescriptorSampling].count == 3
+    assert kinds[DescriptorSampling].num_descriptors == 3
     assert (model.fvvae.hidden_units, model.fvvae.dropout, model.fvvae.num_classes) == ((6,), 0.25, 4)
     assert model.loss_weights == (0.5, 2.0, 7.0)
     assert isinstance(model.optimizer, SGD)

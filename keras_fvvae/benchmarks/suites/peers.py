@@ -89,7 +89,7 @@ def vlad_jobs(images: np.ndarray, centroids: int) -> dict[str, Callable[[], Any]
     chosen = np.random.default_rng(1).choice(len(rows), centroids, replace=len(rows) < centroids)
     layer.build((None, None, images.shape[-1]))
     layer.centroids.assign(rows[chosen])
-    layer.descriptors_seen.assign(len(rows))
+    layer.seen.assign(len(rows))
     jobs = _layer_jobs(layer, images)
     if importlib.util.find_spec("cyvlfeat"):
         from cyvlfeat.vlad import vlad

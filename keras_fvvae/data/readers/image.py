@@ -3,7 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.data.readers.image_size import MAX_PIXELS, claimed_pixels, first_gif_frame, image_format
+from keras_fvvae.data.readers.image_size import (
+    MAX_PIXELS,
+    MAX_SCANS,
+    claimed_pixels,
+    first_gif_frame,
+    image_format,
+    jpeg_scans,
+)
 from keras_fvvae.data.readers.plain_image import plain_image
 
 RESIZE_MODES = ("squeeze", "crop", "pad")
@@ -93,6 +100,8 @@ def decode_pixels(content: bytes) -> np.ndarray:
         raise ValueError("truncated or damaged" if known else "not a JPEG, PNG, WebP, BMP or GIF image")
     if pixels > MAX_PIXELS:
         raise ValueError(f"claims {pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
+    if (scans := jpeg_scans(content)) > MAX_SCANS:
+        raise ValueError(f"has {scans:,} scans, more than the limit of {MAX_SCANS:,}")
     content = plain_image(content)
     try:
         with tf.device("CPU"):  # not to a GPU and back

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 # A file format can claim more pixels than memory holds.
 MAX_PIXELS = 200_000_000
+# Scans of a JPEG: a progressive one has about ten. Each goes over the whole picture again, and can take only 20 bytes.
+MAX_SCANS = 100
 # The formats that TensorFlow decodes, by the bytes that it tells them from. Other strings are no images to it.
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
@@ -21,6 +23,7 @@ _GIF_FRAME, _GIF_END = 0x2C, 0x3B
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _JPEG_LONE = {0x01, *range(0xD0, 0xD9)}
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_SCAN = bytes([0xFF, _JPEG_SCAN])
 
 
 def image_format(content: bytes) -> str:
@@ -54,6 +57,12 @@ def claimed_pixels(content: bytes) -> int | None:
         return _PIXELS[name](content)
     except IndexError:  # the header ends early
         return None
+
+
+def jpeg_scans(content: bytes) -> int:
+    """Scans of a JPEG, among them those of its thumbnail; 0 for anything else."""
+    # In the data of a scan no other byte than 0 or a restart marker's follows on 255.
+    return content.count(_SCAN) if image_format(content) == "JPEG" else 0
 
 
 def first_gif_frame(content: bytes) -> bytes:

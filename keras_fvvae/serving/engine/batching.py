@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_fvvae.serving.errors import ServingError, invalid
+from keras_fvvae.serving.errors import ServingError, invalid, without_paths
 
 if TYPE_CHECKING:
     from keras_fvvae.serving.engine.metrics import Metrics
@@ -231,4 +231,5 @@ def _run_together(batch):
 def _as_serving_error(error):
     if isinstance(error, ServingError):
         return error
-    return ServingError("INTERNAL", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    why = str(error).splitlines()[0] if str(error) else ""
+    return ServingError("INTERNAL", without_paths(f"{type(error).__name__}: {why}"))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from keras_fvvae.serving.engine.answer_size import actual_bytes, check_size, expected_bytes
 from keras_fvvae.serving.engine.batching import Batcher
 from keras_fvvae.serving.engine.image_limits import check_images
 from keras_fvvae.serving.engine.metrics import Metrics
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
 
 # The optional output with which a signature flags images that it could not decode.
 VALID_OUTPUT = "valid"
+
+
+class Held:
+    """The bytes that one request holds of a server's memory: what has arrived of its body, and its answer.
+
+    Args:
+        engine: an `Engine`, which bounds the sum over all requests.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Counts so many bytes more.
+
+        Raises:
+            ServingError: UNAVAILABLE if there is no room for them.
+        """
+        self._engine.change_pending(size)
+        self._size += size
+
+    def release(self) -> None:
+        """Gives everything back."""
+        self._engine.change_pending(-self._size)
+        self._size = 0
 
 
 class Engine:
@@ -40,7 +67,13 @@ class Engine:
         self._pending_bytes = 0
 
     async def predict(
-        self, name: str, version: int | None, label: str | None, parse: Callable[[Servable], tuple]
+        self,
+        name: str,
+        version: int | None,
+        label: str | None,
+        parse: Callable[[Servable], tuple],
+        held: Held,
+        number_bytes: int | None = None,
     ) -> tuple[Servable, dict[str, np.ndarray], list]:
         """Answers one request.
 
@@ -49,6 +82,8 @@ class Engine:
             version: number, or `None`.
             label: of a version, or `None`.
             parse: function from the servable to `(signature, inputs, *rest)`; runs in a thread.
+            held: what the request holds of the memory; the answer is added.
+            number_bytes: that a number takes in the answer. Default: those of its dtype.
 
         Returns:
             `(servable, outputs, rest)`.
@@ -58,30 +93,30 @@ class Engine:
         """
         model = self.repository.model(name)
         servable = model.find(version, label)
-        limit = self.settings.request_timeout
+        limit, most = self.settings.request_timeout, self.settings.max_response_bytes
         with model.lease(servable):
             try:
                 async with asyncio.timeout(limit):
                     signature, inputs, *rest = await asyncio.to_thread(self._checked, parse, servable)
-                    return servable, await self.batcher.run(servable, signature, inputs), rest
+                    expected = expected_bytes(signature, inputs, number_bytes)
+                    check_size(expected, most)
+                    held.add(expected)
+                    outputs = await self.batcher.run(servable, signature, inputs)
+                    actual = actual_bytes(outputs, number_bytes)
+                    check_size(actual, most)
+                    held.add(max(0, actual - expected))
+                    return servable, outputs, rest
             except TimeoutError as error:
                 raise ServingError("DEADLINE_EXCEEDED", f"The request took longer than {limit:g} seconds.") from error
 
     @contextlib.contextmanager
-    def pending(self, size: int) -> Iterator[None]:
-        """Counts a body against the limit while it is in memory.
-
-        Raises:
-            ServingError: UNAVAILABLE if there is no room for it.
-        """
-        limit = self.settings.max_pending_bytes
-        if self._pending_bytes + size > limit:
-            raise ServingError("UNAVAILABLE", "The requests that are being answered fill the memory. Try again later.")
-        self._change_pending(size)
+    def pending(self) -> Iterator[Held]:
+        """What a request holds of the memory until the block ends: `Held`, to which its parts are added."""
+        held = Held(self)
         try:
-            yield
+            yield held
         finally:
-            self._change_pending(-size)
+            held.release()
 
     @contextlib.contextmanager
     def measured(self, name: str, entry: str) -> Iterator[None]:
@@ -105,7 +140,14 @@ class Engine:
             self.metrics.requests.labels(label, entry, status).inc()
             self.metrics.seconds.labels(label, entry).observe(time.perf_counter() - start)
 
-    def _change_pending(self, size):
+    def change_pending(self, size: int) -> None:
+        """Counts bytes that requests hold, or give back where `size` is negative.
+
+        Raises:
+            ServingError: UNAVAILABLE if there is no room for them; they are not counted then.
+        """
+        if size > 0 and self._pending_bytes + size > self.settings.max_pending_bytes:
+            raise ServingError("UNAVAILABLE", "The requests that are being answered fill the memory. Try again later.")
         self._pending_bytes += size
         self.metrics.pending_bytes.set(self._pending_bytes)
 

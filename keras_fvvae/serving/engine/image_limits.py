@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_fvvae.data.readers.image_size import claimed_pixels
+from keras_fvvae.data.readers.image_size import MAX_SCANS, claimed_pixels, jpeg_scans
 from keras_fvvae.data.readers.plain_image import plain_image
 from keras_fvvae.serving.errors import invalid
 
@@ -33,6 +33,8 @@ def check_images(strings: np.ndarray, max_pixels: int, flagged: bool = False) ->
             flat[index] = b""
         elif pixels > max_pixels:
             raise invalid(f"Image {index} of the request claims {pixels:,} pixels; the limit is {max_pixels:,}.")
+        elif (scans := jpeg_scans(content)) > MAX_SCANS:
+            raise invalid(f"Image {index} of the request has {scans:,} scans; the limit is {MAX_SCANS:,}.")
         elif pixels:
             flat[index] = _plain(content, index, flagged)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.servable import Servable
-from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.errors import ServingError, without_paths
+from keras_fvvae.serving.version_folders import version_folders
 
 if TYPE_CHECKING:
     from keras_fvvae.serving.engine.metrics import Metrics
@@ -52,7 +53,7 @@ class Model:
 
     async def refresh(self) -> None:
         """Looks at the folder once, loads what is new and lets go of what is not wanted any more."""
-        folders = _version_folders(self.config.base_path)
+        folders = version_folders(self.config.base_path)
         wanted = self.config.wanted(folders)
         for version in wanted:
             if version not in self._servables:
@@ -101,9 +102,10 @@ class Model:
             servable = await asyncio.to_thread(Servable, self.config.name, version, path)
         except Exception as error:  # a broken version may raise anything, and must not end the server
             status.state, status.error_code = "END", "UNKNOWN"
-            status.error_message = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            status.error_message = without_paths(why)  # clients are told
             self._metrics.load_failures.labels(self.config.name).inc()
-            logger.error("Version %s of %s cannot be served: %s", version, self.config.name, status.error_message)
+            logger.error("Version %s of %s cannot be served: %s", version, self.config.name, why)
             return
         self._servables[version] = servable
         status.state = "AVAILABLE"
@@ -186,14 +188,6 @@ class ModelRepository:
                     await model.refresh()
                 except OSError as error:  # a network folder that is away comes back
                     logger.error("The folder of %s cannot be read: %s", model.config.name, error)
-
-
-def _version_folders(base_path):
-    """Dictionary from version to folder."""
-    base = Path(base_path)
-    if not base.is_dir():
-        return {}
-    return {int(p.name): p for p in base.iterdir() if p.name.isascii() and p.name.isdigit() and p.is_dir()}
 
 
 def _fingerprint(path):

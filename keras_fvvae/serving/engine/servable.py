@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.serving.engine.signatures import INIT_OP, Signature, read_signatures
-from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.errors import ServingError, without_paths
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # TensorFlow Serving's limit.
@@ -58,7 +58,7 @@ class Servable:
             outputs = self._model.signatures[signature](**tensors)
             return {name: value.numpy() for name, value in outputs.items()}
         except tf.errors.OpError as error:
-            raise ServingError(_CODES.get(error.error_code, "UNKNOWN"), _first_line(error)) from error
+            raise ServingError(_CODES.get(error.error_code, "UNKNOWN"), without_paths(_first_line(error))) from error
 
     def _warm_up(self, path):
         if not path.is_file():

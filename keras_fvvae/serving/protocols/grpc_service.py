@@ -46,17 +46,15 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return await _answered(self._engine, request, context, self._metadata(request))
 
     async def _predict(self, request):
-        with self._engine.pending(request.ByteSize()):
+        with self._engine.pending() as held:
+            held.add(request.ByteSize())
             servable, outputs, (name,) = await self._engine.predict(
-                request.model_spec.name, *_which(request.model_spec), lambda servable: self._parse(request, servable)
+                request.model_spec.name,
+                *_which(request.model_spec),
+                lambda servable: self._parse(request, servable),
+                held,
             )
-            response = predict_pb2.PredictResponse()
-            response.model_spec.name = servable.name
-            response.model_spec.version.value = servable.version
-            response.model_spec.signature_name = name
-            for key in request.output_filter or outputs:
-                response.outputs[key].CopyFrom(tf.make_tensor_proto(outputs[key]))
-            return response
+            return await asyncio.to_thread(_response, servable, name, outputs, request.output_filter or outputs)
 
     def _parse(self, request, servable):
         signature = find_signature(servable.signatures, request.model_spec.signature_name)
@@ -85,6 +83,39 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def _status(self, request):
         version, label = _which(request.model_spec)
         return status_response(self._engine.repository.statuses(request.model_spec.name, version, label))
+
+
+class ReadableRequests(grpc.aio.ServerInterceptor):
+    """Bytes that are no message are the client's mistake; gRPC itself logs a traceback each."""
+
+    async def intercept_service(self, continuation, details):
+        """Replaces how a call's request is read."""
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        async def checked(request, context):
+            if request is None:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The request is not a message of this call.")
+            return await handler.unary_unary(request, context)
+
+        def read(content):
+            try:
+                return handler.request_deserializer(content)
+            except Exception:  # protobuf's DecodeError is another class in each of its implementations
+                return None
+
+        return grpc.unary_unary_rpc_method_handler(checked, read, handler.response_serializer)
+
+
+def _response(servable, signature, outputs, names):
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = servable.name
+    response.model_spec.version.value = servable.version
+    response.model_spec.signature_name = signature
+    for name in names:
+        response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+    return response
 
 
 async def _answered(engine, request, context, answer):

@@ -1,43 +1,73 @@
-"""Uvicorn's HTTP protocol with a deadline for the header, which Uvicorn itself does not have."""
+"""Uvicorn's HTTP protocol with deadlines for what a client has to do, which Uvicorn itself does not have."""
+
+import socket
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# Bytes of an answer that the system takes before a client reads. By itself it takes megabytes, and more only when a
+# third of them has been read, so that a slow reader would look like none.
+_UNSENT_BYTES = 1 << 17
 
-def header_deadline_protocol(seconds: float) -> type[H11Protocol]:
-    """A protocol class that closes connections whose next header is not complete in time.
 
-    Without it, clients that send a byte now and then, or nothing, hold their connections for ever.
+def deadline_protocol(seconds: float) -> type[H11Protocol]:
+    """A protocol class that closes connections of clients that do not go on.
+
+    Without it, clients that send a byte now and then, or nothing, or do not read, hold their connections for ever, and
+    with them the answers that wait to be sent.
 
     Args:
-        seconds: from the connection, or from the first byte of a further request, to the end of the header.
+        seconds: from the connection, or from the first byte of a further request, to the end of the header; half of the
+            time for a body, which the application has a deadline for where it reads it; and between two parts of an
+            answer that a client reads.
     """
 
-    class HeaderDeadlineProtocol(H11Protocol):
-        _deadline = None
+    class DeadlineProtocol(H11Protocol):
+        _state = _deadline = _unread = None
 
         def connection_made(self, transport):
             super().connection_made(transport)
-            self._arm()
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
+                connection = transport.get_extra_info("socket")
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            self._watch()
 
         def data_received(self, data):
             super().data_received(data)
-            if self.conn.their_state is h11.IDLE:
-                self._arm()
-            else:
-                self._disarm()
+            self._watch()
+
+        def pause_writing(self):
+            super().pause_writing()
+            # Not `close`, which would wait for what nobody reads.
+            self._unread = self.loop.call_later(seconds, self.transport.abort)
+
+        def resume_writing(self):
+            super().resume_writing()
+            self._read()
 
         def connection_lost(self, exc):
             self._disarm()
+            self._read()
             super().connection_lost(exc)
 
-        def _arm(self):
-            if self._deadline is None:
-                self._deadline = self.loop.call_later(seconds, self.transport.close)
+        def _watch(self):
+            """One deadline for each state in which the client has to send; bytes of it do not move the deadline."""
+            state = self.conn.their_state
+            if state is not self._state:
+                self._disarm()
+            self._state = state
+            if self._deadline is None and state in (h11.IDLE, h11.SEND_BODY):
+                limit = seconds if state is h11.IDLE else 2 * seconds
+                self._deadline = self.loop.call_later(limit, self.transport.close)
 
         def _disarm(self):
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
 
-    return HeaderDeadlineProtocol
+        def _read(self):
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
+
+    return DeadlineProtocol

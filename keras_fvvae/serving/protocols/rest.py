@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keras_fvvae.serving.engine.answer_size import JSON_NUMBER_BYTES
+from keras_fvvae.serving.engine.engine import Held
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request
+from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request, parsed_bytes
 from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
+from keras_fvvae.serving.protocols.origin import check_sender
+from keras_fvvae.serving.version_folders import version_number
 
 if TYPE_CHECKING:
     from keras_fvvae.serving.engine.engine import Engine
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-_WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(_WHICH + r":(?P<method>predict|classify|regress)")
 _METADATA = re.compile(_WHICH + r"/metadata")
 _STATUS = re.compile(_WHICH)
-# int64 of TensorFlow Serving's protocol.
-_MAX_VERSION = 2**63 - 1
+# Uvicorn waits before it takes the next piece of an answer while more than 64 KiB are on their way.
+_PIECE_BYTES = 1 << 16
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -41,11 +47,15 @@ _PAGE_HEADERS = {
 }
 
 
-def build_app(engine: Engine) -> Starlette:
+def build_app(engine: Engine, overloaded: Callable[[], bool] = lambda: False) -> Callable:
     """The application.
 
     Args:
         engine: an `Engine`.
+        overloaded: whether a request comes over more connections than there may be.
+
+    Returns:
+        An ASGI application.
     """
 
     async def page(request):
@@ -67,15 +77,13 @@ def build_app(engine: Engine) -> Starlette:
                 return await _answer(engine, request)
         except ServingError as error:
             # A body that was not read to its end cannot be followed by another request.
-            headers = {"connection": "close"} if error.http_status in (408, 413) else {}
-            headers |= {"retry-after": "1"} if error.http_status == 503 else {}
-            return Response(error_body(str(error)), error.http_status, headers, "application/json")
+            return _refusal(error, close=error.http_status in (408, 413))
 
     async def crashed(request, error):
         return Response(error_body(f"Internal error: {type(error).__name__}"), 500, media_type="application/json")
 
     async def not_found(request, error):
-        message = f"Malformed request: {request.method} {request.url.path}"
+        message = str(invalid(f"Malformed request: {request.method} {request.url.path}"))  # cut where it is long
         return Response(error_body(message), error.status_code, error.headers, "application/json")
 
     routes = [
@@ -84,7 +92,25 @@ def build_app(engine: Engine) -> Starlette:
         Route(METRICS_PATH, metrics),
         Route("/v1/{path:path}", api, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
     ]
-    return Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found, Exception: crashed})
+    app = Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found, Exception: crashed})
+
+    async def guarded(scope, receive, send):
+        try:
+            if overloaded():
+                limit = engine.settings.max_connections
+                raise ServingError("UNAVAILABLE", f"More than {limit:,} connections are open. Try again later.")
+            check_sender(Headers(scope=scope), engine.settings)
+        except ServingError as error:
+            return await _refusal(error, close=error.http_status == 503)(scope, receive, send)
+        return await app(scope, receive, send)
+
+    return guarded
+
+
+def _refusal(error, close):
+    headers = {"connection": "close"} if close else {}
+    headers |= {"retry-after": "1"} if error.http_status == 503 else {}
+    return Response(error_body(str(error)), error.http_status, headers, "application/json")
 
 
 async def _answer(engine, request):
@@ -102,38 +128,62 @@ async def _answer(engine, request):
 
 
 async def _predict(engine, request, name, version, label):
-    with engine.pending(_announced_size(request, engine.settings)):
-        body = await _read_body(request, engine.settings)
-        work = asyncio.ensure_future(_predicted(engine, name, version, label, body))
+    held = Held(engine)
+    try:
+        body = await _read_body(request, engine.settings, held)
+        held.add(_parsed_bytes(body, engine.settings))
+        work = asyncio.ensure_future(_predicted(engine, name, version, label, body, held))
         gone = asyncio.ensure_future(request.receive())  # nothing but a disconnect can follow the body
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ServingError("CANCELLED", "The client has gone.")
-            return Response(work.result(), media_type="application/json")
+            return _Answer(work.result(), held)
         finally:
             work.cancel()
             gone.cancel()
+    except BaseException:
+        held.release()
+        raise
 
 
-async def _predicted(engine, name, version, label, body):
+class _Answer(Response):
+    """A prediction, sent in pieces so that it counts as held in memory until the client has read it."""
+
+    media_type = "application/json"
+
+    def __init__(self, content, held):
+        super().__init__(content)
+        self._held = held
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for start in range(0, len(self.body), _PIECE_BYTES):
+                piece = self.body[start : start + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._held.release()
+
+
+async def _predicted(engine, name, version, label, body, held):
     _, outputs, (is_row,) = await engine.predict(
-        name, version, label, lambda servable: parse_request(body, servable.signatures)
+        name,
+        version,
+        label,
+        lambda servable: parse_request(body, servable.signatures),
+        held,
+        JSON_NUMBER_BYTES,
     )
     return await asyncio.to_thread(format_response, outputs, is_row)
 
 
-def _announced_size(request, settings):
-    """The body's size, as its header says; the limit where it does not say."""
-    text = request.headers.get("content-length", "")
-    return min(int(text), settings.max_request_bytes) if text.isdigit() else settings.max_request_bytes
-
-
-async def _read_body(request, settings):
+async def _read_body(request, settings, held):
     limit = settings.max_request_bytes
     text = request.headers.get("content-length", "")
     too_large = text.isdigit() and int(text) > limit
-    chunks, size = [], 0
+    chunks, size, refused = [], 0, None
     try:
         async with asyncio.timeout(settings.receive_timeout):
             # Who waits for "100 Continue" has not sent anything yet, and need not. Others go on sending: what is too
@@ -142,10 +192,15 @@ async def _read_body(request, settings):
                 async for chunk in request.stream():
                     size += len(chunk)
                     too_large = too_large or size > limit
-                    if too_large:
-                        chunks.clear()
-                    else:
-                        chunks.append(chunk)
+                    if not (too_large or refused):
+                        try:
+                            held.add(len(chunk))  # what has arrived, not what is promised: promises cost nothing
+                            chunks.append(chunk)
+                            continue
+                        except ServingError as error:
+                            refused = error
+                    chunks.clear()
+                    held.release()
     except TimeoutError as error:
         if not too_large:
             message = f"The body did not arrive within {settings.receive_timeout:g} seconds."
@@ -155,13 +210,24 @@ async def _read_body(request, settings):
     if too_large:
         message = f"The body is larger than the limit of {limit:,} bytes."
         raise ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+    if refused:
+        raise refused
     return b"".join(chunks)
 
 
+def _parsed_bytes(body, settings):
+    size, limit = parsed_bytes(body), settings.max_pending_bytes
+    if size > limit:
+        message = f"The JSON would take some {size:,} bytes of memory, more than the limit of {limit:,}: use gRPC."
+        raise ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+    return size
+
+
 def _version(match):
-    version = match["version"] and int(match["version"])
-    if version is not None and version > _MAX_VERSION:
-        raise invalid(f"Failed to convert version: {match['version']} to numeric.")
+    text = match["version"]
+    version = version_number(text) if text else None
+    if text and version is None:
+        raise invalid(f"Failed to convert version: {text} to numeric.")
     return version
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.data.readers import image
 from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels
+from keras_fvvae.data.readers.image_size import jpeg_scans
 
 
 @pytest.fixture
@@ -166,3 +167,14 @@ def test_a_long_animation_is_not_too_many_pixels(picture, monkeypatch):
     first, *others = [picture.rotate(90 * turn, expand=False).convert("P") for turn in range(3)]
     content = _bytes(first, "GIF", save_all=True, append_images=others)
     assert np.array_equal(decode_pixels(content), np.asarray(first.convert("RGB")))
+
+
+def test_too_many_scans_of_a_jpeg_are_refused(picture):
+    """Each goes over the whole picture again: forty thousand take minutes."""
+    content = _bytes(picture, "JPEG", progressive=True)
+    assert 1 < jpeg_scans(content) < 20
+    decode_pixels(content)
+    start = content.rindex(b"\xff\xda")
+    many = content[:start] + 1000 * content[start:-2] + content[-2:]
+    with pytest.raises(ValueError, match=r"has 1,00\d scans, more than the limit of 100"):
+        decode_pixels(many)

@@ -41,3 +41,14 @@ def test_what_tensorflow_would_read_wrongly_becomes_png():
         check_images(broken, 100)
     check_images(broken, 100, flagged=True)
     assert broken.tolist() == [b""]
+
+
+def test_scans_are_counted():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    check_images(np.array([content], object), 100)
+    start = content.rindex(b"\xff\xda")
+    strings = np.array([content[:start] + 200 * content[start:-2] + content[-2:]], object)
+    with pytest.raises(ServingError, match=r"Image 0 of the request has 2\d\d scans; the limit is 100"):
+        check_images(strings, 100)

@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from keras_fvvae.serving.engine.signatures import Signature
 from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.protocols import json_tensors
 from keras_fvvae.serving.protocols.json_tensors import format_response, parse_request
 
 
@@ -156,3 +157,59 @@ def test_floats_come_back_exactly():
 def test_outputs_without_rows():
     with pytest.raises(ServingError, match="send `inputs`"):
         format_response({"a": np.float32(1), "b": np.float32([1, 2])}, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("/wBh", b"\xff\0a"),
+        ("/w==", b"\xff"),
+        ("/w", b"\xff"),
+        ("/wA", b"\xff\0"),
+        (" /w\t\n B\r\v\fh ", b"\xff\0a"),
+        ("/w= =\n", b"\xff"),
+        ("", b""),
+        ("  ", b""),
+    ],
+)
+def test_base64_as_tensorflow_serving_takes_it(text, content):
+    _, inputs, _ = parse(STRINGS, instances=[{"b64": text}])
+    assert inputs["image"].tolist() == [content]
+
+
+@pytest.mark.parametrize(
+    "text", ["/", "/w=", "/wA==", "/wBh=", "=", "====", "/w==/w==", "/w-_", "/w\u00a0==", "é", "/w===="]
+)
+def test_base64_that_it_does_not_take(text):
+    with pytest.raises(ServingError, match="base64 that cannot be decoded"):
+        parse(STRINGS, instances=[{"b64": text}])
+
+
+SHAPES = [(), (0,), (3,), (5000,), (2, 5000), (5000, 2), (3, 3, 3000), (4097,), (0, 5), (5, 0), (2, 0, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("is_row", [True, False])
+@pytest.mark.parametrize("several", [True, False])
+def test_answers_in_pieces_are_the_same_json(shape, is_row, several, monkeypatch):
+    """Every piece is small, so that other requests go on between two of them."""
+    rng = np.random.default_rng(0)
+    outputs = {"scores": rng.normal(size=shape).astype("float32")}
+    if several:
+        outputs["labels"] = np.full(shape[:1], b"a", object)
+        outputs["more"] = rng.integers(0, 9, (*shape[:1], 5000 if shape == (3,) else 2))
+    values = {name: json.loads(json.dumps(value.tolist(), default=bytes.decode)) for name, value in outputs.items()}
+    pieces, dumps = [], json_tensors._dumps
+    monkeypatch.setattr(json_tensors, "_dumps", lambda value: pieces.append(value) or dumps(value))
+    if is_row and not shape:
+        with pytest.raises(ServingError, match="no rows"):
+            format_response(outputs, is_row)
+        return
+    if not is_row:
+        expected = {"outputs": values if several else values["scores"]}
+    elif several:
+        expected = {"predictions": [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]}
+    else:
+        expected = {"predictions": values["scores"]}
+    assert format_response(outputs, is_row) == json.dumps(expected).encode()
+    assert max((len(dumps(piece)) for piece in pieces), default=0) < 30 * json_tensors.PIECE
