@@ -26,10 +26,10 @@ class FVVAE(ObjectiveModel):
         L = lambda1 * L_rec + lambda2 * L_reg + lambda3 * L_cls                                                 (Eq. 8)
 
     `L_rec` and `L_reg` are sums over dimensions and over an image's T descriptors, as in the authors' release; `L_cls`
-    is one term an image. What is minimised is `L / T`, a mean over descriptors with `lambda3 / T` before `L_cls`: it has
-    the same minimum, and gradients and reported values that do not grow with T. All are means over the images of the
-    (global) batch, `L_cls` over its labelled ones. A label of -1 marks an image without one: it takes no
-    part in `L_cls`. With all labels -1, without labels, or with `lambda3 = 0` this is the paper's FV-VAE minus.
+    is one term an image. What is minimised is `L / T`, a mean over descriptors with `lambda3 / T` before `L_cls`: it
+    has the same minimum, and gradients and reported values that do not grow with T. All are means over the images of
+    the (global) batch, `L_cls` over its labelled ones. A label of -1 marks an image without one: it takes no part in
+    `L_cls`. With all labels -1, without labels, or with `lambda3 = 0` this is the paper's FV-VAE minus.
 
     Train with `fit` on batches `(images, labels)`, `images` alone, or `(images, labels, sample_weights)`. Reported:
     `loss`, `reconstruction`, `regularization`, and with classes `classification` and `accuracy` (on labelled images).
