@@ -44,6 +44,7 @@ class TrainingSettings:
         backbone_weights, backbone, cache, max_unreadable, verbose, trained: as for
             `keras_fvvae.training.train.train`.
         start: run that the training starts from.
+        tuned: run whose fine-tuned backbone is taken.
     """
 
     backbone_weights: str | os.PathLike | None
@@ -51,6 +52,7 @@ class TrainingSettings:
     cache: Path
     max_unreadable: float
     start: InitialRun | None
+    tuned: InitialRun | None
     trained: str | os.PathLike | None
     verbose: int
 
@@ -83,8 +85,9 @@ class Training:
         self.run = run
         self.workers = workers
         self.settings = settings
-        self.usable: Collection | None = None
-        self.model: keras.Model | None = None
+        # Made by the stages, in their order.
+        self.usable: Collection
+        self.model: keras.Model
         self._seconds: dict[str, float] = {}
         self._skipped: dict[int, str] = {}
 
@@ -92,14 +95,15 @@ class Training:
         """All stages in order; workers other than the chief are done when the weights are."""
         keras.utils.set_random_seed(self.recipe.seed)
         self.build()
-        if self.recipe.fine_tune_steps and self.settings.backbone is None:
+        if self.recipe.fine_tune_steps and self.settings.backbone is None and self.settings.tuned is None:
             self.fine_tune()
         self.collect_inputs()
         self.fit()
         if not self.workers.is_chief:
             return
         self.encode()
-        metrics, scores = {}, {}
+        metrics: dict[str, dict] = {}
+        scores: dict[str, np.ndarray] = {}
         if self.usable.class_names:
             self.classify()
             if len(self.usable.indices("test")):
@@ -114,6 +118,8 @@ class Training:
             self._backbone = build_recipe_backbone(recipe, None if settings.start else settings.backbone_weights)
             if settings.start:
                 settings.start.copy_backbone(self._backbone)
+            if settings.tuned:
+                settings.tuned.copy_backbone(self._backbone)
         else:
             self._backbone = settings.backbone
             self._backbone.trainable = False
@@ -126,7 +132,7 @@ class Training:
             self._representation.take_over(donor)
             self._seconds["fit"] = donor.seconds_of_fit
         train = self.collection.indices("train")
-        labelled = np.count_nonzero(self.collection.labels[train] != UNLABELLED)
+        labelled = int(np.count_nonzero(self.collection.labels[train] != UNLABELLED))
         if recipe.pca_components is not None and recipe.pca_components >= max(labelled, 1):
             raise RecipeError(
                 f"`pca_components` {recipe.pca_components} must be below the number of labelled training "

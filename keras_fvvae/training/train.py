@@ -40,6 +40,7 @@ def train(
     source: str | None = None,
     workers: Processes | None = None,
     trained: str | os.PathLike | None = None,
+    tuned: str | os.PathLike | None = None,
 ) -> RunFolder | None:
     """Trains a recipe on a collection of labelled images or videos.
 
@@ -68,6 +69,8 @@ def train(
             chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
         trained: path of a finished run whose FV-VAE, trained by the same recipe on the same frozen backbone and data,
             is taken as it is: only what comes afterwards is computed. Its seconds are added to this one's.
+        tuned: path of a finished run whose backbone, fine-tuned by the same recipe on the same data, is taken instead
+            of being fine-tuned again. The result is the same to the bit.
 
     Returns:
         The finished `RunFolder`; on workers other than the chief `None`.
@@ -81,7 +84,9 @@ def train(
     workers.require_divisible(recipe.batch_size)
     if recipe.fine_tune_steps:
         workers.require_divisible(recipe.fine_tune_batch_size)
+    # Loaded before anything is drawn: a model draws weights even where it gets others.
     start = None if init is None else InitialRun(init)
+    tuned_by = None if tuned is None else InitialRun(tuned)
     source = weights_source(backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
         if workers.is_chief:
@@ -99,6 +104,7 @@ def train(
             cache=Path(cache or cache_folder() / "activations"),
             max_unreadable=max_unreadable,
             start=start,
+            tuned=tuned_by,
             trained=trained,
             verbose=verbose,
         )
