@@ -30,7 +30,7 @@ test-optional: $(INSTALLED)  ## Run what needs more packages: Apache Beam, parit
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam]" scikit-image
 	$(BIN)/python -c "import apache_beam, skimage"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet cyvlfeat || \
-		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs VLFeat's headers)"
+		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs libvlfeat-dev, Cython and -Icyvlfeat)"
 	$(PYTEST) -q -m "not slow and not gpu" $(OPTIONAL)
 
 test-backends: $(INSTALLED)  ## Run tests of layers and encoding on Keras's JAX and PyTorch backends

@@ -63,9 +63,9 @@ def recipe_collection(
                 raise DataError(unknown_name(f"option of the data set {recipe.dataset!r}:", option, known))
         collection = _load(DATASETS[recipe.dataset].load, **recipe.dataset_options)
     else:
-        collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)
+        collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)  # type: ignore[arg-type]
         if recipe.modality != "rgb":
-            _check_stored_flow(Path(data), recipe)
+            _check_stored_flow(Path(data), recipe)  # type: ignore[arg-type]
     return collection.of_common_classes() if common_classes else collection
 
 

@@ -78,6 +78,7 @@ def demo(
     recipe = load_recipe("digits_conv", **changes)
     digits = load_digits()
     full = train(recipe, digits, out / "fv_vae", overwrite=overwrite, verbose=verbose)
+    assert full is not None  # only workers other than the chief get none
     classifier = full.classifier()
 
     # The same backbone, now frozen: its activations are inputs as any others.
@@ -92,6 +93,7 @@ def demo(
         verbose=verbose,
     )
 
+    assert minus is not None
     saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     difference = _compare(saved_model, classifier, digits)
     if not difference <= TOLERANCE:

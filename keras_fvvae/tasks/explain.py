@@ -90,7 +90,7 @@ def explain(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"The folder {out} cannot be written: {reason(error)}.") from error
-    taken = set()
+    taken: set[str] = set()
     for file in map(str, files):
         collection = Collection([file], [file], [UNLABELLED], ["test"], names, kind=kind)
         try:
@@ -131,13 +131,14 @@ def explain_frames(
     scores = ops.convert_to_numpy(classifier.svm(encoder.normalize(raw)))[0]
     index = int(scores.argmax()) if class_index is None else class_index
     kernel, bias = classifier.svm.get_weights()
-    maps, size = [], min(MAX_VIEWS, backbone_batch_size(views.size))
+    size = min(MAX_VIEWS, backbone_batch_size(views.size))
+    parts_of_maps = []
     for start in range(0, len(pixels), size):
         part = pixels[start : start + size]
         split = ScoreSplit(encoder, ops.convert_to_tensor(part), raw=np.repeat(raw, len(part), axis=0))
         parts, constant = split.split(np.repeat(kernel[None, :, index], len(part), axis=0))
-        maps.append(ops.convert_to_numpy(split.maps(parts)) / len(pixels))
-    maps = np.concatenate(maps)
+        parts_of_maps.append(ops.convert_to_numpy(split.maps(parts)) / len(pixels))
+    maps = np.concatenate(parts_of_maps)
     maps = on_picture(ops.convert_to_tensor(maps.reshape(len(frames), -1, *maps.shape[1:])), views)
     return FileExplanation(
         classifier.class_names[index],

@@ -49,8 +49,8 @@ class Stream:
         normalize: bool = False,
     ):
         self.name = name
-        self._rows, self._vectors, self._C, self._normalize = rows, vectors, C, normalize
-        self._scores, self._scored = scores, scored
+        self._rows, self._vectors, self._C, self._normalize = rows or {}, vectors, C, normalize
+        self._scores, self._scored = scores, scored or {}
 
     def has(self, item: str) -> bool:
         """Whether it can say something about a test item."""
@@ -72,9 +72,11 @@ class Stream:
 
     def gram(self, items: Sequence[str], others: Sequence[str] | None = None) -> np.ndarray:
         """Inner products of the vectors of items."""
+        if self._vectors is None:
+            raise ValueError(f"{self.name} has scores and no vectors.")
         rows = [self._rows[item] for item in items]
-        others = None if others is None else [self._rows[item] for item in others]
-        return kernel_matrix(self._vectors(), rows, others, self._normalize)
+        columns = None if others is None else [self._rows[item] for item in others]
+        return kernel_matrix(self._vectors(), rows, columns, self._normalize)
 
     def test_scores(
         self, test: Sequence[str], train: Sequence[str], labels: np.ndarray, class_count: int
@@ -88,7 +90,7 @@ class Stream:
         self, train: Sequence[str], labels: np.ndarray, class_count: int, folds: int, seed: int
     ) -> np.ndarray:
         """Out-of-fold scores of training items; those of a score file are taken to be such."""
-        if self._vectors is None:
+        if self._vectors is None and self._scores is not None:
             return self._scores[[self._scored[item] for item in train]]
         return out_of_fold_scores(self.gram(train), labels, class_count, self._C, folds, seed)
 

@@ -51,10 +51,12 @@ def video_demo(
     out = Path(out)
     changes = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
     videos = load_moving_digits(out / "files", verbose=verbose)
-    runs = {
-        stream: train(load_recipe(entry, **changes), videos, out / entry, overwrite=overwrite, verbose=verbose).path
-        for stream, entry in STREAMS.items()
-    }
+    runs = {}
+    for stream, entry in STREAMS.items():
+        recipe = load_recipe(entry, **changes)
+        run = train(recipe, videos, out / entry, overwrite=overwrite, verbose=verbose)
+        assert run is not None  # only workers other than the chief get none
+        runs[stream] = run.path
     fusion = fuse(list(runs.values()))
     fusion["streams"] = dict(zip(runs, fusion["streams"].values(), strict=True))
     report = write_report(list(runs.values()), out / "report.html", videos, list(runs), fusion)

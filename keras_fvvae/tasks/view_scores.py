@@ -60,7 +60,8 @@ def view_scores(
         raise DataError(f"{len(skipped)} test items cannot be read; the first is {names[index]}: {skipped[index]}.")
     head = FisherEncoder(encoder.descriptors, encoder.head, encoder.normalization, compression=encoder.compression)
     size = min(MAX_VIEWS, backbone_batch_size(inputs.shape[:2]))
-    counts, values = [], []
+    counts: list[int] = []
+    values: list[np.ndarray] = []
     with progress_bar("Views", len(items), enabled=bool(verbose)) as update:
         for maps, owned in inputs.batches(np.arange(len(items))):
             for start in range(0, len(maps), size):

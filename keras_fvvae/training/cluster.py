@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.utils.text import parse_json
@@ -12,7 +12,8 @@ from keras_fvvae.utils.text import parse_json
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
-class Cluster(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cluster:
     """The machines of TF_CONFIG: how many processes there are, and which this one is; 0 is the chief."""
 
     count: int

@@ -6,34 +6,39 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
+from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
+from keras_fvvae.training.inputs import Positions
 from keras_fvvae.training.processes import OneProcess, Processes
 from keras_fvvae.utils.progress import progress_bar
-
-if TYPE_CHECKING:
-    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
-    from keras_fvvae.training.sampled_inputs import SampledInputs
-
-    Inputs = ActivationInputs | PixelInputs | SampledInputs
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
 CHECKPOINT_SECONDS = 10
 
 
+class TrainingInputs(Protocol):
+    """What a training reads: `ActivationInputs`, `PixelInputs` or `SampledInputs`."""
+
+    collection: Collection
+
+    def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> Any:
+        """Endless batches of inputs and labels for an endless iterator of positions in the collection."""
+
+
 def fit(
     model: keras.Model,
-    inputs: Inputs,
-    train_indices: Sequence[int],
+    inputs: TrainingInputs,
+    train_indices: Positions,
     recipe: Recipe,
     run: RunFolder,
     *,
@@ -113,7 +118,7 @@ def fit(
     return history
 
 
-def position_stream(indices: Sequence[int], seed: int, start: int = 0) -> Iterator[int]:
+def position_stream(indices: Positions, seed: int, start: int = 0) -> Iterator[int]:
     """Endless shuffled passes over `indices`, from any position of the stream on.
 
     Pass `p` is a permutation drawn from `(seed, p)` alone, so that the stream can be entered anywhere.
@@ -124,10 +129,10 @@ def position_stream(indices: Sequence[int], seed: int, start: int = 0) -> Iterat
         >>> whole[4:] == list(islice(position_stream([3, 5, 8], seed=1, start=4), 5))
         True
     """
-    indices = np.asarray(indices)
-    number, offset = divmod(start, len(indices))
+    positions = np.asarray(indices)
+    number, offset = divmod(start, len(positions))
     while True:
-        permuted = indices[np.random.default_rng([seed, number]).permutation(len(indices))]
+        permuted = positions[np.random.default_rng([seed, number]).permutation(len(positions))]
         yield from permuted[offset:]
         number, offset = number + 1, 0
 

@@ -22,6 +22,8 @@ from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.progress import progress_bar
 
+# Of items in a collection.
+Positions = Sequence[int] | np.ndarray
 # Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
 PIXELS_PER_BATCH = 2_000_000
 MAX_BATCH = 128
@@ -39,8 +41,8 @@ def recipe_views(recipe: Recipe, kind: str = "video") -> Views:
     if kind == "image" and recipe.modality != "rgb":
         raise RecipeError(f"The recipe asks for `modality` {recipe.modality!r}, optical flow, but the data are images.")
     return Views(
-        size=recipe.input_size,
-        resize_to=recipe.resize_to,
+        size=recipe.input_size,  # type: ignore[arg-type]  # a list, from YAML
+        resize_to=recipe.resize_to,  # type: ignore[arg-type]
         resize=recipe.resize,
         crops=recipe.crops,
         modality=recipe.modality,
@@ -86,7 +88,7 @@ class PixelInputs:
         """Dictionary from position to what is wrong with items that are used as far as they can be read."""
         return dict(self.collection.damage)
 
-    def batches(self, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, indices: Positions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose.
 
         Raises:
@@ -194,10 +196,11 @@ class ActivationInputs:
         notes = {index: self.store.note(key) for index, key in enumerate(self.keys)}
         return {index: note for index, note in notes.items() if note}
 
-    def batches(self, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, indices: Positions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields pairs in the order of `indices`: the maps of some items one after the other, how many are whose."""
         limit = max(1, min(MAX_READ, READ_BYTES // (math.prod(self.shape) * self.store.dtype.itemsize)))
-        maps, total = [], 0
+        maps: list[np.ndarray] = []
+        total = 0
         for index in indices:
             item = self.store[self.keys[index]]
             if maps and total + len(item) > limit:
@@ -232,7 +235,7 @@ class ActivationInputs:
         maps = np.asarray(self.store[self.keys[index]])
         if len(maps) == 1:
             return maps, 0
-        return maps, np.random.default_rng([self.recipe.seed, number]).integers(len(maps))
+        return maps, int(np.random.default_rng([self.recipe.seed, number]).integers(len(maps)))
 
     def _random_views(self, index, number):
         """One or several of an item's maps."""
@@ -261,7 +264,7 @@ def prepare_together(streams: list[ActivationInputs], verbose: int = 1) -> dict[
         stream.store.discard_damaged()
     missing = [set(stream.missing()) for stream in streams]
     # What only some streams lack (another run was stopped, or shares one of them) is decoded for those alone.
-    skipped = {}
+    skipped: dict[int, str] = {}
     for wanted in sorted({tuple(i in part for part in missing) for i in set().union(*missing)}, reverse=True):
         chosen = [stream for stream, take in zip(streams, wanted, strict=True) if take]
         indices = [i for i in range(len(collection)) if tuple(i in part for part in missing) == wanted]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 
 from keras_fvvae.builders.encoders import build_encoder
@@ -21,7 +19,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
 from keras_fvvae.training.processes import Processes
 from keras_fvvae.training.sampled_inputs import trained_on
 from keras_fvvae.training.vectors import adapt_head
@@ -49,7 +47,7 @@ class RepresentationTraining:
         self.backbone = backbone
         self.num_classes = num_classes
         self.shape = tuple(backbone.output.shape[1:])
-        self.encoder: FisherEncoder | None = None
+        self.encoder: FisherEncoder
         self.fvvae: FVVAE | None = None
         self.donor: InitialRun | None = None
         kind = REPRESENTATIONS[recipe.representation].training
@@ -79,15 +77,17 @@ class RepresentationTraining:
         """Takes the trained FV-VAE of an `InitialRun`; `run` then trains nothing.
 
         Raises:
-            WeightsError: if it is of another architecture.
+            WeightsError: for representations without one, and if it is of another architecture.
         """
+        if self.fvvae is None:
+            raise WeightsError(f"{representation_title(self.recipe)} cannot be taken over; only FV-VAE can.")
         donor.copy_whole_fvvae(self.fvvae.fvvae)
         self.donor = donor
 
     def run(
         self,
         inputs: PixelInputs | ActivationInputs,
-        indices: Sequence[int],
+        indices: Positions,
         run: RunFolder,
         verbose: int = 1,
         workers: Processes | None = None,

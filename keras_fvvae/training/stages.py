@@ -52,8 +52,8 @@ class TrainingSettings:
     cache: Path
     max_unreadable: float
     start: InitialRun | None
-    trained: str | os.PathLike | None
     tuned: InitialRun | None
+    trained: str | os.PathLike | None
     verbose: int
 
 
@@ -85,8 +85,9 @@ class Training:
         self.run = run
         self.workers = workers
         self.settings = settings
-        self.usable: Collection | None = None
-        self.model: keras.Model | None = None
+        # Made by the stages, in their order.
+        self.usable: Collection
+        self.model: keras.Model
         self._seconds: dict[str, float] = {}
         self._skipped: dict[int, str] = {}
 
@@ -101,7 +102,8 @@ class Training:
         if not self.workers.is_chief:
             return
         self.encode()
-        metrics, scores = {}, {}
+        metrics: dict[str, dict] = {}
+        scores: dict[str, np.ndarray] = {}
         if self.usable.class_names:
             self.classify()
             if len(self.usable.indices("test")):
@@ -130,7 +132,7 @@ class Training:
             self._representation.take_over(donor)
             self._seconds["fit"] = donor.seconds_of_fit
         train = self.collection.indices("train")
-        labelled = np.count_nonzero(self.collection.labels[train] != UNLABELLED)
+        labelled = int(np.count_nonzero(self.collection.labels[train] != UNLABELLED))
         if recipe.pca_components is not None and recipe.pca_components >= max(labelled, 1):
             raise RecipeError(
                 f"`pca_components` {recipe.pca_components} must be below the number of labelled training "

@@ -86,7 +86,7 @@ class Workers:
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster = _ALONE):
         self.strategy = strategy
-        self.count, self.index = cluster
+        self.count, self.index = cluster.count, cluster.index
         self.is_chief = self.index == 0
         self.replicas = strategy.num_replicas_in_sync
         self._reduce = tf.function(self._sum_of_replicas, reduce_retracing=True)

@@ -86,7 +86,7 @@ def train(
         workers.require_divisible(recipe.fine_tune_batch_size)
     # Loaded before anything is drawn: a model draws weights even where it gets others.
     start = None if init is None else InitialRun(init)
-    tuned = None if tuned is None else InitialRun(tuned)
+    tuned_by = None if tuned is None else InitialRun(tuned)
     source = weights_source(backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
         if workers.is_chief:
@@ -104,8 +104,8 @@ def train(
             cache=Path(cache or cache_folder() / "activations"),
             max_unreadable=max_unreadable,
             start=start,
+            tuned=tuned_by,
             trained=trained,
-            tuned=tuned,
             verbose=verbose,
         )
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_fvvae.models import FisherEncoder
-    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
 
 # Rows normalised at a time.
 BLOCK_ROWS = 256
@@ -41,7 +41,7 @@ def mean_raw_vectors(encoder: FisherEncoder, views: np.ndarray, counts: np.ndarr
         float32 array `(len(counts), ...)`, for Fisher vectors `(len(counts), C, latent_dim + 1)`.
     """
     owners = np.repeat(np.arange(len(counts)), counts)
-    sums = None
+    sums: Any = None
     size = min(MAX_VIEWS, backbone_batch_size(views.shape[1:3]))
     for start in range(0, len(views), size):
         raw = encoder.predict_raw_on_batch(views[start : start + size])
@@ -84,7 +84,7 @@ def encode_vectors(
             if row == 0:
                 header = {"descr": "<f4", "fortran_order": False, "shape": (count, *raw.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(raw, "<f4"))
+            file.write(np.ascontiguousarray(raw, "<f4").data)
             if by_fisher and row < train_count:
                 statistics.update(raw[: train_count - row])
             row += len(raw)
@@ -110,7 +110,7 @@ def _compress(encoder, vectors, train_count, path, verbose):
 
 
 def adapt_head(
-    encoder: FisherEncoder, inputs: PixelInputs | ActivationInputs, indices: Sequence[int], verbose: int = 1
+    encoder: FisherEncoder, inputs: PixelInputs | ActivationInputs, indices: Positions, verbose: int = 1
 ) -> None:
     """Fits the codebook of a representation that has one on training items, a few views at a time.
 

@@ -87,7 +87,7 @@ def test_rows_that_differ_after_the_training_share_the_trained_fvvae(tmp_path, r
     alone = Experiment(tmp_path / "alone", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
     (separate,) = alone.run([Row("separate", recipe.replace(**after))])
     assert not shared.reason
-    scores = [RunFolder.open(outcome.run).scores()["FV-VAE"] for outcome in (shared, separate)]
+    scores = [RunFolder.open(outcome.run).vectors().scores for outcome in (shared, separate)]
     assert scores[0] == pytest.approx(scores[1], abs=2e-4)
     assert (shared.run / "history.json").read_text() == (separate.run / "history.json").read_text()
     # Another training is not taken for the same.
@@ -110,11 +110,11 @@ def test_rows_that_need_fine_tuning_can_be_left_out(tmp_path, recipe):
 
 
 def test_a_fine_tuned_backbone_is_made_once(tmp_path, recipe, monkeypatch):
-    import keras_fvvae.training.train as task
+    import keras_fvvae.training.stages as task
 
     calls = []
     original = task.fine_tune
-    monkeypatch.setattr(task, "fine_tune", lambda *a: calls.append(1) or original(*a))
+    monkeypatch.setattr(task, "fine_tune", lambda *a, **k: calls.append(1) or original(*a, **k))
     tuned = recipe.replace(fine_tune_steps=2, fine_tune_batch_size=4)
     rows = [Row(name, tuned.replace(representation=name)) for name in ("ave", "bilinear")]
     made = Experiment(tmp_path / "runs", backbone_weights=None, cache=tmp_path / "cache", verbose=0).run(rows)

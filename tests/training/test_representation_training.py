@@ -200,13 +200,11 @@ def test_unlabelled_data_and_another_run_are_for_fv_vae(folder, recipe, tmp_path
         with pytest.raises(DataError, match="Without labels only FV-VAE minus can be trained"):
             train(recipe.replace(**changes), unlabelled, tmp_path / "run", cache=tmp_path / "cache")
     first = train(recipe.replace(lambda3=0.0), unlabelled, tmp_path / "first", cache=tmp_path / "cache")
-    vlad = train(
-        recipe.replace(**CASES["VLAD"]), load_folder(folder), tmp_path / "vlad", cache=tmp_path / "cache",
-    )  # fmt: skip
+    vlad = train(recipe.replace(**CASES["VLAD"]), load_folder(folder), tmp_path / "vlad", cache=tmp_path / "cache")
     with pytest.raises(WeightsError, match="holds another representation than FV-VAE"):
         train(recipe, load_folder(folder), tmp_path / "run", cache=tmp_path / "c", init=vlad.path)
     with pytest.raises(WeightsError, match="VLAD cannot start from another run"):
         train(
             recipe.replace(representation="vlad"), load_folder(folder), tmp_path / "run",
-            cache=tmp_path / "cache", init=first.path, verbose=0,
+            cache=tmp_path / "cache", init=first.path,
         )  # fmt: skip
