@@ -16,7 +16,6 @@ from keras_fvvae.recipes.registry import (
     MATRIX,
     OF_MAP,
     OF_SECOND_MAP,
-    PAIR,
     REPRESENTATIONS,
     SOFTMAX_TRAINING,
 )
@@ -89,24 +88,21 @@ def build_normalization(recipe: Recipe, head: keras.Layer, shape: tuple[int, ...
     """
     info = REPRESENTATIONS[recipe.representation]
     if recipe.vector_normalization == "spectral":
-        return layers.SpectralNormalization(_matrix_shape(recipe, info, head, shape), name="normalization")
+        return layers.SpectralNormalization(_num_rows(recipe, info, head, shape), name="normalization")
     if info.steps is None:
         return layers.FisherNormalization(recipe.information, recipe.damping, name="normalization")
     return layers.VectorNormalization(info.steps, _blocks(info, head, shape), name="normalization")
 
 
-def _matrix_shape(recipe, info, head, shape):
-    """`(rows, columns)` of a head's flat raw vectors; `None` where they are matrices already."""
+def _num_rows(recipe, info, head, shape):
+    """Of the matrices that a head's flat raw vectors are; `None` where they are matrices already."""
     if info.rows is None or recipe.decoder_layers == "all":
         known = ", ".join(name for name, one in REPRESENTATIONS.items() if one.rows)
         raise RecipeError(
             f"`vector_normalization: spectral` is for representations that are one matrix ({known}; of FV-VAE with "
             f"`decoder_layers: last`); {recipe.representation!r} is none here."
         )
-    if info.rows == MATRIX:
-        return None
-    channels = shape[-1] // 2 if info.takes == PAIR else shape[-1]
-    return _number(info.rows, head, shape), channels
+    return None if info.rows == MATRIX else _number(info.rows, head, shape)
 
 
 def _blocks(info, head, shape):

@@ -93,7 +93,9 @@ class FisherVectorHead(keras.layers.Layer):
         """
         fvvae = self.fvvae
         *activations, reconstruction = fvvae.decoder_activations(fvvae.encode(inputs, training=False))
-        log_variance = ops.convert_to_tensor(fvvae.x_log_variance) if self.standardized else 0.0
+        log_variance = ops.convert_to_tensor(fvvae.x_log_variance)
+        if not self.standardized:
+            log_variance = ops.zeros_like(log_variance)
         gradient, extended = fisher.fisher_factors(inputs, reconstruction, activations[-1], log_variance, mask)
         if fvvae.attention:
             weights = fvvae.descriptor_weights(clear_masked(ops.convert_to_tensor(inputs), mask), mask)

@@ -1,5 +1,10 @@
 """Spectral normalisation of matrix-valued vectors: matrix square root, signed square root, unit length."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,18 +24,18 @@ class SpectralNormalization(keras.layers.Layer):
     constants, which the singular values would see.
 
     Args:
-        shape: `(rows, columns)` of the matrices where raw vectors are flat, such as `(C, C)` of bilinear pooling's.
+        num_rows: of the matrices where raw vectors are flat, row by row, such as the C of bilinear pooling's `C * C`.
             Default `None`: they are matrices already.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Input shape:
-        `(batch, rows, columns)`, or `(batch, rows * columns)` with `shape`.
+        `(batch, rows, columns)`, or `(batch, num_rows * columns)`.
 
     Output shape:
         That of the input; the L2 norm over all but the first axis is one (or zero, for a zero matrix).
 
     Raises:
-        ValueError: for a `shape` that is not two positive integers, and for inputs that it does not fit.
+        ValueError: for a `num_rows` that is no positive integer, and for inputs that it does not divide.
 
     Example:
         >>> import numpy as np
@@ -43,42 +48,41 @@ class SpectralNormalization(keras.layers.Layer):
         Lin and Maji, "Improved Bilinear Pooling with CNNs", BMVC 2017.
     """
 
-    def __init__(self, shape=None, **kwargs):
+    def __init__(self, num_rows: int | None = None, **kwargs: Any) -> None:
         # Sums over descriptors exceed float16: under mixed precision they must not be narrowed on the way in.
         super().__init__(autocast=False, **kwargs)
-        if shape is not None:
-            shape = tuple(shape)
-            if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape):
-                raise ValueError(f"`shape` must be (rows, columns), two positive integers. Received: shape={shape}")
-        self.shape = shape
+        if num_rows is not None and (not isinstance(num_rows, int) or num_rows < 1):
+            raise ValueError(f"`num_rows` must be a positive integer or None. Received: num_rows={num_rows!r}")
+        self.num_rows = num_rows
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self.matrix_shape(input_shape)
         self.built = True
 
-    def matrix_shape(self, input_shape):
+    def matrix_shape(self, input_shape: Sequence[int | None]) -> tuple[int, int]:
         """`(rows, columns)` of the matrices in inputs of a shape."""
-        if self.shape is None and len(input_shape) == 3 and None not in input_shape[1:]:
-            return tuple(input_shape[1:])
-        if self.shape is not None and len(input_shape) == 2 and input_shape[1] == self.shape[0] * self.shape[1]:
-            return self.shape
-        wanted = "(batch, rows, columns)" if self.shape is None else f"(batch, {self.shape[0] * self.shape[1]})"
+        rows, (_, *sides) = self.num_rows, input_shape
+        if rows is None and len(sides) == 2 and None not in sides:
+            return sides[0], sides[1]
+        if rows is not None and len(sides) == 1 and sides[0] is not None and sides[0] % rows == 0:
+            return rows, sides[0] // rows
+        wanted = "(batch, rows, columns)" if rows is None else f"(batch, n), n a multiple of {rows}"
         raise ValueError(
-            f"`SpectralNormalization` with `shape={self.shape}` expects raw vectors {wanted}. "
+            f"`SpectralNormalization` with `num_rows={rows}` expects raw vectors {wanted}. "
             f"Received: shape={tuple(input_shape)}"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         vectors = at_least_float32(ops.convert_to_tensor(inputs))
         matrices = ops.reshape(vectors, (-1, *self.matrix_shape(vectors.shape)))
         roots = normalization.signed_sqrt(spectral.matrix_square_root(matrices))
         return ops.reshape(normalization.l2_normalize(roots, example_axes(roots)), ops.shape(vectors))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, at_least_float32_dtype(inputs.dtype))
 
-    def get_config(self):
-        return {**super().get_config(), "shape": None if self.shape is None else list(self.shape)}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_rows": self.num_rows}

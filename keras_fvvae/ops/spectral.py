@@ -1,5 +1,9 @@
 """Spectral normalisation of matrices: the square root of their singular values, by one eigendecomposition."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from keras import ops
 
 from keras_fvvae.ops.tensors import at_least_float32
@@ -9,7 +13,7 @@ from keras_fvvae.ops.tensors import at_least_float32
 NULL_SINGULAR_VALUE = 1e-4
 
 
-def matrix_square_root(matrices):
+def matrix_square_root(matrices: Any) -> Any:
     """`R (R'R)^(-1/4)`: with the singular values `R = U S V'`, the matrix `U S^(1/2) V'`.
 
     For a symmetric positive semi-definite `R`, such as a sum of outer products `x x'`, this is its matrix square root.
@@ -36,7 +40,7 @@ def matrix_square_root(matrices):
     return ops.matmul(matrices, factor) if from_the_right else ops.matmul(factor, matrices)
 
 
-def spectral_factor(matrices):
+def spectral_factor(matrices: Any) -> tuple[Any, bool]:
     """What `matrix_square_root` multiplies with, and whether from the right: `R F` or `F R`.
 
     With `F` held, it splits over the terms of a sum `R = sum_t R_t` exactly.
@@ -57,7 +61,7 @@ def _gram(matrices):
 
 
 @ops.custom_gradient
-def inverse_fourth_root(matrices):
+def inverse_fourth_root(matrices: Any) -> Any:
     """`A^(-1/4)` of symmetric positive semi-definite matrices `(batch, n, n)`, zero on what is dropped.
 
     The derivative of `V f(L) V'` is `V (K * (V' dA V)) V'` with the divided differences

@@ -30,7 +30,7 @@ def _plain_head():
 
 HEADS = {
     "spectral": (_plain_head, layers.SpectralNormalization),
-    "spectral_bilinear": (layers.BilinearPooling, lambda: layers.SpectralNormalization((SHAPE[-1], SHAPE[-1]))),
+    "spectral_bilinear": (layers.BilinearPooling, lambda: layers.SpectralNormalization(SHAPE[-1])),
     "fv_vae": (_fisher_head, lambda: layers.FisherNormalization("diagonal")),
     "kronecker": (_fisher_head, lambda: layers.FisherNormalization("kronecker")),
     "no_information": (_fisher_head, lambda: layers.FisherNormalization("none")),
