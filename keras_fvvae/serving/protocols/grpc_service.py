@@ -88,7 +88,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 class ReadableRequests(grpc.aio.ServerInterceptor):
     """Bytes that are no message are the client's mistake; gRPC itself logs a traceback each."""
 
-    async def intercept_service(self, continuation, details):
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Replaces how a call's request is read."""
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
