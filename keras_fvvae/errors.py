@@ -1,6 +1,9 @@
 """The library's own errors: for files, data, weights and recipes. Wrong arguments raise `ValueError` or `TypeError`."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
 
 
 class KerasFVVAEError(Exception):
@@ -23,7 +26,7 @@ class RunError(KerasFVVAEError):
     """A run folder cannot be created, continued or read."""
 
 
-def unknown_name(kind, name, known):
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One sentence for an unknown name, with the nearest known ones.
 
     Example:

@@ -30,7 +30,7 @@ def lazy_attributes(package: str, homes: dict[str, str | None]) -> tuple[Callabl
     return find, lambda: sorted(homes)
 
 
-def imported(path):
+def imported(path: str) -> Any:
     """What `"module:attribute"` names, imported now.
 
     Example:
