@@ -92,16 +92,17 @@ class FeatureStore:
                 write_atomically(self.path / "settings.json", canonical.encode())
         except OSError as error:
             raise DataError(f"The feature store {self.path} cannot be written: {reason(error)}.") from error
-        self._pending = {}
-        self._pending_notes = {}
+        self._pending: dict[str, np.ndarray] = {}
+        self._pending_notes: dict[str, str] = {}
         self._pending_bytes = 0
         self._pending_since = 0.0
-        self._shards = WeakValueDictionary()  # a shard is mapped once, as long as any array of it is in use
-        self._recent = deque(maxlen=MAPPED_SHARDS)
-        self._intact = set()
-        self._damaged = set()
-        self._where = {}
-        self._notes = {}
+        # A shard is mapped once, as long as any array of it is in use.
+        self._shards: WeakValueDictionary[str, np.ndarray] = WeakValueDictionary()
+        self._recent: deque[np.ndarray] = deque(maxlen=MAPPED_SHARDS)
+        self._intact: set[str] = set()
+        self._damaged: set[str] = set()
+        self._where: dict[str, tuple[str, int, int]] = {}
+        self._notes: dict[str, str] = {}
         self._remove_leftovers()
         for listing in sorted(self.path.glob("shard-*.json")):
             self._register(listing)
@@ -158,11 +159,11 @@ class FeatureStore:
         if not self._pending:
             return
         name = f"shard-{uuid.uuid4().hex}"
-        array = np.ascontiguousarray(np.concatenate(list(self._pending.values())))
+        array: Any = np.ascontiguousarray(np.concatenate(list(self._pending.values())))
         try:
             write_npy(self.path / f"{name}.npy", array)
             rows = [len(value) for value in self._pending.values()]
-            listing = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
+            listing: dict[str, Any] = {"keys": list(self._pending), "rows": rows, "notes": self._pending_notes}
             listing["crc32"] = zlib.crc32(array)
             listing["sha256"] = _listing_digest(listing)
             write_json(self.path / f"{name}.json", listing)

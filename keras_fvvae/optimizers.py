@@ -11,8 +11,11 @@ import keras
 # The authors' release: variances learn at ten times the base rate, biases at twice.
 RELEASE_MULTIPLIERS = {r"log_variance$": 10.0, r"bias$": 2.0}
 
+# The class that is mixed in precedes an optimizer of Keras, whose methods it calls.
+_Mixin: Any = object
 
-class _LearningRateMultipliers:
+
+class _LearningRateMultipliers(_Mixin):
     """Adds the argument `learning_rate_multipliers` to a Keras optimizer class.
 
     The multiplier scales the step, not the gradient: Adadelta and Adam divide a scaled gradient out again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from keras_fvvae.data.collection import Collection
 
 
-def load_dataset(directory: str | Path | None, name: str = "auto", **options: Any) -> Collection:
+def load_dataset(directory: str | os.PathLike | None, name: str = "auto", **options: Any) -> Collection:
     """Collects the images or videos of a data set.
 
     Args:
@@ -54,7 +55,7 @@ def load_dataset(directory: str | Path | None, name: str = "auto", **options: An
     return DATASETS[chosen].load(*([] if directory is None else [directory]), **options)
 
 
-def recognize(directory: str | Path) -> str:
+def recognize(directory: str | os.PathLike) -> str:
     """The name of the first data set that recognises a path; a folder is one, if nothing else.
 
     Example:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,16 +51,16 @@ class Collection:
 
     def __init__(
         self,
-        sources: Sequence[str | Path | np.ndarray],
-        names: Sequence[str],
-        labels: Sequence[int],
-        splits: Sequence[str],
-        class_names: Sequence[str],
+        sources: Sequence[str | os.PathLike | np.ndarray],
+        names: Sequence[str | os.PathLike],
+        labels: Sequence[int] | np.ndarray,
+        splits: Sequence[str] | np.ndarray,
+        class_names: Iterable[str],
         notes: Sequence[str] = (),
         *,
         kind: str = "image",
         groups: Sequence[str] | None = None,
-        boxes: np.ndarray | None = None,
+        boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
         label_sets: Sequence[tuple[int, ...]] | None = None,
         missing: Sequence[str] = (),
     ):
@@ -68,7 +69,7 @@ class Collection:
         if len(sources) == 0:
             raise DataError(f"There are no {kind}s to work on.")
         self.sources = list(sources)
-        self.names = list(names)
+        self.names: list[Any] = list(names)
         self.labels = np.asarray(labels, "int64")
         self.splits = np.asarray(splits)
         self.class_names = list(class_names)
@@ -78,7 +79,7 @@ class Collection:
         self.boxes = None if boxes is None else np.asarray(boxes, "float32").reshape(-1, 4)
         self.label_sets = None if label_sets is None else [tuple(labels) for labels in label_sets]
         self.missing = list(missing)
-        self.damage = {}
+        self.damage: dict[int, str] = {}
         for field in ("names", "labels", "splits", "groups", "boxes", "label_sets"):
             value = getattr(self, field)
             if value is not None and len(value) != len(self.sources):
@@ -91,7 +92,7 @@ class Collection:
         """Positions of the items of a split, in order."""
         return np.flatnonzero(self.splits == split)
 
-    def subset(self, indices: Sequence[int]) -> Collection:
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Collection:
         """A collection of some of the items, in the given order."""
 
         def chosen(values):

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def view_batches(
-    collection: Collection, indices: Sequence[int], views: Views | Sequence[Views], items: int = 1
+    collection: Collection,
+    indices: Sequence[int] | np.ndarray,
+    views: Views | list[Views] | tuple[Views, ...],
+    items: int = 1,
 ) -> tf.data.Dataset:
     """Reads, resizes and crops images or videos in parallel.
 
@@ -44,7 +47,7 @@ def view_batches(
         ([5, 7], TensorShape([2, 8, 8, 3]))
     """
     several = isinstance(views, list | tuple)
-    kinds = list(views) if several else [views]
+    kinds: list[Views] = list(views) if isinstance(views, list | tuple) else [views]
 
     def load(index):
         resized, reason = _read_op(collection, index, kinds)

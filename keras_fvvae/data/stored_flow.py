@@ -1,5 +1,6 @@
 """Optical flow that was computed beforehand: the file that says how."""
 
+import os
 from pathlib import Path
 
 from keras_fvvae.errors import DataError
@@ -9,7 +10,7 @@ from keras_fvvae.utils.text import parse_json
 SETTINGS = "flow.json"
 
 
-def flow_settings(out: str | Path) -> dict:
+def flow_settings(out: str | os.PathLike) -> dict:
     """How the flow in a folder was computed: method, bound, size, resize and frames, as `compute_flow` took them.
 
     Raises:

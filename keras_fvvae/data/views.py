@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -105,7 +105,12 @@ class Views:
 
     def settings(self, kind: str) -> dict:
         """Everything that the views' pixels depend on, JSON-serialisable, for the digest of a store."""
-        settings = {"size": self.size, "resize_to": self.resize_to, "resize": self.resize, "crops": self.crops}
+        settings: dict[str, Any] = {
+            "size": self.size,
+            "resize_to": self.resize_to,
+            "resize": self.resize,
+            "crops": self.crops,
+        }
         if kind == "video":
             settings |= {"modality": self.modality, "frames": self.frames, "frame_step": self.frame_step}
             if self.is_flow:
@@ -160,7 +165,7 @@ def read_resized(
     if collection.kind == "image":
         pixels = read_image(collection, index)
         return [resize_pixels(pixels, one.resize_to, one.resize)[np.newaxis].astype("float32") for one in views]
-    source = collection.sources[index]
+    source: Any = collection.sources[index]
     folder = not isinstance(source, np.ndarray) and Path(source).is_dir()
     stored = {one for one in views if one.is_flow and folder and has_flow(source)}
     decoded, damage = _decode(source, [one for one in views if one not in stored], random)

@@ -31,9 +31,9 @@ class FisherStatistics:
     def __init__(self, kronecker: bool = False) -> None:
         self.kronecker = kronecker
         self.count = 0
-        self.sum_of_squares = None
-        self.row_moment = None
-        self.column_moment = None
+        self.sum_of_squares: np.ndarray | None = None
+        self.row_moment: np.ndarray | None = None
+        self.column_moment: np.ndarray | None = None
 
     def update(self, vectors: np.ndarray) -> FisherStatistics:
         """Adds a batch of raw vectors `(batch, C, D + 1)` and returns `self`.

@@ -87,8 +87,8 @@ class Covariance:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = None
-        self.scatter = None
+        self.mean: np.ndarray | None = None
+        self.scatter: np.ndarray | None = None
 
     def update(self, rows: np.ndarray) -> Covariance:
         """Adds rows and returns `self`.

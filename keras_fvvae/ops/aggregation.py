@@ -65,7 +65,7 @@ def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
     return _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)
 
 
-def _pool_axis(x: Any, axis: int | tuple[int, ...], side: Any, level: Any, pooling: str) -> Any:
+def _pool_axis(x: Any, axis: int, side: Any, level: Any, pooling: str) -> Any:
     reduce = ops.max if pooling == "max" else ops.mean
     window, stride = pyramid_window(side, level)
     leading = (slice(None),) * axis

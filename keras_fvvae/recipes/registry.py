@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from keras_fvvae.utils.lazy import imported
@@ -84,7 +84,7 @@ class Dataset:
         first = () if self.embedded else ("directory", "path")
         return {name: entry for name, entry in parameters.items() if name not in first}
 
-    def recognizes(self, path: str | Path) -> bool:
+    def recognizes(self, path: str | os.PathLike) -> bool:
         """Whether a path holds this data set; never, where nothing can tell."""
         if self.recognizer is None:
             return False

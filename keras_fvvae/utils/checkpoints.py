@@ -10,6 +10,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ CHECKPOINT_SECONDS = 60
 # Name of the array that holds the SHA-256 of the others.
 DIGEST = "sha256"
 # What NumPy's and Python's readers of archives raise for one with changed bits.
+DAMAGE: tuple[type[Exception], ...]
 DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError, SyntaxError, AttributeError)
 DAMAGE += (struct.error, zipfile.BadZipFile, zlib.error)
 
@@ -93,10 +95,10 @@ class Checkpoint:
         """
         if self.path is None:
             return
-        arrays[DIGEST] = np.frombuffer(_digest(arrays), np.uint8)
+        content: dict[str, Any] = {**arrays, DIGEST: np.frombuffer(_digest(arrays), np.uint8)}
         try:
             with replacing(self.path, unique=False) as partial, open(partial, "wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **content)
         except OSError as error:
             raise self._error(error) from error
         self._saved_at = time.monotonic()

@@ -100,8 +100,8 @@ def remove_leftovers(paths: Iterable[Path], seconds: float = LEFTOVER_SECONDS) -
                 path.unlink()
 
 
-def reason(error: OSError) -> str:
-    """Why an `OSError` happened, in a few words; HDF5 buries them in several lines."""
+def reason(error: Any) -> str:
+    """Why an `OSError`, or an error of FFmpeg, happened, in a few words; HDF5 buries them in several lines."""
     full = os.strerror(errno.ENOSPC)
     # NumPy tells a full disk as "6144 requested and 6080 written".
     if full in str(error) or re.search(r"\d+ requested and \d+ written", str(error)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -23,7 +23,8 @@ def track(iterable: Iterable[Item], description: str, total: int | None = None, 
         [1, 2]
     """
     if total is None and hasattr(iterable, "__len__"):
-        total = len(iterable)
+        sized: Any = iterable
+        total = len(sized)
     with progress_bar(description, total, enabled=enabled) as update:
         for done, item in enumerate(iterable, start=1):
             yield item

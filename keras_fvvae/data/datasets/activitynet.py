@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ _ID_LENGTH = 11  # of YouTube
 
 
 def load_activitynet(
-    directory: str | Path,
-    annotations: str | Path | None = None,
+    directory: str | os.PathLike,
+    annotations: str | os.PathLike | None = None,
     test_subset: str = "validation",
     training_subset: str = "training",
 ) -> Collection:
@@ -122,7 +123,9 @@ def load_activitynet(
     )
 
 
-def find_activitynet_annotations(directory: str | Path, annotations: str | Path | None = None) -> Path | None:
+def find_activitynet_annotations(
+    directory: str | os.PathLike, annotations: str | os.PathLike | None = None
+) -> Path | None:
     """The annotation file, or None: the given one, or the first of `ANNOTATIONS` in, below or beside a folder."""
     if annotations is not None and not Path(annotations).is_dir():
         return Path(annotations)
@@ -136,7 +139,7 @@ def find_activitynet_annotations(directory: str | Path, annotations: str | Path 
     return None
 
 
-def is_activitynet(directory: str | Path) -> bool:
+def is_activitynet(directory: str | os.PathLike) -> bool:
     """Whether a folder has annotations of ActivityNet."""
     places = places_of_lists(directory)
     folders = [folder for place in places for folder in (place, place / "annotations") if folder.is_dir()]

@@ -18,7 +18,7 @@ CUB_FOLDER = "CUB_200_2011"
 CUB_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
 
 
-def load_cub(directory: str | Path, boxes: bool = False) -> Collection:
+def load_cub(directory: str | os.PathLike, boxes: bool = False) -> Collection:
     """Collects the images of CUB-200-2011 by the official split.
 
     Read are `images.txt`, `image_class_labels.txt`, `train_test_split.txt` and `classes.txt`, which MMPretrain uses as
@@ -87,7 +87,7 @@ def load_cub(directory: str | Path, boxes: bool = False) -> Collection:
     )
 
 
-def find_cub(directory: str | Path) -> Path | None:
+def find_cub(directory: str | os.PathLike) -> Path | None:
     """The folder with the lists of CUB-200-2011: the given one or its `CUB_200_2011`; or None."""
     for folder in (Path(directory), Path(directory) / CUB_FOLDER):
         if all((folder / name).is_file() for name in CUB_LISTS):

@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"^(?P<stem>.*?)\d+\.(?:jpg|jpeg|png|bmp|webp)$", re.IGNO
 
 
 def load_folder(
-    directory: str | Path,
+    directory: str | os.PathLike,
     test_fraction: float = DEFAULT_TEST_FRACTION,
     seed: int = 0,
     kind: str = "auto",
@@ -105,7 +105,7 @@ def load_folder(
     return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes, kind=kind)
 
 
-def is_folder(path: str | Path) -> bool:
+def is_folder(path: str | os.PathLike) -> bool:
     """Whether a path can be a folder of files: any that is not a file."""
     return not Path(path).is_file()
 
@@ -121,7 +121,7 @@ def _unlabelled(directory, kind):
     return Collection(paths, names, [UNLABELLED] * len(paths), ["train"] * len(paths), [], notes, kind=kind)
 
 
-def walk(directory: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk(directory: str | os.PathLike[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
     """`os.walk` in sorted order without what is hidden; symbolic links are followed, loops are entered once."""
     visited = set()
     for root, folders, files in os.walk(directory, followlinks=True):
@@ -134,7 +134,7 @@ def walk(directory: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield Path(root), folders, [name for name in files if not name.startswith(".")]
 
 
-def find_images(directory: str | Path) -> tuple[list[Path], int]:
+def find_images(directory: str | os.PathLike) -> tuple[list[Path], int]:
     """Image files below a folder, sorted, and the number of other files."""
     found, others = [], 0
     for root, _, files in walk(directory):
@@ -144,7 +144,7 @@ def find_images(directory: str | Path) -> tuple[list[Path], int]:
     return sorted(found), others
 
 
-def find_videos(directory: str | Path) -> tuple[list[Path], int]:
+def find_videos(directory: str | os.PathLike) -> tuple[list[Path], int]:
     """Video files and folders of frames below a folder, sorted, and the number of files that belong to none.
 
     The folder itself is a video only if there is none below it.

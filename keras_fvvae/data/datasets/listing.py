@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,8 +28,8 @@ _SPLITS = {name: split for split, names in SPLIT_FOLDERS.items() for name in nam
 
 
 def load_list(
-    path: str | Path,
-    root: str | Path | None = None,
+    path: str | os.PathLike,
+    root: str | os.PathLike | None = None,
     kind: str = "auto",
     test_fraction: float = DEFAULT_TEST_FRACTION,
     seed: int = 0,
@@ -103,7 +104,7 @@ def load_list(
     )
 
 
-def is_list(path: str | Path) -> bool:
+def is_list(path: str | os.PathLike) -> bool:
     """Whether a path is that of a file, which can only be a list."""
     return Path(path).is_file()
 

@@ -7,6 +7,7 @@ import json
 import operator
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ EXTENSIONS = tuple(CODECS)
 
 
 def load_moving_digits(
-    directory: str | Path | None = None,
+    directory: str | os.PathLike | None = None,
     train_videos_per_class: int = 20,
     test_videos_per_class: int = 10,
     frames: int = 16,
@@ -76,7 +77,7 @@ def load_moving_digits(
 
 
 def write_moving_digits(
-    directory: str | Path,
+    directory: str | os.PathLike,
     train_videos_per_class: int = 20,
     test_videos_per_class: int = 10,
     frames: int = 16,
@@ -124,7 +125,9 @@ def write_moving_digits(
             entropy = (seed, SPLITS.index(split), index, OPPOSITES.index(pair_of(motion)))
             digit_seed, drawing_seed = np.random.SeedSequence(entropy).spawn(2)
             digit = np.random.default_rng(digit_seed).choice(digits.indices(split))
-            pixels = draw_moving_digit(digits.read(digit), motion, frames, size, drawing_seed)
+            digit = np.random.default_rng(digit_seed).choice(digits.indices(split))
+            image: Any = digits.read(digit)
+            pixels = draw_moving_digit(image, motion, frames, size, drawing_seed)
             write_atomically(path, _encode(pixels, path.suffix))
         write_atomically(directory / MANIFEST, json.dumps(settings, indent=2).encode() + b"\n")
     except OSError as error:

@@ -16,13 +16,13 @@ from keras_fvvae.utils.files import reason
 _VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
 
 
-def places_of_lists(directory: str | Path) -> list[Path]:
+def places_of_lists(directory: str | os.PathLike) -> list[Path]:
     """Where a data folder's lists may be: in it, and beside it if it has the name of a folder of videos."""
     directory = Path(directory)
     return [directory, directory.parent] if directory.absolute().name.lower() in _VIDEO_FOLDERS else [directory]
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | os.PathLike) -> str:
     """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read."""
     try:
         return Path(path).read_bytes().decode("utf-8-sig")
@@ -32,14 +32,14 @@ def read_text(path: str | Path) -> str:
         raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
-def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
+def numbered_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     """Pairs of line number and stripped line of a text file, without blank lines and `#` comments."""
     # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
     lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def find_file(root: str | Path, name: str) -> Path | None:
+def find_file(root: str | os.PathLike, name: str) -> Path | None:
     """The path of a listed file or folder of files below `root`, or None.
 
     Tried are the name as it is, with the separators of Windows replaced, and in the two Unicode forms: macOS stores
@@ -53,7 +53,7 @@ def find_file(root: str | Path, name: str) -> Path | None:
     return None
 
 
-def holds_images(folder: str | Path) -> bool:
+def holds_images(folder: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder that directly holds an image; reads no more of it than that takes."""
     try:
         with os.scandir(folder) as entries:
@@ -63,7 +63,7 @@ def holds_images(folder: str | Path) -> bool:
 
 
 def index_videos(
-    directory: str | Path,
+    directory: str | os.PathLike,
     stems: set[str],
     fold: bool = False,
     folders_first: bool = False,
@@ -100,7 +100,7 @@ def stem_key(name: str, fold: bool = False) -> str:
     return name.casefold() if fold else name
 
 
-def note_missing(present: int, missing: list[str], what: str, where: str | Path, notes: list[str]) -> None:
+def note_missing(present: int, missing: list[str], what: str, where: str | os.PathLike, notes: list[str]) -> None:
     """Notes how many of the listed items are on disk; none at all is a `DataError`."""
     if not missing:
         return

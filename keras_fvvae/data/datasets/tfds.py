@@ -23,7 +23,7 @@ _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM":
 
 def load_tfds(
     builder: Any,
-    directory: str | Path,
+    directory: str | os.PathLike,
     train: str = "train",
     test: str = "test",
     image: str | None = None,
@@ -82,7 +82,7 @@ def load_tfds(
 
 
 def load_tfds_below(
-    directory: str | Path,
+    directory: str | os.PathLike,
     builder: str,
     train: str = "train",
     test: str = "test",

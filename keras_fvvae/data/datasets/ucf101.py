@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -24,7 +25,9 @@ _LIST_FOLDERS = ("ucfTrainTestlist", "annotations", "annotations/ucfTrainTestlis
 _NAME = re.compile(r"^v_(?P<action>.+)_(?P<group>g\d+)_c\d+$", re.IGNORECASE)
 
 
-def load_ucf101(directory: str | Path, split: int = 1, annotations: str | Path | None = None) -> Collection:
+def load_ucf101(
+    directory: str | os.PathLike, split: int = 1, annotations: str | os.PathLike | None = None
+) -> Collection:
     """Collects the videos of UCF101 by one of its official splits.
 
     Understood are the official lists (`ucfTrainTestlist/classInd.txt`, `trainlist01.txt`, `testlist01.txt`) and
@@ -102,7 +105,7 @@ def load_ucf101(directory: str | Path, split: int = 1, annotations: str | Path |
 
 
 def find_ucf101_lists(
-    directory: str | Path, annotations: str | Path | None = None, split: int = 1
+    directory: str | os.PathLike, annotations: str | os.PathLike | None = None, split: int = 1
 ) -> tuple[list[Path], list[int], bool] | None:
     """The two lists of a split, how many numbers their lines hold, and whether they are the official ones; or None."""
     if annotations is None:
@@ -118,7 +121,7 @@ def find_ucf101_lists(
     return None
 
 
-def is_ucf101(directory: str | Path) -> bool:
+def is_ucf101(directory: str | os.PathLike) -> bool:
     """Whether a folder has the lists of a split of UCF101."""
     places = places_of_lists(directory)
     return any(find_ucf101_lists(directory, place, split) for place in places for split in UCF101_SPLITS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import cv2
@@ -88,8 +88,9 @@ def optical_flow(previous: np.ndarray, following: np.ndarray, method: str = "dis
         if min(previous.shape) < MIN_DIS_SIDE:
             raise DataError(f"frames of {previous.shape[1]}x{previous.shape[0]} pixels are too small for optical flow")
         # A new object for every pair: one that has seen small frames gives other results ever after, and threads that
-        # share one crash (OpenCV 5.0).
-        return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(previous, following, None)
+        # share one crash (OpenCV 5.0). Its hints lack the function.
+        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
+        return flow.calc(previous, following, None)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(previous, following, None, *FARNEBACK, 0)
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
@@ -184,7 +185,7 @@ class FlowFolder:
         OSError: if it cannot be read.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | os.PathLike):
         stems = numbered_frames(folder)
         self.paths = [stems.get(stem, []) for stem in FLOW_STEMS]
         x, y = (
@@ -206,7 +207,7 @@ class FlowFolder:
         return np.stack([x, y], axis=-1) if x.shape == y.shape else None
 
 
-def has_flow(folder: str | Path) -> bool:
+def has_flow(folder: str | os.PathLike) -> bool:
     """Whether a folder holds flow computed beforehand."""
     return not numbered_frames(folder).keys().isdisjoint(FLOW_STEMS)
 

@@ -2,6 +2,7 @@
 pixels than memory holds."""
 
 from collections.abc import Callable
+from typing import Literal
 
 # A file format can claim more pixels than memory holds.
 MAX_PIXELS = 200_000_000
@@ -74,7 +75,7 @@ def first_gif_frame(content: bytes) -> bytes:
     return content[:end] + bytes([_GIF_END])
 
 
-def _unsigned(content: bytes, position: int, size: int, order: str) -> int:
+def _unsigned(content: bytes, position: int, size: int, order: Literal["little", "big"]) -> int:
     if len(content) < position + size:
         raise IndexError("the image ends in its header")
     return int.from_bytes(content[position : position + size], order)

@@ -32,17 +32,17 @@ _BEGINNINGS = re.compile(
 _BEGINNING = 600
 
 
-def is_image(name: str | Path) -> bool:
+def is_image(name: str | os.PathLike) -> bool:
     """Whether a file name is that of an image."""
     return str(name).lower().endswith(IMAGE_EXTENSIONS)
 
 
-def is_video(name: str | Path) -> bool:
+def is_video(name: str | os.PathLike) -> bool:
     """Whether a file name is that of a video."""
     return str(name).lower().endswith(VIDEO_EXTENSIONS)
 
 
-def is_video_file(path: str | Path) -> bool:
+def is_video_file(path: str | os.PathLike) -> bool:
     """Whether a file is a video: by its name, or where that says neither video nor image, by what is in it.
 
     Args:
@@ -69,7 +69,7 @@ def _has_video(path):
         return False
 
 
-def numbered_frames(folder: str | Path) -> dict[str, list[Path]]:
+def numbered_frames(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
     """The frames of a folder in the order of their numbers, which may start anywhere.
 
     Args:
@@ -81,7 +81,7 @@ def numbered_frames(folder: str | Path) -> dict[str, list[Path]]:
     Raises:
         OSError: if the folder cannot be read.
     """
-    found = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             match = _FRAME.match(entry.name)

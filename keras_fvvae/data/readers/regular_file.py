@@ -14,7 +14,7 @@ _KINDS = {
 }
 
 
-def require_regular(path: str | Path) -> None:
+def require_regular(path: str | os.PathLike) -> None:
     """Refuses what only looks like a file.
 
     Args:
@@ -29,7 +29,7 @@ def require_regular(path: str | Path) -> None:
         raise DataError(f"it is {_KINDS[kind]}, not a file")
 
 
-def read_regular(path: str | Path) -> bytes:
+def read_regular(path: str | os.PathLike) -> bytes:
     """The content of a file.
 
     Raises:

@@ -1,6 +1,7 @@
 """Frames of video files and of folders of frames: decoded forward, once, and never trusted before they are decoded."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def every_position(total: int, step: int, offset: int = 0) -> np.ndarray:
 
 
 def read_video(
-    source: str | Path | np.ndarray,
+    source: str | os.PathLike | np.ndarray,
     choose: Callable[[int], Iterable[int]],
     convert: Callable[[np.ndarray], Any] | None = None,
     to_the_end: bool = True,
@@ -104,6 +105,7 @@ def read_video(
         >>> read_video(video, lambda total: uniform_positions(total, 2)).frames.keys()
         dict_keys([1, 3])
     """
+    reader: Any
     if isinstance(source, np.ndarray):
         reader = _Array(source)
     else:

@@ -39,7 +39,7 @@ class VideoFile:
 
     shown_whole = False
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | os.PathLike):
         self.path = path
         with opened_video(path) as (_, stream):
             self.promised = stream.frames
@@ -93,7 +93,7 @@ class VideoFile:
 
 
 @contextlib.contextmanager
-def opened_video(path: str | Path) -> Iterator[tuple]:
+def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
     """PyAV's container and its best video stream; single-threaded, since videos are decoded beside each other.
 
     FFmpeg's choice, as players show it; a picture that is attached to sound, a cover, is no video.
