@@ -22,7 +22,7 @@ def build_backbone(
     name: str,
     tap: str | None = None,
     input_size: tuple[int | None, int | None] = (224, 224),
-    weights: str | Path | None = None,
+    weights: str | os.PathLike | None = None,
     options: dict[str, Any] | None = None,
     channels: int = 3,
 ) -> keras.Model:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import keras
 from keras_fvvae.errors import WeightsError
 
 
-def load_weights(trunk: keras.Model, name: str, path: str | Path) -> None:
+def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None:
     """Gives a trunk the weights of a file.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from typing import Any
 
 import keras
 
@@ -18,7 +19,7 @@ from keras_fvvae.recipes import Recipe, SoftmaxStage
 STACK_CHANNELS = 20
 
 
-def build_recipe_backbone(recipe: Recipe, backbone_weights: str | Path | None) -> keras.Model:
+def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | None) -> keras.Model:
     """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
     if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
         backbone_weights = None
@@ -102,7 +103,7 @@ def compile_stage(model: SoftmaxClassifier, recipe: Recipe, stage: SoftmaxStage)
     rate = stage.learning_rate
     if stage.decay_steps is not None:
         rate = keras.optimizers.schedules.ExponentialDecay(rate, stage.decay_steps, stage.decay, staircase=True)
-    options = {"weight_decay": stage.weight_decay or None, "global_clipnorm": stage.clip_norm}
+    options: dict[str, Any] = {"weight_decay": stage.weight_decay or None, "global_clipnorm": stage.clip_norm}
     if stage.epsilon is not None:
         if stage.optimizer == "sgd":
             raise RecipeError("The key `epsilon` of a stage is for adam and adadelta; leave it out with sgd.")

@@ -68,7 +68,7 @@ class BackbonePreprocessing(keras.layers.Layer):
             return (x / 255.0 - mean) / std
         return x / 127.5 - 1.0
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class DescriptorNormalization(keras.layers.Layer):
             return normalization.l2_normalize(inputs, axis=-1)
         return inputs
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

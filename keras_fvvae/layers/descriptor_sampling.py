@@ -69,7 +69,7 @@ class DescriptorSampling(keras.layers.Layer):
         # Those of the largest of independent uniforms are such a subset.
         return ops.top_k(noise, count, sorted=False)[1]
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

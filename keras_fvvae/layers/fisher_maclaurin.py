@@ -210,7 +210,7 @@ def _separable_fit(mean_square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Each pass gives one of them the value that is best for the other; the likelihood rises to its only maximum. Rows and
     columns without any live entry get 0.
     """
-    live = mean_square > DEAD_MEAN_SQUARE
+    live: Any = mean_square > DEAD_MEAN_SQUARE
     rows, columns = live.any(axis=1), live.any(axis=0)
     r, s = np.zeros(len(rows)), np.zeros(len(columns))
     if not live.any():

@@ -148,8 +148,9 @@ class GMMFisherVector(CodebookLayer):
 
     def encode(self, descriptors: Any, mask: Any) -> Any:
         """The gradients `(batch, 2 * K, C)`."""
-        mixture = (ops.cast(weight, descriptors.dtype) for weight in (self.priors, self.means, self.variances))
-        return codebooks.gmm_fisher_vector(descriptors, *mixture, mask)
+        weights = (self.priors, self.means, self.variances)
+        priors, means, variances = (ops.cast(weight, descriptors.dtype) for weight in weights)
+        return codebooks.gmm_fisher_vector(descriptors, priors, means, variances, mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_components": self.num_components}

@@ -58,9 +58,9 @@ class TensorSketch(CompactBilinearPooling):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         channels = self.channels[0], self.channels[-1]
-        buckets, signs = np.split(random_bits(self.seed, 2 * sum(channels)), 2)
-        buckets = np.split(buckets % np.uint64(self.output_dim), [channels[0]])
-        signs = np.split(random_signs(signs), [channels[0]])
+        bits, sign_bits = np.split(random_bits(self.seed, 2 * sum(channels)), 2)
+        buckets = np.split(bits % np.uint64(self.output_dim), [channels[0]])
+        signs = np.split(random_signs(sign_bits), [channels[0]])
         self.x_hash, self.y_hash = (
             (
                 add_constant(self, f"{stream}_buckets", bucket.shape, fixed(bucket), "int64"),

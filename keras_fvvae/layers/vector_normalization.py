@@ -84,7 +84,7 @@ class VectorNormalization(keras.layers.Layer):
                 vectors = ops.reshape(normalization.l2_normalize(parts, -1), (-1, vectors.shape[-1]))
         return vectors
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:

@@ -212,7 +212,7 @@ class _CompiledByRank:
     def __init__(self, model: keras.Model, function: Callable) -> None:
         self.model = model
         self.function = function
-        self.compiled = {}
+        self.compiled: dict[int, Callable] = {}
 
     def __call__(self, inputs: Any) -> Any:
         rank = len(inputs.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_fvvae.svm.dual import solve_duals
@@ -11,8 +13,8 @@ from keras_fvvae.svm.row_blocks import BLOCK_COLUMNS, ColumnReader, RowBlocks
 
 def kernel_matrix(
     vectors: np.ndarray,
-    rows: np.ndarray,
-    others: np.ndarray | None = None,
+    rows: Sequence[int] | np.ndarray,
+    others: Sequence[int] | np.ndarray | None = None,
     normalize: bool = False,
     block_columns: int = BLOCK_COLUMNS,
 ) -> np.ndarray:

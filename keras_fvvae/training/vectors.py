@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,7 @@ BLOCK_ROWS = 256
 MAX_VIEWS = 64
 
 
-def mean_raw_vectors(encoder: FisherEncoder, views: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def mean_raw_vectors(encoder: FisherEncoder, views: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
     """Raw vectors of items: the mean over each item's views (Section 4, "video representation").
 
     Args:

@@ -44,7 +44,7 @@ class CameraMotion:
     """
 
     def __init__(self) -> None:
-        self._detector = cv2.ORB_create(FEATURES)
+        self._detector = cv2.ORB_create(FEATURES)  # type: ignore[attr-defined]  # OpenCV's hints lack it
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._previous = None
 

@@ -54,12 +54,12 @@ class TrajectoryCodebook:
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self.arrays = arrays
+        self.arrays: dict[str, Any] = arrays
         self._layers = {}
         for name in DESCRIPTORS:
-            _, _, *mixture = (arrays[f"{name}/{part}"] for part in PARTS)
-            self._layers[name] = GMMFisherVector(len(mixture[0]), normalization="improved")
-            self._layers[name].set_mixture(*mixture)
+            _, _, priors, means, variances = (arrays[f"{name}/{part}"] for part in PARTS)
+            self._layers[name] = GMMFisherVector(len(priors), normalization="improved")
+            self._layers[name].set_mixture(priors, means, variances)
 
     @property
     def dimension(self) -> int:
