@@ -107,11 +107,12 @@ class Output:
 
     def failures(self) -> dict[str, str]:
         """Dictionary from key to reason of everything that ever failed."""
-        failures = {}
+        failures: dict[str, str] = {}
         for path in sorted((self.path / FAILED).glob("*.csv"), key=os.path.getmtime):
             content = path.read_text(encoding="utf-8", errors="surrogateescape")
             whole = content[: content.rfind("\n") + 1]  # a killed process can leave half a line
-            failures.update(row for row in csv.reader(io.StringIO(whole, newline="")) if len(row) == 2)
+            rows = csv.reader(io.StringIO(whole, newline=""))
+            failures.update({row[0]: row[1] for row in rows if len(row) == 2})
         return failures
 
     def merge(self, other: str | Path) -> None:

@@ -202,7 +202,7 @@ def evaluate_predictions(
         raise DataError("No video is both annotated and predicted: are these the annotations that go with them?")
     videos = sorted(label_sets)  # the official evaluation sorts them for hit@k
     numbers = {video: number for number, video in enumerate(videos)}
-    by_class = {label: [] for video in videos for label in label_sets[video]}
+    by_class: dict[str, list[tuple[str, float]]] = {label: [] for video in videos for label in label_sets[video]}
     for video, results in predictions.items():
         for label, score in results:
             if label not in by_class:
@@ -215,7 +215,7 @@ def evaluate_predictions(
         # The last column is for predictions of videos that are not annotated: they are there in every resample.
         weights = np.concatenate([weights.T, np.ones((1, len(weights)))]).T
         average_hits = weights[:, :-1] @ shares[:, None] / weights[:, :-1].sum(axis=1)[:, None]
-        precisions = np.stack([_precision(*entry, weights) for entry in ranked.values()], axis=1)
+        precisions = np.stack([_precision(entry, weights) for entry in ranked.values()], axis=1)
         return np.concatenate([np.nanmean(precisions, axis=1)[:, None], average_hits, precisions], axis=1)
 
     ends = bootstrap_intervals(statistics, len(videos), resamples, level, seed)
@@ -225,7 +225,7 @@ def evaluate_predictions(
     ]
     hits = float(np.ceil(shares).mean())
     once = np.ones((1, len(videos) + 1))
-    tie_range = [float(np.mean([_precision(*_retied(e, best), once)[0] for e in ranked.values()])) for best in (0, 1)]
+    tie_range = [float(np.mean([_precision(_retied(e, best), once)[0] for e in ranked.values()])) for best in (0, 1)]
     return {
         "videos": len(videos),
         "instances": sum(map(len, label_sets.values())),
@@ -273,7 +273,8 @@ def _ranked(label, pairs, label_sets, numbers):
     return scores, np.array(relevant, bool), owners, positives
 
 
-def _precision(scores, relevant, owners, positives, weights):
+def _precision(entry, weights):
+    scores, relevant, owners, positives = entry
     # They are in order already, and equal scores must stay as they are.
     ranks = -np.arange(len(scores), dtype="float64")
     return average_precision(ranks, relevant, weights.T[positives].sum(axis=0), weights.T[owners].T)

@@ -110,7 +110,7 @@ def plain_metrics(
 
 def evaluate_views(
     scores: np.ndarray,
-    owners: Sequence[int],
+    owners: Sequence[int] | np.ndarray,
     labels: Sequence[int | Collection[int]],
     class_names: Sequence[str],
     **options: Any,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 NORMALIZATIONS = ("none", "l2")
 # Steps between a weight of 0 and 1 at most, and weightings that are tried at most: the steps shrink with more streams.
@@ -16,7 +16,9 @@ MAX_WEIGHTINGS = 2000
 
 
 def late_fusion(
-    scores: Sequence[np.ndarray], weights: Sequence[float] | None = None, normalize: str = "none"
+    scores: Sequence[np.ndarray] | np.ndarray,
+    weights: Sequence[float] | np.ndarray | None = None,
+    normalize: str = "none",
 ) -> np.ndarray:
     """The weighted mean of the decision values of several streams, such as frames and optical flow.
 
@@ -78,7 +80,7 @@ def weightings(streams: int, limit: int = MAX_WEIGHTINGS) -> list[tuple[float, .
 
 
 def choose_weights(
-    scores: Sequence[np.ndarray], labels: ArrayLike, normalize: str = "none"
+    scores: Sequence[np.ndarray] | np.ndarray, labels: Sequence[int] | np.ndarray, normalize: str = "none"
 ) -> tuple[list[float], float]:
     """The weights of late fusion with the highest accuracy on items whose scores are cross-validated.
 
@@ -113,7 +115,7 @@ def choose_weights(
 
 
 def best_weights(
-    accuracy: Callable[[Sequence[float]], float], candidates: Sequence[Sequence[float]]
+    accuracy: Callable[[np.ndarray], float], candidates: Sequence[Sequence[float]]
 ) -> tuple[list[float], float]:
     """The candidate of the highest accuracy, of several the one nearest to equal weights; and that accuracy."""
     values = [accuracy(np.array(weights)) for weights in candidates]
@@ -123,7 +125,7 @@ def best_weights(
     return [float(weight) for weight in candidates[chosen]], best
 
 
-def _checked(scores, normalize):
+def _checked(scores: Any, normalize: str) -> np.ndarray:
     """The scores of all streams as one float64 array, normalised."""
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"`normalize` must be one of {NORMALIZATIONS}. Received: normalize={normalize!r}")

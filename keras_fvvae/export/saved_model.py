@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ LABELS_FILE = "labels.txt"
 
 def export_saved_model(
     classifier: Classifier,
-    directory: str | Path,
+    directory: str | os.PathLike,
     views: Views | None = None,
     kind: str = "image",
     version: int | None = None,
@@ -89,7 +90,7 @@ def export_saved_model(
 
 def export_fused(
     classifiers: Sequence[Classifier],
-    directory: str | Path,
+    directory: str | os.PathLike,
     views: Sequence[Views],
     weights: Sequence[float] | None = None,
     version: int | None = None,

@@ -148,7 +148,7 @@ class Endpoints:
 
     def encode_raw(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
-        outputs = {}
+        outputs: dict[str, tf.Tensor] = {}
         for stream, pixels, mask in rows:
             sums = stream.raw_sum(pixels, mask)
             outputs |= {spec.name: value for spec, value in zip(stream.raw_specs, sums, strict=True)}

@@ -68,7 +68,8 @@ def video_curve(explanation: Any, name: str) -> Figure:
         axis.set_xlabel("sampled frame (framed: those below)")
         axis.set_ylabel("contribution")
         axis.set_xlim(0.3, len(curve) + 0.7)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        locator: Any = axis.xaxis.get_major_locator()
+        locator.set_params(integer=True)
         shown = []
         for column, key in enumerate(keys):
             axis = figure.add_subplot(grid[1, column])
@@ -81,7 +82,7 @@ def video_curve(explanation: Any, name: str) -> Figure:
     return figure
 
 
-def key_frames(curve: np.ndarray) -> list[int]:
+def key_frames(curve: np.ndarray) -> np.ndarray:
     """Positions, in order of time, of the frames that contribute most, and of the one that contributes least.
 
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
@@ -17,7 +17,8 @@ import numpy as np
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLE = {
+# Matplotlib's hints want its own names for keys.
+STYLE: Any = {
     "figure.dpi": 144,
     "font.size": 9,
     "axes.spines.top": False,
@@ -109,7 +110,11 @@ def class_bars(metrics: dict) -> Figure:
 
 
 def embedding(
-    vectors: np.ndarray, labels: Sequence[int], correct: Sequence[bool], class_names: Sequence[str], seed: int = 0
+    vectors: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    correct: Sequence[bool] | np.ndarray,
+    class_names: Sequence[str],
+    seed: int = 0,
 ) -> Figure:
     """Fisher vectors of test items in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
 
@@ -138,7 +143,8 @@ def embedding(
                 rows = (labels == label) & shown
                 title = name if marker == "o" and len(class_names) <= NAMED_CLASSES else None
                 color = colors(label % colors.N)
-                axis.scatter(*points[rows].T, s=14, color=color, marker=marker, linewidth=1, label=title)
+                x, y = points[rows].T
+                axis.scatter(x, y, s=14, color=color, marker=marker, linewidth=1, label=title)
         axis.set_xticks([])
         axis.set_yticks([])
         if len(class_names) <= NAMED_CLASSES:

@@ -118,8 +118,8 @@ def _compare(first: Source, second: Source, bootstrap: dict[str, Any]) -> dict[s
         raise DataError(f"{first.name} and {second.name} disagree about the labels of {len(differing)} items.")
     class_order(other, first.class_names)
     labels = [labels for item, labels in zip(one.ids, first.labels, strict=True) if item in own[1]]
-    scores = [table.rows(common, first.class_names) for table in (one, other)]
-    result = compare_scores(*scores, labels, first.class_names, **bootstrap)
+    mine, theirs = (table.rows(common, first.class_names) for table in (one, other))
+    result = compare_scores(mine, theirs, labels, first.class_names, **bootstrap)
     left_out = len({*one.ids, *other.ids}) - len(common)
     return {"first": first.name, "second": second.name, "left_out": left_out, **result}
 

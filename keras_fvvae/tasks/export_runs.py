@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,13 @@ def export_runs(
             notes.append(_half_note(classifier, vectors, pca_components is not None))
         classifiers.append(classifier)
     views = [recipe_views(run.recipe, run.kind) for run in runs]
-    options = {"version": version, "top_k": top_k, "notes": notes, "half_svm": half_svm, "valid_output": valid_output}
+    options: dict[str, Any] = {
+        "version": version,
+        "top_k": top_k,
+        "notes": notes,
+        "half_svm": half_svm,
+        "valid_output": valid_output,
+    }
     if len(runs) == 1:
         return export_saved_model(classifiers[0], out, views[0], runs[0].kind, recipe=runs[0].recipe, **options)
     return export_fused(classifiers, out, views, weights, recipes=[run.recipe for run in runs], **options)

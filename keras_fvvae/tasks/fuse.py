@@ -91,26 +91,27 @@ def fuse(
     test_labels = np.array([labels[item] for item in common])
     count = len(class_names)
     parts = [stream.test_scores(common, common_train, train_labels, count) for stream in streams]
+    chosen: Any = weights
     if method == "kernel":
-        weights, accuracy, fused = _fuse_kernels(
-            streams, common, common_train, train_labels, count, weights, cross_validated, runs[0].C, folds, seed
+        chosen, accuracy, fused = _fuse_kernels(
+            streams, common, common_train, train_labels, count, chosen, cross_validated, runs[0].C, folds, seed
         )
     else:
         accuracy = None
         if cross_validated:
             held_out = [s.training_scores(common_train, train_labels, count, folds, seed) for s in streams]
-            weights, accuracy = choose_weights(held_out, train_labels, normalize)
-        fused = late_fusion(parts, weights, normalize)
+            chosen, accuracy = choose_weights(held_out, train_labels, normalize)
+        fused = late_fusion(parts, chosen, normalize)
     if out is not None:
         write_atomically(Path(out), scores_csv(common, class_names, fused).encode())
-    weights = [1.0] * len(streams) if weights is None else [float(weight) for weight in weights]
+    shares = [1.0] * len(streams) if chosen is None else [float(weight) for weight in chosen]
     every = {item for stream in streams for item in test if stream.has(item)}
     return {
         "items": len(common),
         "left_out": len(every) - len(common),
         "left_out_training": len(train) - len(common_train) if trains else 0,
         **_results(streams, parts, fused, test_labels, class_names, resamples),
-        "weights": {stream.name: weight / sum(weights) for stream, weight in zip(streams, weights, strict=True)},
+        "weights": {stream.name: weight / sum(shares) for stream, weight in zip(streams, shares, strict=True)},
         "training_accuracy": accuracy,
         "method": method,
         "normalize": normalize,
