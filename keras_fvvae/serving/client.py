@@ -55,7 +55,7 @@ class Client:
         self._transport = transport(url, timeout, retries)
         self._model = model
         self._which = ("versions", version) if version is not None else ("labels", label) if label is not None else None
-        self._signatures = None
+        self._signatures: dict[str, dict[str, list[str]]] | None = None
 
     @property
     def model(self) -> str:
@@ -90,7 +90,7 @@ class Client:
         """
         end = time.monotonic() + seconds
         while True:
-            why = "no version is available"
+            why: str | ServingError = "no version is available"
             try:
                 if any(one["state"] == "AVAILABLE" for one in self.status()):
                     return

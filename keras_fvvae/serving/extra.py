@@ -1,12 +1,12 @@
 """The modules of the extra `serving`, with a reason where they are not installed."""
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from keras_fvvae.errors import KerasFVVAEError
 
 
-def require(*modules: str) -> ModuleType | list[ModuleType]:
+def require(*modules: str) -> Any:
     """Imports modules of the extra.
 
     Args:

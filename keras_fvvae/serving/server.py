@@ -56,7 +56,8 @@ class Server:
         self.settings = settings or ServerSettings()
         self.engine = Engine(models, self.settings)
         self.port = self.grpc_port = None
-        self._loop = self._stop = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
 
     @property
     def url(self) -> str:

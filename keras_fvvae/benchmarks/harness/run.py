@@ -4,6 +4,7 @@ import datetime
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_fvvae.benchmarks.harness.children import call_in_child
 from keras_fvvae.benchmarks.harness.groups import GROUPS, ROUNDS
@@ -52,7 +53,7 @@ def run_benchmark(
     if data is not None and not Path(data).is_dir():
         raise DataError(f"The data folder {data} does not exist.")
     out, before = Path(out), load()
-    record = {
+    record: dict[str, Any] = {
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "quick": quick,

@@ -45,8 +45,8 @@ def main() -> None:
     parser.add_argument("--items", default=3000, type=int, help="images for the memory of a process")
     arguments = parser.parse_args()
     source = next(path for path in sorted(arguments.data.rglob("*")) if is_video(path))
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         _reading(source, folder)
         _storing(folder)
         _index(folder)

@@ -7,6 +7,7 @@ differ; `work`, `phase` (where in its work a killed one was), `result`, `leftove
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class Svm:
 
         X = np.load(self.vectors, mmap_mode="r")
         (folder / f"fit-{os.getpid()}").touch()
-        settings = {"checkpoint_seconds": 0, "block_columns": SVM_BLOCK_COLUMNS}
+        settings: dict[str, Any] = {"checkpoint_seconds": 0, "block_columns": SVM_BLOCK_COLUMNS}
         svm = OneVsRestSVM(row_l2=True, checkpoint=folder / "checkpoint", **settings)
         svm.fit(X, np.arange(len(X)) % SVM_CLASSES)
         np.savez(folder / "result.npz", coef=svm.coef_, intercept=svm.intercept_)

@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         folder = Path(folder)
         vectors, images, requests = _write_data(folder)
-        jobs = [Train(), Encode(folder / "train-whole/run", images), Svm(vectors)]
+        jobs: list[Any] = [Train(), Encode(folder / "train-whole/run", images), Svm(vectors)]
         jobs += [kind(folder / "train-whole/run", requests) for kind in (Export, ExportWriting)]
         rows = []
         for number, job in enumerate(jobs):

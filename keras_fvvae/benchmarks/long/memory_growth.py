@@ -46,7 +46,7 @@ def main() -> None:
         own = {"process": _peak_mb(resource.RUSAGE_SELF), **(peaks or {})}
         print("\n" + json.dumps(own))
         return
-    rows = {}
+    rows: dict[str, dict[int, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for count in (arguments.items, FACTOR * arguments.items):
             _child("write", folder, count)

@@ -39,8 +39,8 @@ def measure(rounds: int, networks: Sequence[dict], classes: int, data: str | Non
         backbone = build_recipe_backbone(recipe, None)
         encoder = build_encoder(recipe, backbone, build_fvvae(recipe, backbone, None))
         classifier = build_classifier(encoder, [f"class {number}" for number in range(classes)])
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
             paths = {OURS: export_saved_model(classifier, folder / "whole", recipe_views(recipe))}
             paths[BARE] = export_bare_backbone(backbone, folder / "bare", size)
             images = image_paths(data, folder / "images", network["images"])

@@ -47,11 +47,11 @@ class Batcher:
     def __init__(self, settings: ServerSettings, metrics: Metrics):
         self._settings = settings
         self._metrics = metrics
-        self._queues = collections.OrderedDict()
+        self._queues: collections.OrderedDict[tuple, collections.deque[_Task]] = collections.OrderedDict()
         self._queued_images = 0
         self._running = 0
         self._timer = None
-        self._jobs = set()
+        self._jobs: set[asyncio.Task] = set()
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="batch")
 
     async def run(

@@ -46,9 +46,9 @@ class Model:
 
     def __init__(self, config: ModelConfig, metrics: Metrics):
         self.config = config
-        self.statuses = {}
-        self._servables = {}
-        self._leases = {}
+        self.statuses: dict[int, VersionStatus] = {}
+        self._servables: dict[int, Servable] = {}
+        self._leases: dict[Servable, int] = {}
         self._metrics = metrics
 
     async def refresh(self) -> None:

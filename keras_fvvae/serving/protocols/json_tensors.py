@@ -114,8 +114,8 @@ def format_response(outputs: dict[str, np.ndarray], is_row: bool) -> bytes:
         part = {name: array[start : start + step] for name, array in outputs.items()}
         if step > 1:
             values = {name: _plain(name, array) for name, array in part.items()}
-            rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-            parts.append(_dumps(rows)[1:-1])
+            examples = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+            parts.append(_dumps(examples)[1:-1])
         else:
             parts.append(_written_object({name: array.reshape(array.shape[1:]) for name, array in part.items()}))
     return _wrapped("predictions", b"[" + b", ".join(parts) + b"]")
