@@ -162,6 +162,8 @@ def _report(run: RunFolder, collection: Collection) -> None:
     report = write_report([run.path], run.path / "report.html", collection)
     results = run.results
     print_results(results)
+    if results.warning:
+        say(f"Warning: {results.warning}")
     print_notes(results.notes[len(collection.notes) :])
     if results.skipped:
         say(f"{results.skipped} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.")

@@ -103,6 +103,7 @@ def _write(run_paths, out, collection, streams, fusion):
             interval=_interval,
             skipped=facts.skipped,
             notes=facts.notes,
+            warnings=[run.results.warning for run in runs if run.results.warning],
             version=keras_fvvae.__version__,
         )
     )

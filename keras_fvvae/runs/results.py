@@ -19,10 +19,11 @@ class RunResults:
     Attributes:
         protocol: what was trained and tested on what, in words.
         representation: name of the run's own representation, such as `"FV-VAE"`; others are computed beside it.
-        metrics: by name of the representation what `keras_fvvae.evaluation.metrics.classification_metrics` gives, with
-            `dimension` and `mean_average_precision`; empty where nothing was held out for testing.
+        metrics: by name of the representation what `keras_fvvae.evaluation.evaluate.plain_metrics` gives, with
+            `dimension`; empty where nothing was held out for testing.
         skipped: items that could not be used.
         notes: what a reader of the numbers should know.
+        warning: what comes before all else, where the representation did not help; else empty.
 
     Example:
         >>> results = RunResults("10 test images", "FV-VAE", {"AVE": {"accuracy": 0.5}, "FV-VAE": {"accuracy": 0.75}})
@@ -37,6 +38,7 @@ class RunResults:
     metrics: dict[str, Metrics] = dataclasses.field(default_factory=dict)
     skipped: int = 0
     notes: list[str] = dataclasses.field(default_factory=list)
+    warning: str = ""
 
     @property
     def own(self) -> Metrics | None:
@@ -45,7 +47,7 @@ class RunResults:
 
     def to_json(self) -> str:
         """The text of `metrics.json`."""
-        facts = {key: getattr(self, key) for key in ("protocol", "representation", "skipped", "notes")}
+        facts = {key: getattr(self, key) for key in ("protocol", "representation", "warning", "skipped", "notes")}
         text = json.dumps({**facts, "results": self.metrics}, indent=2)
         # Rows of numbers (the confusion matrix) on one line each: a reader wants to see the accuracies.
         return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda row: f"[{' '.join(row[0][1:-1].split())}]", text)
@@ -64,4 +66,5 @@ class RunResults:
             dict(content["results"]),
             content["skipped"],
             list(content["notes"]),
+            content.get("warning", ""),
         )

@@ -154,6 +154,7 @@ class ActivationInputs:
             "backbone": recipe.backbone,
             "tap": recipe.tap,
             "weights": _weights_digest(backbone),
+            **_precision(backbone),
             **self.views.settings(collection.kind),
         }
         self.store = FeatureStore(directory, settings, shard_bytes=shard_bytes)
@@ -293,6 +294,12 @@ def _compute(collection, indices, streams, skipped, verbose):
         finally:
             for stream in streams:
                 stream.store.flush()
+
+
+def _precision(model):
+    """What tells activations of another precision apart; nothing for float32, under whose keys 0.1 kept its own."""
+    dtypes = sorted({layer.compute_dtype for layer in model._flatten_layers(include_self=False)})
+    return {} if dtypes == ["float32"] else {"precision": dtypes}
 
 
 def _weights_digest(model):

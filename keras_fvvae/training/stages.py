@@ -31,6 +31,7 @@ from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
+from keras_fvvae.training.verdict import warning
 
 # Average pooling of the same activations, to which every run compares its representation.
 AVERAGES = "AVE"
@@ -205,11 +206,18 @@ class Training:
             metrics=metrics,
             skipped=len(self._skipped),
             notes=self.usable.notes,
+            warning=self._warning(scores),
         )
         self.run.write_results(results, scores)
         with self.run.partial(files.MODEL) as partial:
             self.model.save(partial)
         self.run.finish()
+
+    def _warning(self, scores):
+        if not scores:
+            return ""
+        own, labels = representation_title(self.recipe), self.usable.labels[self.usable.indices("test")]
+        return warning(own, scores[own], scores[AVERAGES], labels, self.recipe, self.usable.kind)
 
     def _activations(self) -> ActivationInputs:
         """Cached activations; of several workers each computes its part first."""

@@ -116,6 +116,15 @@ def test_other_settings_or_weights_are_not_mixed(activations, videos, changes):
     assert len(activations(**changes).missing()) == len(videos)
 
 
+def test_other_precision_is_not_mixed(activations, videos):
+    """Of the same weights: activations in bfloat16 differ by a percent."""
+    activations().prepare(verbose=0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = activations()
+    assert inputs.backbone.weights[0].dtype == "float32"
+    assert len(inputs.missing()) == len(videos)
+
+
 def test_what_does_not_change_the_activations_shares_them(activations):
     activations().prepare(verbose=0)
     assert activations(latent_dim=9, flow_bound=3.0, learning_rate=0.1, random_mirror=True).missing() == []

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.reporting.report import write_report
+from keras_fvvae.runs.results import RunResults
+from keras_fvvae.training import stages
+from keras_fvvae.training.train import train
+from keras_fvvae.training.verdict import warning
+
+LABELS = np.arange(30) % 3
+
+
+def _scores(wrong):
+    """Scores of which the first `wrong` are wrong."""
+    return np.eye(3)[np.where(np.arange(30) < wrong, (LABELS + 1) % 3, LABELS)]
+
+
+@pytest.mark.parametrize(("wrong", "average_wrong"), [(0, 0), (0, 9), (5, 5), (5, 0), (8, 4)])
+def test_nothing_is_said_where_it_helps_or_may_be_chance(wrong, average_wrong):
+    assert warning("FV-VAE", _scores(wrong), _scores(average_wrong), LABELS, Recipe(), "image") == ""
+
+
+def test_a_loss_that_is_no_chance():
+    said = warning("FV-VAE", _scores(9), _scores(0), LABELS, Recipe(steps=600), "image")
+    assert said == (
+        "FV-VAE is worse than average pooling (AVE) on the test images: 70.0 against 100.0 % (McNemar's p = 0.0039). "
+        "Use AVE here (`--set representation=ave`), or try an earlier tap (`--tap`), `--set "
+        "vector_normalization=spectral` or fewer steps than 600 (`--set steps=150`)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "has", "has_not"),
+    [
+        ({"vector_normalization": "spectral"}, "fewer steps", "vector_normalization"),
+        ({"loss_reduction": "mean"}, "loss_reduction=sum", "nothing"),
+        ({"representation": "vlad"}, "an earlier tap", "steps"),
+    ],
+)
+def test_the_advice_is_about_the_recipe(changes, has, has_not):
+    said = warning("It", _scores(9), _scores(0), LABELS, Recipe(**changes), "video")
+    assert has in said
+    assert has_not not in said
+
+
+def test_results_of_files_without_a_warning():
+    text = RunResults("10 test images", "FV-VAE", warning="It is worse.").to_json()
+    assert RunResults.from_json(text).warning == "It is worse."
+    assert RunResults.from_json(text.replace('  "warning": "It is worse.",\n', "")).warning == ""
+
+
+def test_a_run_says_it_and_its_report_says_it_first(recipe, folder, tmp_path, monkeypatch):
+    from keras_fvvae.data import load_folder
+
+    monkeypatch.setattr(stages, "warning", lambda *arguments: f"{arguments[0]} is worse.")
+    collection = load_folder(folder)
+    run = train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
+    assert run.results.warning == f"{run.results.representation} is worse."
+    report = write_report([run.path], tmp_path / "report.html", collection).read_text()
+    assert report.index("FV-VAE is worse.") < report.index("Accuracy on the test")
