@@ -19,7 +19,7 @@ class RunResults:
     Attributes:
         protocol: what was trained and tested on what, in words.
         representation: name of the run's own representation, such as `"FV-VAE"`; others are computed beside it.
-        metrics: by name of the representation what `keras_fvvae.evaluation.evaluate.plain_metrics` gives, with
+        metrics: by name of the representation what `keras_fvvae.evaluation.metrics.classification_metrics` gives, with
             `dimension` and `mean_average_precision`; empty where nothing was held out for testing.
         skipped: items that could not be used.
         notes: what a reader of the numbers should know.
