@@ -44,8 +44,9 @@ def export_saved_model(
     A classifier of images takes `image: string[N]`: JPEG, PNG, WebP, BMP or GIF bytes. A classifier of videos takes
     `frames: string[N, T]`, encoded images of RGB, and `num_frames: int32[N]`: what follows after a video's frames is
     padding, and may hold anything. One of optical flow takes `flow_frames`, encoded images of x, y and magnitude as
-    `keras_fvvae.data.flow_image` makes them, and `num_flow_frames`. All decode, resize and crop in the graph as in
-    training. Dimension 0 is the number of examples everywhere, numbers come out as float32, and nothing is random:
+    `keras_fvvae.data.readers.flow.flow_image` makes them, and `num_flow_frames`. All decode, resize and crop in the
+    graph as in training. Dimension 0 is the number of examples everywhere, numbers come out as float32, and nothing is
+    random:
 
         serving_default  scores [N, classes]: decision values of the SVM, not probabilities;
                          labels string [N, k] and label_scores [N, k]: the k best classes, best first

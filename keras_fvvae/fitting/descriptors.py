@@ -25,6 +25,7 @@ def draw_descriptors(
         count: number of descriptors to draw; all where there are fewer.
         seed: integer.
         verbose: 1 for a progress bar.
+        check: function of a batch's shape that raises where a layer does not take it.
 
     Returns:
         Array `(n, C)`, in the order of the data set.
