@@ -10,6 +10,7 @@ from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.data import Collection, load_digits
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.runs.results import RunResults
 from tests.support.video_files import numbered_frames, write_video
 
 SIZE = 16
@@ -36,7 +37,7 @@ def write_run(path, seed=0, kind="video", **settings):
     collection = Collection(sources, ["a", "b"], [0, 1], ["train"] * 2, ["a", "b"], kind=kind)
     run = RunFolder.create(path, recipe, collection)
     build_classifier(encoder, ["a", "b"]).save(run.path / "model.keras")
-    run.write_json("metrics.json", {"protocol": "none"})
+    run.write_results(RunResults("none", "FV-VAE"), {})
     run.finish()
     return run.path
 

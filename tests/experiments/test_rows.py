@@ -154,7 +154,7 @@ def test_rows_share_a_tuned_backbone_only_where_all_agrees_that_decides_it(tmp_p
     rows += [Row(f"same but for {list(change)}", tuned.replace(**change)) for change in later]
     taken = []
 
-    def train(recipe, collection, out, weights, *, tuned, **settings):
+    def train(recipe, collection, out, *, tuned, **settings):
         taken.append((out, tuned))
         return RunFolder(out)
 

@@ -101,6 +101,7 @@ def test_a_deeper_decoder_learns():
 @pytest.mark.parametrize("layers", ["last", "all"])
 def test_harness(arguments, idle, layers):
     def build(**kwargs):
+        keras.utils.set_random_seed(3)  # no hidden unit so near to zero that rounding switches it
         return FisherVectorHead(FVVAELayer(latent_dim=3, seed=1, **arguments, **kwargs), layers, **kwargs)
 
     check_layer(build, np.abs(_descriptors()).astype("float32"), without_gradient=idle)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_fvvae.backbones import set_trainable
 from keras_fvvae.layers import DescriptorSampling, FVVAELayer, SpatialPyramidPooling
-from keras_fvvae.models import FVVAE, objective
+from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
 from tests.support import mirrored_training
 from tests.support.numpy_reference import NumpyFVVAE, firing, pyramid_pooling, randomize
@@ -201,7 +201,9 @@ def test_without_classes_there_are_two_terms():
     metrics = model.evaluate(_maps(), verbose=0, return_dict=True)
     assert set(metrics) == {"loss", "reconstruction", "regularization"}
     assert metrics["loss"] == pytest.approx(2.0 * metrics["reconstruction"] + 0.5 * metrics["regularization"], rel=1e-5)
-    assert set(model.predict(_maps(), verbose=0)) == {"reconstruction_loss", "regularization_loss"}
+    assert set(model.predict(_maps(), verbose=0)) == {
+        "num_descriptors", "reconstruction_loss", "regularization_loss",
+    }  # fmt: skip
 
 
 def test_sampled_descriptors_are_part_of_training_only():
@@ -569,7 +571,3 @@ def test_own_loss_is_refused():
 def test_wrong_loss_weights(loss_weights):
     with pytest.raises(ValueError, match="`loss_weights` must be three numbers, none negative .*Received: "):
         _model(loss_weights)
-
-
-def test_unlabelled_marker():
-    assert objective.UNLABELLED == -1

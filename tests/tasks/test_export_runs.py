@@ -42,7 +42,7 @@ def test_measured_changes_are_in_the_card(runs, tmp_path):
     card = (path / "assets.extra" / "card.md").read_text()
     run = RunFolder.open(runs[0])
     accuracy = run.results.own["accuracy"]
-    assert f"Accuracy of the run rgb: {accuracy:.1%}" in card
+    assert f"Accuracy of the run rgb: {100 * accuracy:.1f} (" in card
     before, after = re.search(r"8 test items (\S+)% before and (\S+)% after .*points", card).groups()
     assert float(before) == pytest.approx(100 * accuracy, abs=0.01)
     assert 0 <= float(after) <= 100

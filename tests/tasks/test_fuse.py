@@ -102,7 +102,7 @@ def test_runs_that_do_not_go_together(write_run, tmp_path):
         fuse([rgb, write_run("untested", {})])
     with pytest.raises(RunError, match="is not finished"):
         fuse([rgb, write_run("unfinished", FLOW, finish=False)])
-    with pytest.raises(RunError, match="is not a run"):
+    with pytest.raises(RunError, match="does not exist"):
         fuse([rgb, tmp_path / "absent"])
     with pytest.raises(ValueError, match="`weights` must be 2 numbers"):
         fuse([rgb, write_run("flow", FLOW)], weights=[1])

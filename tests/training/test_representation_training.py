@@ -27,7 +27,7 @@ CASES = {
     "NetVLAD": {"representation": "net_vlad", "representation_options": {"num_centroids": 3}, "stages": STAGES},
     "BP": {"representation": "bilinear", "trainable_from": "all", "steps": 2},
     "FV-VAE": {"pca_components": 4},
-    "FV-VAE, random Maclaurin": {"representation": "fv_vae_maclaurin", "representation_options": {"dimension": 20}},
+    "FV-VAE, random Maclaurin": {"representation": "fv_vae_maclaurin", "representation_options": {"dimension": 64}},
     "Cross-layer pooling": {
         "representation": "cross_layer", "representation_options": {"components": 5}, "tap": "conv2+conv3",
     },
@@ -83,7 +83,7 @@ def test_action_vlad_learns_from_bags_of_frames_in_two_stages(videos, bags, tmp_
     assert len(history["loss"]) == 6
     head = load_encoder(run.path / "model.keras").head
     assert isinstance(head, NetVLAD)
-    assert not head.normalize
+    assert head.normalization is None
     assert run.results.metrics["ActionVLAD"]["dimension"] == 2 * 4
 
 

@@ -88,7 +88,7 @@ def test_model_is_that_of_the_recipe():
     recipe = recipes.load_recipe("digits_conv")
     assert isinstance(model, FVVAE)
     assert (model.fvvae.latent_dim, model.fvvae.num_classes, model.fvvae.dropout) == (31, 10, recipe.dropout)
-    assert model.loss_weights == (1.0, 1.0, 100.0)
+    assert model.loss_weights == (1.0, 1.0, 6400.0)
     assert model.fvvae.stop_target_gradient
     assert isinstance(model.optimizer, Adadelta)
     assert model.optimizer.learning_rate_multipliers == RELEASE_MULTIPLIERS
@@ -308,7 +308,7 @@ def test_entry_run_and_pack_give_the_same_vectors(run, server, tmp_path, monkeyp
     for source in (run.path, run.path / "model.keras", pack, pack.parent, server.folder, url, server.url):
         model = zoo.load("digits_conv", weights=source)
         _same(_vectors(model), expected)
-        assert model.loss_weights == (1.0, 1.0, 100.0)
+        assert model.loss_weights == (1.0, 1.0, 6400.0)
     monkeypatch.setenv(packs.MIRROR_VARIABLE, server.url)
     _same(_vectors(zoo.load("digits_conv")), expected)
     server.shutdown()
@@ -343,7 +343,7 @@ def test_published_model_trains_on(run):
 def test_recipe_of_the_weights_rules(run):
     publishing.publish(run.recipe.replace(lambda1=0.25, optimizer="sgd"), {"model.keras": run.path / "model.keras"})
     model = zoo.load("digits_conv", lambda2=0.5)
-    assert model.loss_weights == (0.25, 0.5, 100.0)
+    assert model.loss_weights == (0.25, 0.5, 6400.0)
     assert isinstance(model.optimizer, SGD)
 
 

@@ -64,7 +64,7 @@ def load_activitynet(
         DataError: if annotations or videos are not found, or the annotations cannot be understood.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> segments = [{"label": "Surfing", "segment": [1.5, 9]}]
         >>> subsets = {"-x": "training", "y": "validation"}

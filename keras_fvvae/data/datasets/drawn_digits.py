@@ -54,6 +54,7 @@ def draw_moving_digit(
         uint8 array `(frames, size, size, 3)`, RGB.
 
     Example:
+        >>> from keras_fvvae.data import load_digits
         >>> digit = load_digits().read(0)
         >>> left, right = (draw_moving_digit(digit, motion, seed=3) for motion in ("move_left", "move_right"))
         >>> left.shape, bool((left == right[::-1]).all())
