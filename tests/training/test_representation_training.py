@@ -27,7 +27,8 @@ CASES = {
     "NetVLAD": {"representation": "net_vlad", "representation_options": {"num_centroids": 3}, "stages": STAGES},
     "BP": {"representation": "bilinear", "trainable_from": "all", "steps": 2},
     "FV-VAE": {"pca_components": 4},
-    "FV-VAE, random Maclaurin": {"representation": "fv_vae_maclaurin", "representation_options": {"dimension": 64}},
+    # Of few numbers, single ones near zero would show the rounding of cached activations by their steep root.
+    "FV-VAE, random Maclaurin": {"representation": "fv_vae_maclaurin", "representation_options": {"dimension": 256}},
     "Cross-layer pooling": {
         "representation": "cross_layer", "representation_options": {"components": 5}, "tap": "conv2+conv3",
     },
