@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.layers.fvvae_layer import MIN_LOG_VARIANCE
+from tests.support import backends
 from tests.support.backends import dtype_of
 from tests.support.layer_harness import check_layer
 from tests.support.numpy_reference import NumpyFVVAE, firing, randomize
@@ -309,7 +310,7 @@ def _trained_in_a_functional_model(**arguments):
 def test_added_losses_are_the_weighted_terms():
     layer, model = _trained_in_a_functional_model(add_losses=True, lambda1=2.0, lambda2=0.5)
     outputs = layer(_descriptors())
-    terms = [np.mean(outputs[name]) for name in ("reconstruction_loss", "regularization_loss")]
+    terms = [float(keras.ops.mean(outputs[name])) for name in ("reconstruction_loss", "regularization_loss")]
     losses = [float(loss) for loss in layer.losses]
     np.testing.assert_allclose(losses, [2.0 * terms[0], 0.5 * terms[1]], rtol=1e-5)
     assert model.evaluate(_descriptors(), verbose=0) == pytest.approx(2.0 * terms[0] + 0.5 * terms[1], rel=1e-5)
@@ -329,9 +330,10 @@ def test_the_layer_alone_trains_in_a_functional_model(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(descriptors, verbose=0) == pytest.approx(model.evaluate(descriptors, verbose=0), rel=1e-5)
 
-    layer, model = _trained_in_a_functional_model()
-    with pytest.raises(ValueError, match="No loss to compute"):
-        model.fit(descriptors, verbose=0)
+    if backends.on_tensorflow():  # Keras's steps on the others take a model without a loss
+        _, model = _trained_in_a_functional_model()
+        with pytest.raises(ValueError, match="No loss to compute"):
+            model.fit(descriptors, verbose=0)
 
 
 def test_only_losses_that_count_move_the_weights():
