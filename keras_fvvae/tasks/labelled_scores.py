@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_fvvae.data.datasets.places import read_text
+from keras_fvvae.data.datasets.places import read_table
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import read_label_sets
 from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_scores
 from keras_fvvae.tasks.streams import read_run
-from keras_fvvae.utils.text import TextError, csv_rows
 
 
 @dataclasses.dataclass(eq=False)
@@ -146,17 +144,8 @@ def labelled(table: ScoreTable, representation: str, labels: dict[str, list[str]
 
 def _read_labels(path: str | os.PathLike) -> dict[str, list[str]]:
     """Labels by id of a `.csv` file with the columns `id` and `label`."""
-    try:
-        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
-    except TextError as error:
-        raise DataError(f"{path} is not CSV: {error}.") from error
-    if not {"id", "label"} <= set(header):
-        raise DataError(f"The first line of {path} must name the columns `id` and `label`.")
-    labels = {}
-    for number, fields in rows:
-        if not fields:
-            continue
-        row = dict(itertools.zip_longest(header, fields[: len(header)], fillvalue=""))
+    labels: dict[str, list[str]] = {}
+    for number, row in read_table(path, "id", "label"):
         if row["id"] in labels:
             raise DataError(f"{path} has the id {row['id']!r} more than once (line {number}).")
         labels[row["id"]] = [row["label"]]

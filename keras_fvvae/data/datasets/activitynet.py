@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from pathlib import Path
@@ -16,12 +15,13 @@ from keras_fvvae.data.datasets.places import (
     note_missing,
     numbered_lines,
     places_of_lists,
+    read_table,
     read_text,
     stem_key,
 )
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
-from keras_fvvae.utils.text import TextError, csv_rows, parse_json
+from keras_fvvae.utils.text import parse_json
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -215,13 +215,7 @@ def _entries(path, database, subsets=None):
 
 def _subsets(path):
     """Subset by video of `video_info_new.csv`."""
-    try:
-        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
-    except TextError as error:
-        raise DataError(f"{path} is not CSV: {error}.") from error
-    if not {"video", "subset"} <= set(header):
-        raise DataError(f"The first line of {path} must name the columns `video` and `subset`.")
-    rows = [dict(itertools.zip_longest(header, fields[: len(header)], fillvalue="")) for _, fields in rows]
+    rows = [row for _, row in read_table(path, "video", "subset")]
     return {row["video"].strip(): row["subset"].strip() for row in rows if row["video"]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import unicodedata
@@ -11,6 +12,7 @@ from keras_fvvae.data.datasets.folder import walk
 from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.text import TextError, csv_rows
 
 # Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.
 _VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
@@ -37,6 +39,29 @@ def numbered_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
     lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[str, str]]]:
+    """Pairs of line number and fields by column of a CSV file whose first line names the columns; no blank lines.
+
+    Args:
+        path: of the file.
+        *columns: names that its first line must hold; what a line lacks is empty text.
+
+    Raises:
+        DataError: if it cannot be read, is not CSV or lacks a column.
+    """
+    try:
+        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+    if not set(columns) <= set(header):
+        raise DataError(f"The first line of {path} must name the columns {' and '.join(f'`{c}`' for c in columns)}.")
+    return [
+        (number, dict(itertools.zip_longest(header, fields[: len(header)], fillvalue="")))
+        for number, fields in rows
+        if fields
+    ]
 
 
 def find_file(root: str | os.PathLike, name: str) -> Path | None:
