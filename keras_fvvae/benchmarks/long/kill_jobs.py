@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_fvvae.benchmarks.harness.commands import call_command
+
 STEPS = 60
 EVERY = 4
 # Of the exported signatures, bytes of images; of the encoding, files.
@@ -139,7 +141,7 @@ class Export:
     def work(self, folder: Path) -> None:
         from keras_fvvae.tools.export import command
 
-        _call(command, self.run, "--out", folder / "served")
+        call_command(command, self.run, "--out", folder / "served")
 
     def phase(self, folder: Path) -> str:
         newest = max(folder.glob("served/*"), key=os.path.getmtime)
@@ -200,11 +202,3 @@ def compare(found: dict, expected: dict, tolerance: float) -> tuple[float, list[
         if not same:
             unequal.append(name)
     return largest, unequal
-
-
-def _call(command, *words):
-    try:
-        command([str(word) for word in words], standalone_mode=False)
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"exit code {end.code}") from end

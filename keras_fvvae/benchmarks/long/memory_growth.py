@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.benchmarks.harness.commands import call_command
 from keras_fvvae.utils.cores import usable_cores
 
 FACTOR = 10
@@ -86,14 +87,6 @@ def _child(job, folder, count):
 
 def _peak_mb(who):
     return resource.getrusage(who).ru_maxrss / 1024
-
-
-def _call(command, *words):
-    try:
-        command([str(word) for word in words], standalone_mode=False)
-    except SystemExit as end:
-        if end.code:
-            raise RuntimeError(f"exit code {end.code}") from end
 
 
 def write(folder: Path, count: int) -> None:
@@ -189,7 +182,7 @@ def evaluate(folder: Path, count: int) -> None:
     """The command."""
     from keras_fvvae.tools.evaluate import command
 
-    _call(command, folder / f"evaluated-{count}")
+    call_command(command, folder / f"evaluated-{count}")
 
 
 JOBS = {"write": write, "encode": encode, "fit": fit, "vectors": vectors, "evaluate": evaluate}
