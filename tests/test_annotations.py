@@ -9,8 +9,6 @@ import keras_fvvae
 
 PACKAGE = Path(keras_fvvae.__file__).parent
 TOOLS = PACKAGE.parent / "tools"
-# Parts that are allowed to lack some, for a while.
-EXEMPT: set[str] = set()
 
 
 def _modules():
@@ -51,14 +49,7 @@ def _unannotated(path):
 
 @pytest.mark.parametrize(("part", "path"), _modules(), ids=lambda value: getattr(value, "stem", value))
 def test_public_functions_are_annotated(part, path):
-    if part not in EXEMPT:
-        assert _unannotated(path) == []
-
-
-def test_exempt_parts_are_those_that_need_it():
-    """So that the list is emptied as parts are done."""
-    done = EXEMPT - {part for part, path in _modules() if _unannotated(path)}
-    assert not done, f"annotated now: take {sorted(done)} off the list"
+    assert _unannotated(path) == []
 
 
 def test_what_counts_as_missing():
