@@ -6,9 +6,8 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from keras_fvvae.errors import DataError
+from keras_fvvae.data.validation import validation_items
 from keras_fvvae.experiments.row import Row
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
@@ -38,30 +37,14 @@ def validation_collection(collection: Collection, folds: int = DEFAULT_FOLDS, se
         DataError: if there are too few labelled training items.
     """
     train = collection.indices("train")
-    labelled = train[collection.labels[train] != UNLABELLED]
-    labels = collection.labels[labelled]
-    if len(labelled) < 2 * folds or len(set(labels.tolist())) < 2:
-        raise DataError(f"A validation part needs more than the {len(labelled)} labelled training {collection.kind}s.")
-    counts = np.bincount(labels)
-    # What is alone in its class would be a class without training items.
-    frequent = labelled[counts[labels] >= folds]
-    if not len(frequent):
-        raise DataError(
-            f"No class has {folds} training {collection.kind}s, as a validation part of 1 in {folds} needs."
-        )
-    labels = collection.labels[frequent]
-    if collection.groups is None:
-        split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(frequent, labels)
-    else:
-        groups = [collection.groups[index] for index in frequent]
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(frequent, labels, groups)
-    _, held_out = next(split)
+    labelled = np.count_nonzero(collection.labels[train] != UNLABELLED)
+    held_out = validation_items(collection, folds, seed)
     chosen = collection.subset(train)
     splits = np.full(len(train), "train", dtype=collection.splits.dtype)
-    splits[np.isin(train, frequent[held_out])] = "test"
+    splits[np.isin(train, held_out)] = "test"
     chosen.splits = splits
     chosen.notes.append(
-        f"Model selection: {len(held_out)} of the {len(labelled)} labelled training {collection.kind}s are the "
+        f"Model selection: {len(held_out)} of the {labelled} labelled training {collection.kind}s are the "
         f"validation part; test {collection.kind}s are not used."
     )
     return chosen

@@ -107,6 +107,7 @@ POSITIVE_INTEGERS = Accepts(_is_list_of(_is_size), "a list of positive integers"
 SEED = Accepts(lambda value: _is_integer(value) and 0 <= value < 2**32, "an integer from 0 to 2**32 - 1")
 COUNT = Accepts(lambda value: _is_integer(value) and value >= 0, "an integer, not negative")
 SHARE = Accepts(lambda value: _is_number(value) and 0 <= value < 1, "a number in [0, 1)")
+VALIDATION = Accepts(lambda value: _is_number(value) and 0 < value <= 0.5, "null, or a number in (0, 0.5]")
 FLAG = Accepts(lambda value: isinstance(value, bool), "true or false")
 LEVELS = Accepts(
     lambda value: bool(value) and POSITIVE_INTEGERS.test(value), "a list of positive integers, at least one"

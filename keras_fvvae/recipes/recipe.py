@@ -24,6 +24,7 @@ from keras_fvvae.recipes.keys import (
     SEED,
     SHARE,
     TEXT,
+    VALIDATION,
     WEIGHTS,
     Mark,
     check_values,
@@ -192,6 +193,19 @@ class Recipe:
     steps: int = key("training", 5000, POSITIVE_INTEGER, "training steps", ESSENTIAL | FV_VAE)
     views_per_step: int = key(
         "training", 1, POSITIVE_INTEGER, "views of an item in a step; several are one bag (ActionVLAD)"
+    )
+    validation: float | None = key(
+        "training",
+        None,
+        VALIDATION,
+        "share of the training part that is not learnt from and chooses the best step; none: the last step is taken",
+        ESSENTIAL,
+    )
+    validate_every: int | None = key(
+        "training", None, POSITIVE_INTEGER, "steps between two scores of the validation part; none: a sixth of them"
+    )
+    patience: int = key(
+        "training", 3, POSITIVE_INTEGER, "scores without a better one after which a training with `validation` stops"
     )
     stages: list = key(
         "training", [], MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3"

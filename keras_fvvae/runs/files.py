@@ -6,6 +6,7 @@ FINE_TUNING = "fine_tuning"
 FINE_TUNING_LOSSES = "fine_tuning.json"
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.json"
+VALIDATION = "validation.json"
 MODEL = "model.keras"
 SECONDS = "seconds.json"
 VECTORS = "vectors.npy"
@@ -21,7 +22,8 @@ LOCK = ".lock"
 
 # What makes up the finished run and is listed, with its SHA-256, in the manifest.
 ARTIFACTS = (
-    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, MODEL, SECONDS, VECTORS, ITEMS, METRICS, SCORES, SKIPPED, DAMAGED,
+    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, MODEL, SECONDS, VECTORS, ITEMS, METRICS, SCORES, SKIPPED,
+    DAMAGED,
 )  # fmt: skip
 # All that a run writes, but for the folders of checkpoints, whose names begin with `CHECKPOINTS`.
 OWN = (*ARTIFACTS, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)

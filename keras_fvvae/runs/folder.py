@@ -34,6 +34,7 @@ class RunFolder:
         fine_tuning/     the state of the backbone's fine-tuning, removed like the checkpoints; fine_tuning.json: losses
         checkpoints*/    the newest state of each stage of the training, removed when it is finished
         history.json     losses over the steps
+        validation.json  with a validation part: its scores over the steps, and which step was kept
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json: names, labels and splits
         metrics.json     accuracies on the test part, with the protocol
@@ -149,6 +150,11 @@ class RunFolder:
     def history(self) -> dict[str, list[float]]:
         """By name of a loss its values, one per step."""
         return self.read_json(files.HISTORY)
+
+    @property
+    def validation(self) -> dict[str, Any]:
+        """What a validation part chose: see `keras_fvvae.training.selection.Selection.outcome`; empty without one."""
+        return self.read_json(files.VALIDATION) if (self.path / files.VALIDATION).is_file() else {}
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -72,6 +72,11 @@ class TrainingCheckpoints:
                 _remove(path)
         return history
 
+    def discard(self) -> None:
+        """Removes all of them: the training begins anew."""
+        for path in self.folder.glob(_PATTERN):
+            _remove(path)
+
     def save_if_due(self, history: History) -> None:
         """Saves if the last one is long enough ago."""
         if time.monotonic() - self._last >= self.seconds:

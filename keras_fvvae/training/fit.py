@@ -20,6 +20,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
 from keras_fvvae.training.inputs import Positions
 from keras_fvvae.training.processes import OneProcess, Processes
+from keras_fvvae.training.selection import Selection
 from keras_fvvae.utils.progress import progress_bar
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
@@ -46,6 +47,7 @@ def fit(
     checkpoints: str = files.CHECKPOINTS,
     title: str = "Training",
     workers: Processes | None = None,
+    selection: Selection | None = None,
 ) -> History:
     """Trains a compiled model for the recipe's steps, continuing from the run's newest checkpoint.
 
@@ -67,6 +69,8 @@ def fit(
         checkpoints: name of their folder in the run.
         title: of the progress bar.
         workers: who trains: `OneProcess` (default) or `keras_fvvae.training.strategies.Workers`.
+        selection: what scores the training on a validation part: it ends early where the score has not become better
+            for long, and the model is left with the weights of the best step. `None` (default): those of the last.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than
@@ -82,18 +86,33 @@ def fit(
     workers.require_same({"settings": recipe.to_yaml(), "training items": json.dumps(items)})
     trained = workers.replicate(model, recipe.batch_size)
     states = TrainingCheckpoints(model, trained, run, checkpoints, enabled=workers.is_chief, seconds=CHECKPOINT_SECONDS)
+    if selection is not None and workers.is_chief and not selection.begin(run, checkpoints):
+        states.discard()
     history = states.restore()
     trained.synchronize()
     step = _steps_of(trained.model)
+    if selection is not None:
+        selection.since(step)
     start = step * recipe.batch_size
     stream = position_stream(train_indices, recipe.seed, start)
     batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
+
+    def is_finished(step):
+        if selection is None or not selection.is_due(step, recipe.steps):
+            return step >= recipe.steps
+        if workers.is_chief:
+            trained.write_back()
+            selection.update(step, model)
+        # The chief, who scores, decides for all.
+        stops = workers.share(np.array([selection.stops()], "int64"))
+        return step >= recipe.steps or bool(stops.item())
+
     try:
         with (
             progress_bar(title, recipe.steps, step, enabled=bool(verbose)) as progress,
             _interrupt_between_steps() as raise_if_interrupted,
         ):
-            while step < recipe.steps:
+            while not is_finished(step):
                 images, labels = next(batches)
                 _seed_step(trained, recipe.seed, step)
                 logs = trained.step(images, labels)
@@ -115,6 +134,8 @@ def fit(
     finally:
         states.save(history)
     trained.write_back()
+    if selection is not None and workers.is_chief:
+        selection.take_best(model)
     return history
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.representations import (
@@ -22,6 +23,8 @@ from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
 from keras_fvvae.training.processes import Processes
 from keras_fvvae.training.sampled_inputs import trained_on
+from keras_fvvae.training.selection import Selection, scores_every
+from keras_fvvae.training.validation_score import ValidationPart
 from keras_fvvae.training.vectors import adapt_head
 
 
@@ -36,6 +39,7 @@ class RepresentationTraining:
 
     Attributes:
         encoder: the trained `FisherEncoder` for what the inputs give, its normalisation not adapted yet.
+        selection: the `Selection` that kept the best step, once `run` was called with a validation part.
 
     Raises:
         DataError: without labels, for a recipe that learns from them.
@@ -49,7 +53,9 @@ class RepresentationTraining:
         self.shape = tuple(backbone.output.shape[1:])
         self.encoder: FisherEncoder
         self.fvvae: FVVAE | None = None
+        self.by_softmax = False
         self.donor: InitialRun | None = None
+        self.selection: Selection | None = None
         kind = REPRESENTATIONS[recipe.representation].training
         below = None if frozen else backbone
         if kind == FVVAE_TRAINING:
@@ -84,6 +90,11 @@ class RepresentationTraining:
         donor.copy_whole_fvvae(self.fvvae.fvvae)
         self.donor = donor
 
+    @property
+    def learns_by_steps(self) -> bool:
+        """Whether `run` trains anything step by step, so that a validation part can choose one."""
+        return self.donor is None and (self.fvvae is not None or self.by_softmax)
+
     def run(
         self,
         inputs: PixelInputs | ActivationInputs,
@@ -91,6 +102,7 @@ class RepresentationTraining:
         run: RunFolder,
         verbose: int = 1,
         workers: Processes | None = None,
+        held_out: Positions = (),
     ) -> History:
         """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
 
@@ -100,21 +112,34 @@ class RepresentationTraining:
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
             workers: `Workers` of `keras_fvvae.training.strategies`; a codebook is fitted by each for itself.
+            held_out: positions, among the training items, of the validation part: nothing is learnt by steps from it,
+                and the step is kept whose vectors classify it best. Empty (default): the last step is.
         """
+        learnt = np.setdiff1d(indices, held_out)
         if self.fvvae is not None:
             if self.donor:
                 history = self.donor.history
             else:
                 model, batches = trained_on(inputs, self.fvvae, self.recipe)
-                history = fit(model, batches, indices, self.recipe, run, verbose=verbose, workers=workers)
-            below = self.fvvae.backbone
-            self.encoder = build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
+                if len(held_out):
+                    self.selection = self._selection(self._encoder_of_fvvae(), inputs, learnt, held_out, self.recipe)
+                history = fit(
+                    model,
+                    batches,
+                    learnt,
+                    self.recipe,
+                    run,
+                    verbose=verbose,
+                    workers=workers,
+                    selection=self.selection,
+                )
+            self.encoder = self._encoder_of_fvvae()
             adapt_head(self.encoder, inputs, indices, verbose)
             return history
         adapt_head(self.encoder, inputs, indices, verbose)
         if not self.by_softmax:
             return {}
-        history = self._softmax_stages(inputs, indices, run, verbose, workers)
+        history = self._softmax_stages(inputs, learnt, held_out, run, verbose, workers)
         if self.encoder.backbone is not None and not self.encoder.head.trainable_weights:
             adapt_head(self.encoder, inputs, indices, verbose)  # to what the backbone gives now
         return history
@@ -130,7 +155,17 @@ class RepresentationTraining:
         whole.build((None, *self.backbone.input.shape[1:]))
         return whole
 
-    def _softmax_stages(self, inputs, indices, run, verbose, workers):
+    def _encoder_of_fvvae(self):
+        below = self.fvvae.backbone
+        return build_encoder(self.recipe, below, self.fvvae, None if below else self.shape)
+
+    def _selection(self, encoder, inputs, learnt, held_out, schedule):
+        recipe = self.recipe
+        every = scores_every(schedule.steps) if recipe.validate_every is None else recipe.validate_every
+        part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c)
+        return Selection(part, every=every, patience=recipe.patience)
+
+    def _softmax_stages(self, inputs, indices, held_out, run, verbose, workers):
         recipe, history = self.recipe, {}
         model = build_softmax(recipe, self.encoder, self.num_classes, self.shape)
         for number, stage in enumerate(recipe.softmax_stages, start=1):
@@ -138,6 +173,9 @@ class RepresentationTraining:
                 compile_stage(model, recipe, stage)
             schedule = recipe.replace(steps=stage.steps, learning_rate=stage.learning_rate, stages=[])
             name = "checkpoints" if number == 1 else f"checkpoints-{number}"
+            # A classifier that is trained alone leaves the vectors as they are.
+            if len(held_out) and stage.train == "all":
+                self.selection = self._selection(self.encoder, inputs, indices, held_out, schedule)
             losses = fit(
                 model,
                 inputs,
@@ -148,6 +186,7 @@ class RepresentationTraining:
                 checkpoints=name,
                 title=f"Softmax, stage {number}",
                 workers=workers,
+                selection=self.selection if stage.train == "all" else None,
             )
             for key, values in losses.items():
                 history.setdefault(key, []).extend(values)

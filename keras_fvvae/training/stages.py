@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,8 @@ from keras_fvvae.builders.representations import representation_title
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import UNLABELLED
-from keras_fvvae.errors import RecipeError
+from keras_fvvae.data.validation import validation_items
+from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
@@ -31,7 +33,7 @@ from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
-from keras_fvvae.training.verdict import warning
+from keras_fvvae.training.verdict import compare, margins_of, selection_note, warning
 
 # Average pooling of the same activations, to which every run compares its representation.
 AVERAGES = "AVE"
@@ -91,6 +93,7 @@ class Training:
         self.model: keras.Model
         self._seconds: dict[str, float] = {}
         self._skipped: dict[int, str] = {}
+        self._outcome: dict[str, Any] = {}  # of a validation part
 
     def complete(self) -> None:
         """All stages in order; workers other than the chief are done when the weights are."""
@@ -164,12 +167,14 @@ class Training:
 
     def fit(self) -> None:
         """What the representation learns."""
+        held_out = self._validation_items()
         with self._timed("fit"):
             history = self._representation.run(
-                self._inputs, self.usable.indices("train"), self.run, self.settings.verbose, self.workers
+                self._inputs, self.usable.indices("train"), self.run, self.settings.verbose, self.workers, held_out
             )
         if self.workers.is_chief:
             self.run.write_json(files.HISTORY, history)
+            self._report_selection()
 
     def encode(self) -> None:
         """Vectors of all items, with Fisher statistics from the training part."""
@@ -213,11 +218,38 @@ class Training:
             self.model.save(partial)
         self.run.finish()
 
+    def _validation_items(self) -> np.ndarray:
+        """The training items that choose the step; none where the recipe or the data have no validation part."""
+        share = self.recipe.validation
+        if share is None or not self.usable.class_names or not self._representation.learns_by_steps:
+            return np.zeros(0, "int64")
+        try:
+            return validation_items(self.usable, round(1 / share), self.recipe.seed)
+        except DataError as error:
+            self.usable.notes.append(f"{error} The last step is kept.")
+            return np.zeros(0, "int64")
+
+    def _report_selection(self) -> None:
+        """Writes what a validation part chose, and says so."""
+        selection = self._representation.selection
+        if selection is not None:
+            self._outcome = selection.outcome(self.recipe.steps)
+        elif self._representation.donor is not None:
+            self._outcome = self._representation.donor.run.validation
+        if self._outcome:
+            self.run.write_json(files.VALIDATION, self._outcome)
+            self.usable.notes.append(selection_note(representation_title(self.recipe), self._outcome, self.usable.kind))
+
     def _warning(self, scores):
-        if not scores:
-            return ""
-        own, labels = representation_title(self.recipe), self.usable.labels[self.usable.indices("test")]
-        return warning(own, scores[own], scores[AVERAGES], labels, self.recipe, self.usable.kind)
+        """Of the test part, or, which may have more items or be all there is, of the validation part."""
+        own, kind, said = representation_title(self.recipe), self.usable.kind, ""
+        if scores:
+            labels = self.usable.labels[self.usable.indices("test")]
+            margins = [margins_of(scores[name], labels) for name in (own, AVERAGES)]
+            said = warning(own, compare(*margins), self.recipe, f"test {kind}s")
+        if not said and self._outcome:
+            said = warning(own, self._outcome, self.recipe, f"validation {kind}s")
+        return said
 
     def _activations(self) -> ActivationInputs:
         """Cached activations; of several workers each computes its part first."""

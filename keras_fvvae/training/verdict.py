@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from keras_fvvae.evaluation.bootstrap import mcnemar
@@ -11,36 +13,83 @@ from keras_fvvae.recipes import Recipe
 SIGNIFICANCE = 0.05
 
 
-def warning(
-    name: str, scores: np.ndarray, average_scores: np.ndarray, labels: np.ndarray, recipe: Recipe, kind: str
-) -> str:
+def compare(margins: np.ndarray, average_margins: np.ndarray) -> dict[str, Any]:
+    """A representation and average pooling on the same items, from the margins by which each is right.
+
+    Returns:
+        Dictionary, as `validation.json` keeps it: `accuracy`, `average_accuracy`, and `p_value` of McNemar's test.
+
+    Example:
+        >>> compare(np.array([1.0, -1.0]), np.array([1.0, 0.5]))
+        {'accuracy': 0.5, 'average_accuracy': 1.0, 'p_value': 1.0}
+    """
+    right, average_right = margins > 0, average_margins > 0
+    return {
+        "accuracy": float(right.mean()),
+        "average_accuracy": float(average_right.mean()),
+        "p_value": mcnemar(average_right, right)["p_value"],
+    }
+
+
+def margins_of(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The right class's score less the best other one's, of scores `(items, classes)`.
+
+    Example:
+        >>> margins_of(np.array([[3.0, 1.0], [3.0, 1.0]]), np.array([0, 1])).tolist()
+        [2.0, -2.0]
+    """
+    right = labels[:, None] == np.arange(scores.shape[1])
+    return np.where(right, scores, -np.inf).max(axis=1) - np.where(right, -np.inf, scores).max(axis=1)
+
+
+def warning(name: str, comparison: dict[str, Any], recipe: Recipe, items: str) -> str:
     """What to say where a representation is significantly worse than average pooling of the same activations.
 
     Args:
         name: of the representation.
-        scores, average_scores: of it and of average pooling, `(test items, classes)`.
-        labels: integers of the test items.
+        comparison: from `compare`.
         recipe: of the training, whose settings the advice is about.
-        kind: of the items, `"image"` or `"video"`.
+        items: what they were compared on, such as `"test images"`.
 
     Returns:
         A sentence with what to try; empty where it is as good or better, or the difference may be chance.
 
     Example:
-        >>> labels, right, wrong = np.zeros(20, int), np.eye(2)[[0] * 20], np.eye(2)[[1] * 10 + [0] * 10]
-        >>> warning("FV-VAE", wrong, right, labels, Recipe(vector_normalization="spectral"), "image")[:73]
+        >>> wrong, right = np.repeat([-1.0, 1.0], 10), np.ones(20)
+        >>> warning("FV-VAE", compare(wrong, right), Recipe(vector_normalization="spectral"), "test images")[:73]
         'FV-VAE is worse than average pooling (AVE) on the test images: 50.0 again'
-        >>> warning("FV-VAE", right, wrong, labels, Recipe(), "image")
+        >>> warning("FV-VAE", compare(right, wrong), Recipe(), "test images")
         ''
     """
-    right, average_right = (each.argmax(axis=1) == labels for each in (scores, average_scores))
-    test = mcnemar(average_right, right)
-    if test["only_first"] <= test["only_second"] or test["p_value"] >= SIGNIFICANCE:
+    own, average, p_value = comparison["accuracy"], comparison["average_accuracy"], comparison["p_value"]
+    if own >= average or p_value >= SIGNIFICANCE:
         return ""
     return (
-        f"{name} is worse than average pooling (AVE) on the test {kind}s: {100 * right.mean():.1f} against "
-        f"{100 * average_right.mean():.1f} % (McNemar's p = {test['p_value']:.2g}). Use AVE here (`--set "
+        f"{name} is worse than average pooling (AVE) on the {items}: {100 * own:.1f} against "
+        f"{100 * average:.1f} % (McNemar's p = {p_value:.2g}). Use AVE here (`--set "
         f"representation=ave`), or try {_advice(recipe)}."
+    )
+
+
+def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
+    """What a validation part chose, in a sentence.
+
+    Args:
+        name: of the representation.
+        outcome: what `validation.json` holds.
+        kind: of the items, `"image"` or `"video"`.
+    """
+    steps = [int(step) for step in outcome["scores"]]
+    stopped = (
+        f" of {steps[-1]}"
+        if outcome["planned_steps"] == steps[-1]
+        else (f"; the training stopped at {steps[-1]} of {outcome['planned_steps']}")
+    )
+    return (
+        f"Step {outcome['best_step']}{stopped} is kept, which classifies the validation part best, "
+        f"{outcome['held_out']} of the {outcome['learnt'] + outcome['held_out']} training {kind}s: {name} "
+        f"{100 * outcome['accuracy']:.1f} %, AVE {100 * outcome['average_accuracy']:.1f} % of {outcome['scored']} "
+        f"{kind}s there."
     )
 
 

@@ -6,7 +6,7 @@ from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.training import stages
 from keras_fvvae.training.train import train
-from keras_fvvae.training.verdict import warning
+from keras_fvvae.training.verdict import compare, margins_of, warning
 
 LABELS = np.arange(30) % 3
 
@@ -16,13 +16,17 @@ def _scores(wrong):
     return np.eye(3)[np.where(np.arange(30) < wrong, (LABELS + 1) % 3, LABELS)]
 
 
+def _compared(wrong, average_wrong):
+    return compare(margins_of(_scores(wrong), LABELS), margins_of(_scores(average_wrong), LABELS))
+
+
 @pytest.mark.parametrize(("wrong", "average_wrong"), [(0, 0), (0, 9), (5, 5), (5, 0), (8, 4)])
 def test_nothing_is_said_where_it_helps_or_may_be_chance(wrong, average_wrong):
-    assert warning("FV-VAE", _scores(wrong), _scores(average_wrong), LABELS, Recipe(), "image") == ""
+    assert warning("FV-VAE", _compared(wrong, average_wrong), Recipe(), "test images") == ""
 
 
 def test_a_loss_that_is_no_chance():
-    said = warning("FV-VAE", _scores(9), _scores(0), LABELS, Recipe(steps=600), "image")
+    said = warning("FV-VAE", _compared(9, 0), Recipe(steps=600), "test images")
     assert said == (
         "FV-VAE is worse than average pooling (AVE) on the test images: 70.0 against 100.0 % (McNemar's p = 0.0039). "
         "Use AVE here (`--set representation=ave`), or try an earlier tap (`--tap`), `--set "
@@ -39,7 +43,7 @@ def test_a_loss_that_is_no_chance():
     ],
 )
 def test_the_advice_is_about_the_recipe(changes, has, has_not):
-    said = warning("It", _scores(9), _scores(0), LABELS, Recipe(**changes), "video")
+    said = warning("It", _compared(9, 0), Recipe(**changes), "test videos")
     assert has in said
     assert has_not not in said
 

@@ -1,0 +1,112 @@
+"""Which step of a training is kept: the one whose vectors classify a validation part best."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.training.validation_score import Score, ValidationPart
+from keras_fvvae.training.verdict import compare
+from keras_fvvae.utils.files import sha256
+
+if TYPE_CHECKING:
+    import keras
+
+# How often a training is scored when the recipe does not say: a tenth of the default training's time.
+SCORES_PER_TRAINING = 6
+RECORD, WEIGHTS = "validation.json", "best.weights.h5"
+
+
+class Selection:
+    """Scores a training on a validation part every so many steps, keeps its best step, and says when to stop.
+
+    Every file is written by renaming, and a score is a function of the step alone: a training that was killed goes on
+    to the same best step.
+
+    Args:
+        part: the `ValidationPart`, with the encoder of the model that is trained.
+        every: steps between two scores.
+        patience: scores without a better one after which the training stops.
+
+    Attributes:
+        scores: dictionary from step to `Score`, in the order of the steps.
+    """
+
+    def __init__(self, part: ValidationPart, *, every: int, patience: int):
+        self.part = part
+        self.every = every
+        self.patience = patience
+        self.scores: dict[int, Score] = {}
+        self._best: dict[str, Any] = {}
+
+    def begin(self, run: RunFolder, folder: str) -> bool:
+        """Reads what a training that was stopped has scored and kept in a folder of its run; whether it is intact."""
+        self.run, self.folder = run, folder
+        path = run.path / folder
+        if not (path / RECORD).exists():
+            return True
+        try:
+            record = run.read_json(f"{folder}/{RECORD}")
+            self.scores = {int(step): Score(*score) for step, score in record["scores"].items()}
+            self._best = record["best"]
+            intact = sha256(path / WEIGHTS) == self._best["sha256"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            intact = False
+        if not intact:
+            warnings.warn(f"The best step in {path} is damaged; the training begins anew.", stacklevel=2)
+            self.scores, self._best = {}, {}
+        return intact
+
+    def since(self, step: int) -> None:
+        """Forgets the scores of later steps: the training goes on from here."""
+        self.scores = {number: score for number, score in self.scores.items() if number <= step}
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a training of so many steps is scored at this one."""
+        return step > 0 and (step % self.every == 0 or step >= steps)
+
+    def stops(self) -> bool:
+        """Whether the training has not become better for too long."""
+        scores = list(self.scores.values())
+        return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.patience
+
+    def update(self, step: int, model: keras.Model) -> None:
+        """Scores the encoder as it is now, unless it was, and keeps the model's weights if it is the best so far."""
+        if step in self.scores:
+            return
+        self.scores[step] = score = Score.of(self.part.margins())
+        if not self._best or score > Score(*self._best["score"]) or step == self._best["step"]:
+            (self.run.path / self.folder).mkdir(exist_ok=True)
+            with self.run.partial(f"{self.folder}/{WEIGHTS}") as partial:
+                model.save_weights(partial, overwrite=True)
+                self._best = {"step": step, "score": score, "sha256": sha256(partial)}
+        self.run.write_json(f"{self.folder}/{RECORD}", {"scores": self.scores, "best": self._best})
+
+    @property
+    def best_step(self) -> int:
+        """The step whose weights are kept."""
+        return self._best["step"]
+
+    def take_best(self, model: keras.Model) -> None:
+        """Loads the best step's weights into the model."""
+        model.load_weights(self.run.path / self.folder / WEIGHTS)
+
+    def outcome(self, planned_steps: int) -> dict[str, Any]:
+        """What the run's `validation.json` holds of a finished training, whose best step the encoder has now."""
+        part = self.part
+        return {
+            "learnt": part.num_learnt,
+            "held_out": part.num_held_out,
+            "scored": len(part.held_out),
+            "planned_steps": planned_steps,
+            "best_step": self.best_step,
+            "scores": {str(step): score._asdict() for step, score in self.scores.items()},
+            **compare(part.margins(), part.average_margins()),
+        }
+
+
+def scores_every(steps: int) -> int:
+    """Steps between two scores of a training of so many."""
+    return math.ceil(steps / SCORES_PER_TRAINING)

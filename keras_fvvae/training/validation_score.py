@@ -1,0 +1,178 @@
+"""What a validation part says of an encoder in training: a cheap score, of few items and few descriptors of each."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from keras import ops, tree
+
+from keras_fvvae.fitting.fisher_statistics import FisherStatistics
+from keras_fvvae.layers import FisherNormalization
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.training.vectors import encode_averages
+from keras_fvvae.training.verdict import margins_of
+from keras_fvvae.utils.labels import UNLABELLED
+
+if TYPE_CHECKING:
+    from keras_fvvae.models import FisherEncoder
+    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
+
+# Items of each of the two parts, and what is taken of each: enough to tell steps apart by more than the noise of the
+# items themselves, and little enough for six scores to take a tenth of the default training's time.
+MAX_ITEMS = 128
+MAX_VIEWS = 4
+MAX_DESCRIPTORS = 100
+# Of the vectors of both parts.
+MAX_BYTES = 2**28
+BATCH = 32
+
+
+class Score(NamedTuple):
+    """What the validation part says of one step; the larger is the better one.
+
+    Attributes:
+        accuracy: of a one-vs-all SVM.
+        margin: mean of the right class's score less the best other one's, at most 1: it tells steps of one accuracy
+            apart, of which a small part has many.
+    """
+
+    accuracy: float
+    margin: float
+
+    @classmethod
+    def of(cls, margins: np.ndarray) -> Score:
+        """The score of the margins of single items.
+
+        Example:
+            >>> Score.of(np.array([0.5, -0.25, 3.0, 0.75]))
+            Score(accuracy=0.75, margin=0.5)
+        """
+        return cls(float(np.mean(margins > 0)), float(np.mean(np.minimum(margins, 1.0))))
+
+
+class ValidationPart:
+    """Items that a training learns from, and items that it does not, on which its encoder is scored.
+
+    Args:
+        encoder: the `FisherEncoder` of the model that is trained, sharing its layers.
+        inputs: `PixelInputs` or `ActivationInputs`.
+        learnt: positions of the items that are learnt from.
+        held_out: positions of the validation part.
+        C: of the SVM.
+
+    Attributes:
+        num_learnt, num_held_out: how many items there are of each.
+        known, held_out: positions of the at most `MAX_ITEMS` of each that are used, in equal shares of the classes.
+    """
+
+    def __init__(
+        self,
+        encoder: FisherEncoder,
+        inputs: PixelInputs | ActivationInputs,
+        learnt: Positions,
+        held_out: Positions,
+        C: float,
+    ):
+        self.encoder = encoder
+        self.inputs = inputs
+        self.C = C
+        labels = inputs.collection.labels
+        limit = max(2, min(MAX_ITEMS, MAX_BYTES // (8 * encoder.head.output_dim)))
+        self.num_learnt, self.num_held_out = len(learnt), len(held_out)
+        self.known = balanced(learnt, labels, limit)
+        self.held_out = balanced(held_out, labels, limit)
+        self._descriptors: list[tuple[Any, np.ndarray]] = []
+
+    def margins(self) -> np.ndarray:
+        """Of the held-out items, `(held_out,)`, with the encoder as it is now: positive where it is right."""
+        raw, known = self._raw_vectors(), len(self.known)
+        normalization = self.encoder.normalization
+        if isinstance(normalization, FisherNormalization):
+            statistics = FisherStatistics(kronecker=normalization.information == "kronecker")
+            statistics.update(raw[:known])
+            normalization.set_statistics(statistics)
+        vectors = [self.encoder.normalize_on_batch(part, compress=False) for part in _batches(raw)]
+        return self._margins(np.concatenate(vectors).reshape(len(raw), -1))
+
+    def average_margins(self) -> np.ndarray:
+        """Those of average pooling (AVE) of the same activations."""
+        chosen = [*self.known, *self.held_out]
+        inputs = self.inputs.on(self.inputs.collection.subset(chosen))
+        return self._margins(encode_averages(self.encoder.backbone, inputs))
+
+    def _margins(self, vectors):
+        """Of an SVM on the known items' vectors, the first rows."""
+        labels = self.inputs.collection.labels
+        known, wanted, count = labels[self.known], labels[self.held_out], len(self.known)
+        classes = np.unique(known)
+        kernel, bias = OneVsRestSVM(self.C).fit(vectors[:count], known).dense_weights(int(classes.max()) + 1)
+        scores = (vectors[count:] @ kernel + bias)[:, classes]
+        return margins_of(scores, np.searchsorted(classes, wanted))
+
+    def _raw_vectors(self):
+        rows = []
+        for descriptors, counts in self._read():
+            raw = np.concatenate([ops.convert_to_numpy(self.encoder.head(part)) for part in _batches(descriptors)])
+            sums = np.add.reduceat(raw, np.cumsum(counts) - counts, axis=0)
+            rows.append(sums / counts.reshape(-1, *[1] * (sums.ndim - 1)))
+        return np.concatenate(rows).astype("float32")
+
+    def _read(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """Descriptors of some items and how many views are whose; those of a frozen backbone are remembered."""
+        if self._descriptors:
+            yield from self._descriptors
+            return
+        for views, counts in self.inputs.batches([*self.known, *self.held_out]):
+            kept = [spaced(count, MAX_VIEWS) for count in counts]
+            first = np.cumsum(counts) - counts
+            chosen = views[np.concatenate([start + which for start, which in zip(first, kept, strict=True)])]
+            parts = [tree.map_structure(_few, self.encoder.compute_descriptors(part)) for part in _batches(chosen)]
+            whole = tree.map_structure(lambda *each: np.concatenate(each), *parts)
+            items = whole, np.array([len(which) for which in kept])
+            if self.encoder.backbone is None:
+                self._descriptors.append(items)
+            yield items
+
+
+def balanced(positions: Positions, labels: np.ndarray, limit: int) -> np.ndarray:
+    """At most so many labelled positions: of every class the first, then of every class the second, ...; sorted.
+
+    Example:
+        >>> balanced([0, 1, 2, 3, 4], np.array([0, 0, 0, 1, 1]), limit=3).tolist()
+        [0, 1, 3]
+    """
+    positions = np.asarray(positions)
+    positions = positions[labels[positions] != UNLABELLED]
+    seen: dict[int, int] = {}
+    ranks = []
+    for label in labels[positions].tolist():
+        ranks.append(seen.get(label, 0))
+        seen[label] = ranks[-1] + 1
+    return np.sort(positions[np.argsort(ranks, kind="stable")[:limit]])
+
+
+def spaced(count: int, limit: int) -> np.ndarray:
+    """At most so many of the integers below `count`, evenly spaced.
+
+    Example:
+        >>> spaced(10, 3).tolist(), spaced(2, 3).tolist()
+        ([1, 5, 8], [0, 1])
+    """
+    number = min(int(count), limit)
+    return ((np.arange(number) + 0.5) * count / number).astype(int)
+
+
+def _few(descriptors):
+    """Of `(batch, T, C)` some descriptors; anything else whole."""
+    values = ops.convert_to_numpy(descriptors)
+    return values[:, spaced(values.shape[1], MAX_DESCRIPTORS)] if values.ndim == 3 else values
+
+
+def _batches(values):
+    """Parts of the first axis of an array, or of each of several."""
+    for start in range(0, len(tree.flatten(values)[0]), BATCH):
+        rows = slice(start, start + BATCH)
+        yield tree.map_structure(operator.itemgetter(rows), values)
