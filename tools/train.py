@@ -59,6 +59,12 @@ _training_options = section(
         help="Folder of images or videos for a training without labels (FV-VAE minus) first; its run is "
         "OUT_pretraining.",
     ),
+    click.option(
+        "--tune",
+        is_flag=True,
+        help="Choose lambda3 first, among 0, a tenth, one and ten times the recipe's, on a third of the training part; "
+        "the runs are in OUT_tuning.",
+    ),
     click.option("--init", type=RUN, help="Run to start from, such as one without labels on other data."),
     click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder."),
     click.option(
@@ -87,6 +93,7 @@ def command(
     settings: dict[str, Any],
     out: str | None,
     pretrain: str | None,
+    tune: bool,
     init: str | None,
     strategy: str,
     **further: Any,
@@ -100,6 +107,8 @@ def command(
     chosen = options.chosen_recipe(recipe, overrides, dataset_options=dataset_options)
     folder = Path(out or Path("runs") / chosen.name)
     _check(chosen, data, folder, pretrain, init)
+    if tune and (pretrain or init or strategy != "none"):
+        raise click.UsageError("--tune trains from the start on one device: leave out --pretrain, --init, --strategy.")
     weights = weights_of(backbone_weights, chosen.backbone)
     load_tensorflow_quietly()
     from keras_fvvae.runs.datasets import recipe_collection
@@ -120,11 +129,30 @@ def command(
         unlabelled = recipe_collection(first, pretrain)
         init = folder.with_name(f"{folder.name}_pretraining")
         train(first, unlabelled, init, **settings)
+    if tune:
+        out = folder.with_name(f"{folder.name}_tuning")
+        chosen = _tuned(chosen, out, data, weights, common_classes, further["cache"])
     run = train(chosen, collection, folder, init=init, **settings)
     if run is None:
         click.echo(f"Done; the chief has written {folder}.")
     else:
         _report(run, collection)
+
+
+def _tuned(
+    recipe: Recipe, out: Path, data: str | None, weights: Any, common_classes: bool, cache: str | None
+) -> Recipe:
+    """The recipe with the `lambda3` that a validation part chooses."""
+    from keras_fvvae.experiments.rows import Experiment
+    from keras_fvvae.experiments.sweep import validation_collection
+    from keras_fvvae.experiments.tuning import tune
+
+    def part(collection):
+        return validation_collection(collection, seed=recipe.seed)
+
+    chosen, _ = tune(recipe, Experiment(out, data, weights, common_classes, cache, say=say, part=part))
+    say(f"lambda3 = {chosen.lambda3:g} is taken.")
+    return chosen
 
 
 def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str, Any]) -> dict[str, Any]:

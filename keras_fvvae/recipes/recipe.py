@@ -202,7 +202,10 @@ class Recipe:
         ESSENTIAL,
     )
     validate_every: int | None = key(
-        "training", None, POSITIVE_INTEGER, "steps between two scores of the validation part; none: a sixth of them"
+        "training",
+        None,
+        POSITIVE_INTEGER,
+        "steps between two of its scores; none: after a 32nd of all, a 16th, ... a half",
     )
     patience: int = key(
         "training", 3, POSITIVE_INTEGER, "scores without a better one after which a training with `validation` stops"

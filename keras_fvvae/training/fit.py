@@ -98,7 +98,7 @@ def fit(
     batches = iter(inputs.training_batches(stream, recipe.batch_size, start))
 
     def is_finished(step):
-        if selection is None or not selection.is_due(step, recipe.steps):
+        if selection is None or not selection.is_due(step):
             return step >= recipe.steps
         if workers.is_chief:
             trained.write_back()

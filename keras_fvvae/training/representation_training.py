@@ -23,7 +23,7 @@ from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
 from keras_fvvae.training.processes import Processes
 from keras_fvvae.training.sampled_inputs import trained_on
-from keras_fvvae.training.selection import Selection, scores_every
+from keras_fvvae.training.selection import Selection
 from keras_fvvae.training.validation_score import ValidationPart
 from keras_fvvae.training.vectors import adapt_head
 
@@ -161,9 +161,8 @@ class RepresentationTraining:
 
     def _selection(self, encoder, inputs, learnt, held_out, schedule):
         recipe = self.recipe
-        every = scores_every(schedule.steps) if recipe.validate_every is None else recipe.validate_every
         part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c)
-        return Selection(part, every=every, patience=recipe.patience)
+        return Selection(part, steps=schedule.steps, every=recipe.validate_every, patience=recipe.patience)
 
     def _softmax_stages(self, inputs, indices, held_out, run, verbose, workers):
         recipe, history = self.recipe, {}

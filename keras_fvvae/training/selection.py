@@ -14,7 +14,8 @@ from keras_fvvae.utils.files import sha256
 if TYPE_CHECKING:
     import keras
 
-# How often a training is scored when the recipe does not say: a tenth of the default training's time.
+# How often a training is scored when the recipe does not say, every time after twice as many steps as before: few
+# images are learnt in few steps, many need all, and six scores take a tenth of the default training's time.
 SCORES_PER_TRAINING = 6
 RECORD, WEIGHTS = "validation.json", "best.weights.h5"
 
@@ -27,16 +28,18 @@ class Selection:
 
     Args:
         part: the `ValidationPart`, with the encoder of the model that is trained.
-        every: steps between two scores.
+        steps: of the training.
+        every: steps between two scores; `None`: at a 32nd of the steps, a 16th, ... a half, and all.
         patience: scores without a better one after which the training stops.
 
     Attributes:
         scores: dictionary from step to `Score`, in the order of the steps.
     """
 
-    def __init__(self, part: ValidationPart, *, every: int, patience: int):
+    def __init__(self, part: ValidationPart, *, steps: int, every: int | None, patience: int):
         self.part = part
-        self.every = every
+        self.steps = steps
+        self.due = scored_steps(steps, every)
         self.patience = patience
         self.scores: dict[int, Score] = {}
         self._best: dict[str, Any] = {}
@@ -63,9 +66,9 @@ class Selection:
         """Forgets the scores of later steps: the training goes on from here."""
         self.scores = {number: score for number, score in self.scores.items() if number <= step}
 
-    def is_due(self, step: int, steps: int) -> bool:
-        """Whether a training of so many steps is scored at this one."""
-        return step > 0 and (step % self.every == 0 or step >= steps)
+    def is_due(self, step: int) -> bool:
+        """Whether the training is scored at this step."""
+        return step in self.due
 
     def stops(self) -> bool:
         """Whether the training has not become better for too long."""
@@ -93,20 +96,27 @@ class Selection:
         """Loads the best step's weights into the model."""
         model.load_weights(self.run.path / self.folder / WEIGHTS)
 
-    def outcome(self, planned_steps: int) -> dict[str, Any]:
+    def outcome(self) -> dict[str, Any]:
         """What the run's `validation.json` holds of a finished training, whose best step the encoder has now."""
         part = self.part
         return {
             "learnt": part.num_learnt,
             "held_out": part.num_held_out,
             "scored": len(part.held_out),
-            "planned_steps": planned_steps,
+            "planned_steps": self.steps,
             "best_step": self.best_step,
             "scores": {str(step): score._asdict() for step, score in self.scores.items()},
             **compare(part.margins(), part.average_margins()),
         }
 
 
-def scores_every(steps: int) -> int:
-    """Steps between two scores of a training of so many."""
-    return math.ceil(steps / SCORES_PER_TRAINING)
+def scored_steps(steps: int, every: int | None = None) -> set[int]:
+    """The steps at which a training of so many is scored; the last is one of them.
+
+    Example:
+        >>> sorted(scored_steps(600)), sorted(scored_steps(500, every=200))
+        ([19, 38, 75, 150, 300, 600], [200, 400, 500])
+    """
+    if every is None:
+        return {math.ceil(steps / 2**number) for number in range(SCORES_PER_TRAINING)}
+    return {*range(every, steps, every), steps}

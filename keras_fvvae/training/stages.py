@@ -233,7 +233,7 @@ class Training:
         """Writes what a validation part chose, and says so."""
         selection = self._representation.selection
         if selection is not None:
-            self._outcome = selection.outcome(self.recipe.steps)
+            self._outcome = selection.outcome()
         elif self._representation.donor is not None:
             self._outcome = self._representation.donor.run.validation
         if self._outcome:

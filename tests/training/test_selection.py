@@ -1,0 +1,208 @@
+"""A validation part: which step is kept, when a training stops, and that neither depends on interruptions."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from keras_fvvae import zoo
+from keras_fvvae.data import load_folder
+from keras_fvvae.errors import RecipeError
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.training import train as training
+from keras_fvvae.training.sampled_inputs import SampledInputs
+from keras_fvvae.training.selection import Selection, scored_steps
+from keras_fvvae.training.validation_score import Score
+
+
+@pytest.fixture
+def train(tmp_path, recipe):
+    """`train` with a validation part of a third; keywords change the recipe."""
+
+    def run(directory, out="run", **changes):
+        changes = {"validation": 1 / 3, "validate_every": 2, **changes}
+        return training.train(
+            recipe.replace(**changes),
+            load_folder(directory),
+            tmp_path / out,
+            backbone_weights=None,
+            cache=tmp_path / "cache",
+            verbose=0,
+        )
+
+    return run
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Makes validation scores those that are given, one after the other."""
+
+    def use(*accuracies):
+        scores = iter(accuracies)
+        monkeypatch.setattr(Score, "of", classmethod(lambda cls, margins: cls(next(scores), 0.0)))
+
+    return use
+
+
+def _fvvae(run):
+    return zoo.load_classifier(run.path / "model.keras").encoder.head.fvvae.get_weights()
+
+
+def _same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_the_best_step_is_kept(folder, train, scored):
+    scored(0.5, 0.75, 0.625)
+    run = train(folder)
+    assert run.validation["best_step"] == 4
+    assert list(run.validation["scores"]) == ["2", "4", "6"]
+    assert len(run.history["loss"]) == 6
+    scored(0.5, 0.75)
+    assert _same(_fvvae(run), _fvvae(train(folder, out="four", steps=4)))
+    assert "Step 4 of 6" in run.results.notes[-1]
+
+
+def test_of_equal_steps_the_first_is_kept(folder, train, scored):
+    scored(0.5, 0.5, 0.5)
+    assert train(folder).validation["best_step"] == 2
+
+
+def test_it_stops_when_it_gets_no_better(folder, train, scored):
+    scored(0.5, 0.75, 0.5, 0.5)
+    run = train(folder, steps=100, patience=2)
+    assert len(run.history["loss"]) == 8
+    assert run.validation["best_step"] == 4
+    assert "stopped at 8 of 100" in run.results.notes[-1]
+
+
+@pytest.mark.parametrize("changes", [{}, {"trainable_from": "all"}, {"vector_normalization": "spectral"}])
+def test_nothing_is_learnt_from_the_validation_part(folder, train, monkeypatch, changes):
+    seen = set()
+    original = training.Training.fit
+
+    def fit(self):
+        original(self)
+        part = self._representation.selection.part
+        assert part.num_held_out == 6
+        assert not set(part.known) & set(part.held_out)
+        train_items = set(self.usable.indices("train").tolist())
+        assert {*part.known, *part.held_out} == train_items
+        assert not seen & set(part.held_out.tolist())
+
+    def stream(indices, seed, start=0):
+        seen.update(indices.tolist())
+        return original_stream(indices, seed, start)
+
+    from keras_fvvae.training import fit as fitting
+
+    original_stream = fitting.position_stream
+    monkeypatch.setattr(fitting, "position_stream", stream)
+    monkeypatch.setattr(training.Training, "fit", fit)
+    run = train(folder, **changes)
+    assert len(seen) == 12
+    outcome = run.validation
+    assert outcome["learnt"] + outcome["held_out"] == 18
+    assert 0 <= outcome["average_accuracy"] <= 1
+
+
+def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatch):
+    original = SampledInputs.training_batches
+    monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
+
+    def interrupting(self, *arguments):
+        for number, batch in enumerate(original(self, *arguments)):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(SampledInputs, "training_batches", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, sampled_descriptors=5)
+    monkeypatch.undo()
+    run = train(folder, sampled_descriptors=5)
+    again = train(folder, out="again", sampled_descriptors=5)
+    assert run.validation == again.validation
+    assert _same(_fvvae(run), _fvvae(again))
+
+
+def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
+    whole = train(folder, out="whole")
+    monkeypatch.setattr(
+        "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(folder)
+    monkeypatch.undo()
+    best = whole.path.parent / "run" / "checkpoints" / "best.weights.h5"
+    best.write_bytes(best.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="The best step in .* is damaged; the training begins anew"):
+        run = train(folder)
+    assert run.validation == whole.validation
+    assert _same(_fvvae(run), _fvvae(whole))
+
+
+def test_too_few_items_say_so(folder, train):
+    for path in sorted(folder.glob("*/*.png")):
+        if int(path.stem) > 40:
+            path.unlink()
+    run = train(folder, validation=0.1, steps=2)
+    assert not run.validation
+    assert any("The last step is kept." in note for note in run.results.notes)
+
+
+def test_codebooks_have_no_steps_to_choose_from(folder, train):
+    run = train(folder, representation="vlad", representation_options={"num_centroids": 2})
+    assert not run.validation
+    assert not any("validation" in note for note in run.results.notes)
+
+
+def test_a_softmax_training_keeps_its_best_step(folder, train, scored):
+    scored(0.75, 0.5, 0.5)
+    run = train(folder, representation="net_vlad", representation_options={"num_centroids": 2})
+    assert run.validation["best_step"] == 2
+
+
+def test_a_score_is_what_the_finished_training_gives(folder, train, monkeypatch):
+    """The score of the last step is that of the vectors that the run ends with."""
+    parts = []
+    original = Selection.outcome
+
+    def outcome(self):
+        parts.append((self.part, original(self)))
+        return parts[-1][1]
+
+    monkeypatch.setattr(Selection, "outcome", outcome)
+    run = train(folder, validate_every=6, vector_normalization="spectral", sampled_descriptors=None)
+    part, said = parts[0]
+    names = [part.inputs.collection.names[i] for i in (*part.known, *part.held_out)]
+    vectors = run.vectors()
+    rows = [vectors.names.index(name) for name in names]
+    margins = part._margins(vectors.read()[rows].reshape(len(rows), -1))
+    assert said["accuracy"] == Score.of(margins).accuracy
+    np.testing.assert_allclose(said["scores"]["6"]["margin"], Score.of(margins).margin, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0, 0.6, "none", True])
+def test_wrong_shares(value):
+    with pytest.raises(RecipeError, match=r"`validation` must be null, or a number in \(0, 0.5\]"):
+        Recipe(validation=value)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 31, 5000])
+def test_the_last_step_is_scored(steps):
+    assert max(scored_steps(steps)) == max(scored_steps(steps, every=3)) == steps
+    assert len(scored_steps(steps)) <= 6
+
+
+def test_margins_break_ties():
+    assert Score.of(np.array([1.0, -0.1])) > Score.of(np.array([0.5, -0.1])) > Score.of(np.array([-1.0, -0.1]))
+
+
+def test_the_record_is_json(folder, train):
+    run = train(folder, steps=2)
+    content = json.loads((run.path / "validation.json").read_text())
+    assert content == run.validation
+    assert "validation.json" in json.loads((run.path / "manifest.json").read_text())["sha256"]
