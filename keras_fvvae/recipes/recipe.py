@@ -208,7 +208,7 @@ class Recipe:
         "steps between two of its scores; none: after a 32nd of all, a 16th, ... a half",
     )
     patience: int = key(
-        "training", 3, POSITIVE_INTEGER, "scores without a better one after which a training with `validation` stops"
+        "training", 2, POSITIVE_INTEGER, "scores without a better one after which a training with `validation` stops"
     )
     stages: list = key(
         "training", [], MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3"

@@ -1,0 +1,63 @@
+"""The weight of the classification loss, chosen on a validation part."""
+
+import pytest
+
+from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.experiments.row import Outcome
+from keras_fvvae.experiments.rows import Experiment
+from keras_fvvae.experiments.sweep import validation_collection
+from keras_fvvae.experiments.tuning import tune
+
+
+class _Scored:
+    """An experiment whose rows have given accuracies."""
+
+    def __init__(self, *accuracies):
+        self.accuracies = accuracies
+
+    def run(self, rows):
+        return [Outcome(row.name, {}, _metrics(value)) for row, value in zip(rows, self.accuracies, strict=True)]
+
+
+def _metrics(accuracy):
+    return {} if accuracy is None else {"accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "factor"),
+    [((0.5, 0.6, 0.7, 0.5), 0.1), ((0.7, 0.7, 0.7, 0.7), 1.0), ((None, 0.2, None, None), 0.0)],
+)
+def test_the_best_weight_is_taken_and_its_own_where_none_is_better(recipe, accuracies, factor):
+    chosen, outcomes = tune(recipe, _Scored(*accuracies))
+    assert chosen == recipe.replace(lambda3=factor * recipe.lambda3)
+    assert len(outcomes) == 4
+
+
+def test_nothing_to_tune(recipe):
+    for changes in ({"lambda3": 0.0}, {"representation": "vlad"}):
+        with pytest.raises(RecipeError, match="this recipe has none"):
+            tune(recipe.replace(**changes), _Scored())
+
+
+def test_nothing_that_could_be_trained(recipe):
+    with pytest.raises(DataError, match="No weight of the loss could be tried"):
+        tune(recipe, _Scored(None, None, None, None))
+
+
+def test_test_items_have_no_part_in_it(recipe, folder, tmp_path):
+    experiment = Experiment(
+        tmp_path / "runs",
+        folder,
+        backbone_weights=None,
+        cache=tmp_path / "cache",
+        verbose=0,
+        part=validation_collection,
+    )
+    chosen, outcomes = tune(recipe.replace(dataset="folder", steps=2), experiment)
+    assert chosen.lambda3 in (0.0, 100.0, 1e3, 1e4)
+    assert [outcome.reason for outcome in outcomes] == [""] * 4
+    used = set(experiment.collection(recipe.replace(dataset="folder")).names)
+    from keras_fvvae.data import load_folder
+
+    whole = load_folder(folder)
+    assert used == {whole.names[i] for i in whole.indices("train")}
