@@ -20,7 +20,7 @@ from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
-from keras_fvvae.training.processes import Processes
+from keras_fvvae.training.processes.one_process import Processes
 from keras_fvvae.training.sampled_inputs import trained_on
 from keras_fvvae.training.vectors import adapt_head
 
@@ -99,7 +99,7 @@ class RepresentationTraining:
             indices: positions of the training items.
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
-            workers: `Workers` of `keras_fvvae.training.strategies`; a codebook is fitted by each for itself.
+            workers: `Workers` of `keras_fvvae.training.processes.workers`; a codebook is fitted by each for itself.
         """
         if self.fvvae is not None:
             if self.donor:

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.cluster import Cluster, read_cluster
-from keras_fvvae.training.strategies import Workers, open_workers
+from keras_fvvae.training.processes.cluster import Cluster, read_cluster
+from keras_fvvae.training.processes.workers import Workers, open_workers
 from tests.support import strategy_worker
 from tests.support.small_data import write_digits
 

@@ -87,7 +87,7 @@ class OneProcess:
 
 
 class OneModel:
-    """A model that is trained itself; `keras_fvvae.training.replicated_model.ReplicatedModel` is for several devices.
+    """A model that is trained itself; `ReplicatedModel` is for several devices.
 
     Args:
         model: a compiled Keras model.
