@@ -51,7 +51,7 @@ def write_report(
         out: the `.html` file.
         collection: the `Collection` they were trained on, for example images.
         streams: names of the runs where they are streams of one model, such as "RGB" and "optical flow".
-        fusion: the fused results of the streams, from `keras_fvvae.tasks.fuse`.
+        fusion: the fused results of the streams, from `keras_fvvae.tasks.scores.fuse`.
 
     Returns:
         Path of the report.
