@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches, without_autotuning
-from keras_fvvae.data.readers.flow import FlowSettings
 from keras_fvvae.data.views import Views
-from keras_fvvae.errors import DataError, RecipeError, WeightsError
+from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.progress import progress_bar
@@ -30,26 +30,6 @@ MAX_BATCH = 128
 # Activations read from disk at once, in float16; and maps, whose Fisher vectors are larger than they are.
 READ_BYTES = 32 * 2**20
 MAX_READ = 64
-
-
-def recipe_views(recipe: Recipe, kind: str = "video") -> Views:
-    """What a recipe takes from an image or a video, as `Views`.
-
-    Raises:
-        RecipeError: if it asks for the optical flow of images.
-    """
-    if kind == "image" and recipe.modality != "rgb":
-        raise RecipeError(f"The recipe asks for `modality` {recipe.modality!r}, optical flow, but the data are images.")
-    return Views(
-        size=recipe.input_size,  # type: ignore[arg-type]  # a list, from YAML
-        resize_to=recipe.resize_to,  # type: ignore[arg-type]
-        resize=recipe.resize,
-        crops=recipe.crops,
-        modality=recipe.modality,
-        frames=recipe.frames,
-        frame_step=recipe.frame_step,
-        flow=FlowSettings(recipe.flow_method, recipe.flow_bound),
-    )
 
 
 def backbone_batch_size(input_size: Sequence[int]) -> int:

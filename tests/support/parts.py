@@ -25,7 +25,7 @@ PARTS = {
     "trajectories": (5, "improved dense trajectories and their codebook"),
     "serving": (5, "client and server of SavedModels; `engine/`, `protocols/`"),
     "models": (6, "`FVVAE`, `FisherEncoder`, `Classifier`, `SoftmaxClassifier`; saved files record them"),
-    "builders": (7, "recipe to model, saved file to model, the table of representations"),
+    "builders": (7, "recipe to views and model, saved file to model, the table of representations"),
     "explanations": (7, "the exact split of a score over descriptors"),
     "runs": (8, "a training's folder and its schema, its data, starting from another"),
     "training": (9, "inputs, steps, stages, strategies, vectors"),

@@ -10,10 +10,10 @@ from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
-from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.errors import DataError
 from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.training import inputs as task_inputs
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
+from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together
 from tests.support.small_data import VIDEO_FRAMES
 from tests.support.video_files import broken_videos, numbered_frames, write_video
 
@@ -56,17 +56,6 @@ def in_memory(lengths, size=32):
     names = [f"v{i}" for i in range(len(arrays))]
     return Collection(arrays, names, [0, 1] * (len(arrays) // 2) + [0] * (len(arrays) % 2), ["train"] * len(arrays),
                       ["x", "y"], kind="video")  # fmt: skip
-
-
-def test_every_setting_of_the_recipe_reaches_the_views(video_recipe):
-    changes = {"resize_to": [40, 48], "resize": "pad", "crops": "ten", "modality": "flow", "frames": 7, "frame_step": 3,
-               "flow_method": "farneback", "flow_bound": 8.0}  # fmt: skip
-    views = recipe_views(video_recipe.replace(**changes))
-    assert (views.size, views.resize_to, views.resize, views.crops) == ((32, 32), (40, 48), "pad", "ten")
-    assert (views.modality, views.frames, views.frame_step) == ("flow", 7, 3)
-    assert (views.flow.method, views.flow.bound) == ("farneback", 8.0)
-    with pytest.raises(RecipeError, match=r"`modality` 'flow', optical flow, but the data are images"):
-        recipe_views(video_recipe.replace(modality="flow"), "image")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.benchmarks.suites.encode import network_name
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.training.inputs import recipe_views
 
 if TYPE_CHECKING:
     pass
