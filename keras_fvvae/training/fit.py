@@ -18,7 +18,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
-from keras_fvvae.training.inputs import Positions
+from keras_fvvae.training.inputs.activations import Positions
 from keras_fvvae.training.processes.one_process import OneProcess, Processes
 from keras_fvvae.utils.progress import progress_bar
 

@@ -19,9 +19,9 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
+from keras_fvvae.training.inputs.activations import ActivationInputs, PixelInputs, Positions
+from keras_fvvae.training.inputs.sampled import trained_on
 from keras_fvvae.training.processes.one_process import Processes
-from keras_fvvae.training.sampled_inputs import trained_on
 from keras_fvvae.training.vectors import adapt_head
 
 

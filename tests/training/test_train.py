@@ -16,10 +16,10 @@ from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.training.sampled_inputs import SampledInputs
+from keras_fvvae.training.inputs import activations as task_inputs
+from keras_fvvae.training.inputs.activations import ActivationInputs, PixelInputs
+from keras_fvvae.training.inputs.sampled import SampledInputs
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import stages
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.sampled_inputs import SampledInputs
+from keras_fvvae.training.inputs import activations as task_inputs
+from keras_fvvae.training.inputs.sampled import SampledInputs
 from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {

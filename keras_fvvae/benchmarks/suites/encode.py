@@ -19,7 +19,7 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import resize_image, view_batches
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.training.inputs import ActivationInputs
+from keras_fvvae.training.inputs.activations import ActivationInputs
 
 if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe

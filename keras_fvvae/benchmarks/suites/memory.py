@@ -92,7 +92,7 @@ def fit_maps(count: int, size: int, latent_dim: int) -> None:
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.training.fit import fit
-    from keras_fvvae.training.inputs import ActivationInputs
+    from keras_fvvae.training.inputs.activations import ActivationInputs
 
     recipe, backbone, _ = _small_network(size, latent_dim)
     recipe = recipe.replace(steps=count // recipe.batch_size)

@@ -12,8 +12,8 @@ from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.fit import position_stream
-from keras_fvvae.training.inputs import ActivationInputs
-from keras_fvvae.training.sampled_inputs import trained_on
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.sampled import trained_on
 
 STEP = "training step, from the store on"
 PRODUCTS = "its matrix products alone"

@@ -12,8 +12,8 @@ from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.features import SHARD_BYTES
-from keras_fvvae.training import inputs as task_inputs
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together
+from keras_fvvae.training.inputs import activations as task_inputs
+from keras_fvvae.training.inputs.activations import ActivationInputs, PixelInputs, prepare_together
 from tests.support.small_data import VIDEO_FRAMES
 from tests.support.video_files import broken_videos, numbered_frames, write_video
 
