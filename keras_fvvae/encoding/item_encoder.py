@@ -20,7 +20,7 @@ from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs.activations import backbone_batch_size
+from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.utils.text import parse_json

@@ -12,7 +12,7 @@ from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs.activations import PixelInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.processes.one_process import Processes
 
 # Caffe's customary setting for fine-tuning.

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 
 from keras_fvvae.data import Collection
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
-from keras_fvvae.training.inputs.activations import Positions
 from keras_fvvae.training.processes.one_process import OneProcess, Processes
 from keras_fvvae.utils.progress import progress_bar
 

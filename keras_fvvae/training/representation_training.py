@@ -12,6 +12,7 @@ from keras_fvvae.builders.representations import (
     representation_title,
 )
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FVVAE, FisherEncoder
 from keras_fvvae.recipes import Recipe
@@ -19,7 +20,8 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs.activations import ActivationInputs, PixelInputs, Positions
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import trained_on
 from keras_fvvae.training.processes.one_process import Processes
 from keras_fvvae.training.vectors import adapt_head
