@@ -13,7 +13,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs.pixels import PixelInputs
-from keras_fvvae.training.processes.one_process import Processes
+from keras_fvvae.training.processes.interface import Processes
 
 # Caffe's customary setting for fine-tuning.
 MOMENTUM = 0.9

@@ -19,7 +19,8 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
-from keras_fvvae.training.processes.one_process import OneProcess, Processes
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.utils.progress import progress_bar
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.

@@ -23,7 +23,7 @@ from keras_fvvae.training.fit import fit
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import trained_on
-from keras_fvvae.training.processes.one_process import Processes
+from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.vectors import adapt_head
 
 

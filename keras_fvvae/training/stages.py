@@ -27,7 +27,7 @@ from keras_fvvae.training.classification import evaluate_svm, fit_svm
 from keras_fvvae.training.fine_tune import fine_tune
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
-from keras_fvvae.training.processes.one_process import Processes
+from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons

@@ -17,7 +17,8 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import lock
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
-from keras_fvvae.training.processes.one_process import OneProcess, Processes
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.stages import Training, TrainingSettings
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256

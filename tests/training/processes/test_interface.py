@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_fvvae.training.processes.one_process import OneModel, OneProcess, Processes, Trained
+from keras_fvvae.training.processes.interface import Processes, Trained
+from keras_fvvae.training.processes.one_process import OneModel, OneProcess
 from keras_fvvae.training.processes.replicated_model import ReplicatedModel
 from keras_fvvae.training.processes.workers import Workers
 
