@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_fvvae.backbones.all_layers import all_layers
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import Collection, Positions
 from keras_fvvae.data.pipeline import view_batches, without_autotuning
@@ -199,7 +200,7 @@ def _compute(collection, indices, streams, skipped, verbose):
 
 def _precision(model):
     """What tells activations of another precision apart; nothing for float32, under whose keys 0.1 kept its own."""
-    dtypes = sorted({layer.compute_dtype for layer in model._flatten_layers(include_self=False)})
+    dtypes = sorted({layer.compute_dtype for layer in all_layers(model)})
     return {} if dtypes == ["float32"] else {"precision": dtypes}
 
 
