@@ -6,7 +6,6 @@ import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -20,9 +19,6 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
-
-if TYPE_CHECKING:
-    pass
 
 BARE = "SavedModel of the bare backbone"
 OURS = "SavedModel of encoder and SVM"
