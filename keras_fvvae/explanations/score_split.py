@@ -174,8 +174,8 @@ class ScoreSplit:
             multipliers = ops.matmul(ops.matmul(ops.transpose(left), ratio), ops.transpose(right))
         elif isinstance(normalization, layers.SpectralNormalization):
             shape = (-1, *normalization.matrix_shape(raw.shape))
-            matrices = (ops.reshape(one, shape) for one in (raw, normalized, weights))
-            multipliers = _of_square_root(*matrices, self._factor)
+            matrices, after, weights = (ops.reshape(one, shape) for one in (raw, normalized, weights))
+            multipliers = _of_square_root(matrices, after, weights, self._factor)
         else:
             multipliers = weights * _ratio(normalized, raw)
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
