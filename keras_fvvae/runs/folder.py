@@ -153,7 +153,7 @@ class RunFolder:
 
     @property
     def validation(self) -> dict[str, Any]:
-        """What a validation part chose: see `keras_fvvae.training.selection.Selection.outcome`; empty without one."""
+        """What a validation part chose, as `Selection.outcome` of the training gives it; empty without one."""
         return self.read_json(files.VALIDATION) if (self.path / files.VALIDATION).is_file() else {}
 
     @property

@@ -13,14 +13,15 @@ import keras
 import numpy as np
 
 from keras_fvvae.data import Collection
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
-from keras_fvvae.training.inputs import Positions
-from keras_fvvae.training.processes import OneProcess, Processes
-from keras_fvvae.training.selection import Selection
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
+from keras_fvvae.training.selection.best_step import Selection
 from keras_fvvae.utils.progress import progress_bar
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
@@ -68,7 +69,7 @@ def fit(
         verbose: 1 for a progress bar.
         checkpoints: name of their folder in the run.
         title: of the progress bar.
-        workers: who trains: `OneProcess` (default) or `keras_fvvae.training.strategies.Workers`.
+        workers: who trains: `OneProcess` (default) or `keras_fvvae.training.processes.workers.Workers`.
         selection: what scores the training on a validation part: it ends early where the score has not become better
             for long, and the model is left with the weights of the best step. `None` (default): those of the last.
 

@@ -13,6 +13,7 @@ from keras_fvvae.builders.representations import (
     representation_title,
 )
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FVVAE, FisherEncoder
 from keras_fvvae.recipes import Recipe
@@ -20,11 +21,12 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
-from keras_fvvae.training.processes import Processes
-from keras_fvvae.training.sampled_inputs import trained_on
-from keras_fvvae.training.selection import Selection
-from keras_fvvae.training.validation_score import ValidationPart
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.inputs.sampled import trained_on
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.selection.best_step import Selection
+from keras_fvvae.training.selection.validation_part import ValidationPart
 from keras_fvvae.training.vectors import adapt_head
 
 
@@ -111,7 +113,7 @@ class RepresentationTraining:
             indices: positions of the training items.
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
-            workers: `Workers` of `keras_fvvae.training.strategies`; a codebook is fitted by each for itself.
+            workers: `Workers` of `keras_fvvae.training.processes.workers`; a codebook is fitted by each for itself.
             held_out: positions, among the training items, of the validation part: nothing is learnt by steps from it,
                 and the step is kept whose vectors classify it best. Empty (default): the last step is.
         """

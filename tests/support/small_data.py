@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_fvvae.data import load_digits, load_moving_digits
+from keras_fvvae.data import Collection, load_digits, load_moving_digits
 from keras_fvvae.recipes import Recipe
 
 VIDEO_FRAMES = 6
@@ -54,6 +54,14 @@ def video_recipe(recipe):
         latent_dim=2,
         steps=4,
     )
+
+
+def videos_in_memory(lengths, size=32):
+    """A `Collection` of random frames, so many a video."""
+    arrays = [np.random.default_rng(i).integers(0, 256, (n, size, size, 3), "uint8") for i, n in enumerate(lengths)]
+    names = [f"v{i}" for i in range(len(arrays))]
+    return Collection(arrays, names, [0, 1] * (len(arrays) // 2) + [0] * (len(arrays) % 2), ["train"] * len(arrays),
+                      ["x", "y"], kind="video")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

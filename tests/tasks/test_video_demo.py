@@ -5,7 +5,7 @@ import pytest
 
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import video_demo as module
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.tasks.video_demo import video_demo
 
 

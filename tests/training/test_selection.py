@@ -6,15 +6,15 @@ import signal
 
 import numpy as np
 import pytest
+from keras_fvvae.training.inputs.sampled import SampledInputs
 
 from keras_fvvae import zoo
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training import train as training
-from keras_fvvae.training.sampled_inputs import SampledInputs
-from keras_fvvae.training.selection import Selection, scored_steps
-from keras_fvvae.training.validation_score import Score
+from keras_fvvae.training.selection.best_step import Selection, scored_steps
+from keras_fvvae.training.selection.validation_part import Score
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.validation_score import Score, ValidationPart
+from keras_fvvae.training.selection.validation_part import Score, ValidationPart
 from keras_fvvae.training.verdict import compare
 from keras_fvvae.utils.files import sha256
 

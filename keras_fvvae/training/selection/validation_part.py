@@ -18,7 +18,9 @@ from keras_fvvae.utils.labels import UNLABELLED
 
 if TYPE_CHECKING:
     from keras_fvvae.models import FisherEncoder
-    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
+    from keras_fvvae.data.collection import Positions
+    from keras_fvvae.training.inputs.activations import ActivationInputs
+    from keras_fvvae.training.inputs.pixels import PixelInputs
 
 # Items of each of the two parts, and what is taken of each: enough to tell steps apart by more than the noise of the
 # items themselves, and little enough for six scores to take a tenth of the default training's time.

@@ -1,0 +1,1 @@
+"""Which step of a training is kept, by a validation part."""
