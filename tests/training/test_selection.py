@@ -6,13 +6,13 @@ import signal
 
 import numpy as np
 import pytest
-from keras_fvvae.training.inputs.sampled import SampledInputs
 
 from keras_fvvae import zoo
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training import train as training
+from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
 from keras_fvvae.training.selection.validation_part import Score
 

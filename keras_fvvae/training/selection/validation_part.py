@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +16,8 @@ from keras_fvvae.training.verdict import margins_of
 from keras_fvvae.utils.labels import UNLABELLED
 
 if TYPE_CHECKING:
-    from keras_fvvae.models import FisherEncoder
     from keras_fvvae.data.collection import Positions
+    from keras_fvvae.models import FisherEncoder
     from keras_fvvae.training.inputs.activations import ActivationInputs
     from keras_fvvae.training.inputs.pixels import PixelInputs
 
@@ -176,5 +175,4 @@ def _few(descriptors):
 def _batches(values):
     """Parts of the first axis of an array, or of each of several."""
     for start in range(0, len(tree.flatten(values)[0]), BATCH):
-        rows = slice(start, start + BATCH)
-        yield tree.map_structure(operator.itemgetter(rows), values)
+        yield tree.map_structure(lambda array, start=start: array[start : start + BATCH], values)
