@@ -145,14 +145,14 @@ def balanced(positions: Positions, labels: np.ndarray, limit: int) -> np.ndarray
         >>> balanced([0, 1, 2, 3, 4], np.array([0, 0, 0, 1, 1]), limit=3).tolist()
         [0, 1, 3]
     """
-    positions = np.asarray(positions)
-    positions = positions[labels[positions] != UNLABELLED]
+    chosen = np.asarray(positions)
+    chosen = chosen[labels[chosen] != UNLABELLED]
     seen: dict[int, int] = {}
     ranks = []
-    for label in labels[positions].tolist():
+    for label in labels[chosen].tolist():
         ranks.append(seen.get(label, 0))
         seen[label] = ranks[-1] + 1
-    return np.sort(positions[np.argsort(ranks, kind="stable")[:limit]])
+    return np.sort(chosen[np.argsort(ranks, kind="stable")[:limit]])
 
 
 def spaced(count: int, limit: int) -> np.ndarray:
