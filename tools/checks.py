@@ -48,3 +48,10 @@ def require_backbone(name: str) -> None:
 
     if name not in BACKBONE.known():
         raise RecipeError(unknown_name("backbone", name, BACKBONE.known()))
+
+
+def default_tap(name: str) -> str | None:
+    """Where a network of the table is tapped when nothing else is said; `None`: at its last stage."""
+    from keras_fvvae.backbones import BACKBONES
+
+    return BACKBONES[name].default_tap

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools import options
-from keras_fvvae.tools.checks import require_backbone, require_outside, require_runs
+from keras_fvvae.tools.checks import default_tap, require_backbone, require_outside, require_runs
 from keras_fvvae.tools.commands import Command, section
 from keras_fvvae.tools.console import load_tensorflow_quietly, print_notes, print_results, say
 from keras_fvvae.tools.types import BACKBONE, RUN
@@ -24,7 +24,9 @@ _INSIDE = "its figures would become training images."
 _recipe_options = section(
     "Recipe",
     click.option(
-        "--backbone", type=BACKBONE, help="Backbone, such as VGG19 or MobileNetV2 (default tap unless --tap is given)."
+        "--backbone",
+        type=BACKBONE,
+        help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given).",
     ),
     click.option(
         "--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name."
@@ -167,7 +169,7 @@ def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str,
         input_size=[size, size] if size else None,
         tap=tap,
     )
-    return {"tap": None, **given} if backbone else given  # another network's own default
+    return {"tap": default_tap(backbone), **given} if backbone else given
 
 
 def _check(recipe: Recipe, data: str | None, out: Path, pretrain: str | None, init: str | None) -> None:

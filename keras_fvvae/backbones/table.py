@@ -23,6 +23,9 @@ class BackboneInfo:
         build: `"module:function"`, of the interface of `keras.applications.VGG19`; `None`: the Keras Applications
             function of the backbone's name.
         flow_preprocessing: the scheme for inputs of other than three channels where it is another one.
+        default_tap: where `keras-fvvae train --backbone` taps it; `None`: at its last stage. Not the last where an
+            earlier one was measured to be better for FV-VAE (docs/results.md): what a network's last layer leaves of a
+            position suits a linear classifier of their mean, and an encoding gains little there.
         consecutive_taps: two layers, one after the other, of which cross-layer pooling takes the maps.
         vector_taps: names of global activations, vectors that are given as maps of 1x1: for each its layer, and the
             arguments with which Keras Applications builds it (and for which weight files must be).
@@ -33,6 +36,7 @@ class BackboneInfo:
     vector_taps: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     build: str | None = None
     flow_preprocessing: str | None = None
+    default_tap: str | None = None
     consecutive_taps: str | None = None
 
 
@@ -45,12 +49,18 @@ _RESNET_TAPS = {"res5c": "conv5_block3_out"}
 _RESNET_POOL = {"pool5": ("avg_pool", {"pooling": "avg"})}
 
 BACKBONES = {
-    "VGG16": BackboneInfo("caffe", _VGG16_TAPS, _FC_TAPS, consecutive_taps="block5_conv2+conv5_3"),
-    "VGG19": BackboneInfo("caffe", _VGG19_TAPS, _FC_TAPS, consecutive_taps="block5_conv3+conv5_4"),
+    # The paper's, for images.
+    "VGG16": BackboneInfo(
+        "caffe", _VGG16_TAPS, _FC_TAPS, default_tap="conv5_3", consecutive_taps="block5_conv2+conv5_3"
+    ),
+    "VGG19": BackboneInfo(
+        "caffe", _VGG19_TAPS, _FC_TAPS, default_tap="conv5_4", consecutive_taps="block5_conv3+conv5_4"
+    ),
     **{name: BackboneInfo("caffe", _RESNET_TAPS, _RESNET_POOL) for name in ("ResNet50", "ResNet101", "ResNet152")},
     **{name: BackboneInfo("tf") for name in ("ResNet50V2", "ResNet101V2", "ResNet152V2")},
     **{name: BackboneInfo("torch") for name in ("DenseNet121", "DenseNet169", "DenseNet201")},
-    **{name: BackboneInfo("tf") for name in ("MobileNet", "MobileNetV2", "NASNetMobile", "NASNetLarge")},
+    **{name: BackboneInfo("tf") for name in ("MobileNet", "NASNetMobile", "NASNetLarge")},
+    "MobileNetV2": BackboneInfo("tf", default_tap="block_16_project_BN"),
     **{name: BackboneInfo("tf") for name in ("InceptionV3", "InceptionResNetV2", "Xception")},
     # These carry their own preprocessing; that of ConvNeXt, torch's scheme, is for RGB alone.
     **{name: BackboneInfo("none") for name in ("MobileNetV3Small", "MobileNetV3Large")},

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from keras_fvvae.backbones import BACKBONES
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.runs.folder import RunFolder
@@ -33,7 +34,7 @@ def main() -> None:
         "image_folder",
         backbone=arguments.backbone,
         backbone_options=_settings(arguments.backbone_option),
-        tap=arguments.tap,
+        tap=arguments.tap or BACKBONES[arguments.backbone].default_tap,
         input_size=[arguments.size, arguments.size],
         **_settings(arguments.set),
     )
@@ -43,14 +44,15 @@ def main() -> None:
         for seed in range(arguments.seeds):
             few = few_images(whole, arguments.classes, images, seed)
             out = Path(arguments.out) / f"{images}_images_seed_{seed}"
-            run = train(
-                recipe.replace(seed=seed),
-                few,
-                out,
-                backbone_weights=arguments.backbone_weights,
-                cache=Path(arguments.out) / "activations",
-            )
-            rows.append(_row(images, seed, run))
+            shared = {
+                "backbone_weights": arguments.backbone_weights,
+                "cache": Path(arguments.out) / "activations",
+                "verbose": 0,
+            }
+            run = train(recipe.replace(seed=seed), few, out, **shared)
+            last = recipe.replace(seed=seed, tap=None, representation="ave")
+            probe = train(last, few, out.with_name(f"{out.name}_last_stage"), **shared)
+            rows.append(_row(images, seed, run, probe))
             print(rows[-1], flush=True)
     text = _markdown(rows, recipe, arguments)
     print(text)
@@ -94,13 +96,14 @@ def _settings(words: list[str]) -> dict:
     return {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words)}
 
 
-def _row(images: int, seed: int, run: RunFolder) -> dict:
+def _row(images: int, seed: int, run: RunFolder, probe: RunFolder) -> dict:
     metrics, validation = run.results.metrics, run.validation
     return {
         "images": images,
         "seed": seed,
         "test": run.results.own["examples"],
         "ave": 100 * metrics["AVE"]["accuracy"],
+        "last": 100 * probe.results.own["accuracy"],
         "own": 100 * run.results.own["accuracy"],
         "step": validation.get("best_step", run.recipe.steps),
         "seconds": run.seconds["fit"],
@@ -108,14 +111,18 @@ def _row(images: int, seed: int, run: RunFolder) -> dict:
     }
 
 
+def _mean(rows: list[dict], key: str) -> str:
+    return f"{np.mean([row[key] for row in rows]):.1f}"
+
+
 def _markdown(rows: list[dict], recipe: Recipe, arguments: argparse.Namespace) -> str:
     command = shlex.join(["python", "-m", "keras_fvvae.benchmarks.long.few_images", *sys.argv[1:]])
     lines = [
         "# Few images",
         "",
-        f"FV-VAE beside average pooling (AVE) of the same activations: {recipe.backbone} "
+        f"FV-VAE beside average pooling (AVE) of the same activations, and of the network's last stage: {recipe.backbone} "
         f"{recipe.backbone_options or ''}, {recipe.input_size[0]}x{recipe.input_size[1]}, "
-        f"{recipe.tap or 'its last stage'}; {arguments.classes} classes of "
+        f"`{recipe.tap or 'its last stage'}`; {arguments.classes} classes of "
         f"{Path(arguments.data).resolve().parent.name}; "
         f"of each class so many training images, drawn by the seed, and all others as test images "
         f"({min(row['test'] for row in rows)} to {max(row['test'] for row in rows)}). Accuracies in percent, mean over "
@@ -126,15 +133,17 @@ def _markdown(rows: list[dict], recipe: Recipe, arguments: argparse.Namespace) -
         "",
         f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}.",
         "",
-        "| images a class | AVE | FV-VAE | difference, seed by seed | mean | steps kept | seconds of training |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| images a class | AVE of the last stage | AVE | FV-VAE | FV-VAE less AVE, seed by seed | mean | "
+        "less AVE of the last stage | steps kept | seconds of training |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for images in arguments.images:
         part = [row for row in rows if row["images"] == images]
         differences = [row["own"] - row["ave"] for row in part]
         lines.append(
-            f"| {images} | {np.mean([row['ave'] for row in part]):.1f} | {np.mean([row['own'] for row in part]):.1f} | "
+            f"| {images} | {_mean(part, 'last')} | {_mean(part, 'ave')} | {_mean(part, 'own')} | "
             f"{', '.join(f'{value:+.1f}' for value in differences)} | {np.mean(differences):+.1f} | "
+            f"{np.mean([row['own'] - row['last'] for row in part]):+.1f} | "
             f"{', '.join(str(row['step']) for row in part)} | {np.mean([row['seconds'] for row in part]):.0f} |"
         )
     lines += ["", f"Runs that said that they did not help: {sum(row['warned'] for row in rows)} of {len(rows)}.", ""]
