@@ -70,7 +70,7 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
         options.setdefault("seed", recipe.seed)
     if info.training == FVVAE_TRAINING:
         options["fvvae"] = fvvae
-    if recipe.representation == "fv_vae" and recipe.vector_normalization == "spectral":
+    if recipe.representation == "fv_vae" and is_spectral(recipe):
         options.setdefault("standardized", False)
     if "decoder_layers" in inspect.signature(info.layer_class).parameters:
         options["decoder_layers"] = recipe.decoder_layers
@@ -81,28 +81,26 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
 
 
 def build_normalization(recipe: Recipe, head: keras.Layer, shape: tuple[int, ...]) -> keras.Layer:
-    """The layer that normalises a head's raw vectors of activation maps `(batch, *shape)`.
-
-    Raises:
-        RecipeError: for `vector_normalization: spectral` of a representation that is no matrix.
-    """
+    """The layer that normalises a head's raw vectors of activation maps `(batch, *shape)`."""
     info = REPRESENTATIONS[recipe.representation]
-    if recipe.vector_normalization == "spectral":
-        return layers.SpectralNormalization(_num_rows(recipe, info, head, shape), name="normalization")
+    if is_spectral(recipe):
+        rows = None if info.rows == MATRIX else _number(info.rows, head, shape)
+        return layers.SpectralNormalization(rows, name="normalization")
     if info.steps is None:
         return layers.FisherNormalization(recipe.information, recipe.damping, name="normalization")
     return layers.VectorNormalization(info.steps, _blocks(info, head, shape), name="normalization")
 
 
-def _num_rows(recipe, info, head, shape):
-    """Of the matrices that a head's flat raw vectors are; `None` where they are matrices already."""
-    if info.rows is None or getattr(head, "decoder_layers", "last") == "all":
-        known = ", ".join(name for name, one in REPRESENTATIONS.items() if one.rows)
-        raise RecipeError(
-            f"`vector_normalization: spectral` is for representations that are one matrix ({known}; of FV-VAE with "
-            f"`decoder_layers: last`); {recipe.representation!r} is none here."
-        )
-    return None if info.rows == MATRIX else _number(info.rows, head, shape)
+def is_spectral(recipe: Recipe) -> bool:
+    """Whether a recipe's vectors are normalised by their singular values: it asks for that, and they are one matrix.
+
+    Example:
+        >>> [is_spectral(Recipe(representation=name, vector_normalization="spectral")) for name in ("bilinear", "ave")]
+        [True, False]
+    """
+    info = REPRESENTATIONS[recipe.representation]
+    of_all_layers = recipe.decoder_layers == "all" and info.training == FVVAE_TRAINING
+    return recipe.vector_normalization == "spectral" and info.rows is not None and not of_all_layers
 
 
 def _blocks(info, head, shape):

@@ -175,9 +175,11 @@ def test_spectral_normalization_of_plain_residuals():
 @pytest.mark.parametrize(
     ("name", "changes"), [("ave", {}), ("fv_vae", {"decoder_layers": "all", "decoder_units": [3]})]
 )
-def test_spectral_normalization_is_of_matrices(name, changes):
-    with pytest.raises(RecipeError, match="is for representations that are one matrix .fv_vae, vlad, bilinear"):
-        _encoder(name, vector_normalization="spectral", **changes)
+def test_representations_that_are_no_matrix_keep_their_own_normalization(name, changes):
+    """A recipe's key can then stand for all the rows of a comparison."""
+    encoders = [_encoder(name, vector_normalization=value, **changes) for value in ("usual", "spectral")]
+    assert type(encoders[0].normalization) is type(encoders[1].normalization)
+    assert encoders[0].head.get_config() == encoders[1].head.get_config()
 
 
 def test_the_decoder_is_asked_for_where_there_is_one():

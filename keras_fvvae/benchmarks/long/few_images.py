@@ -120,8 +120,8 @@ def _markdown(rows: list[dict], recipe: Recipe, arguments: argparse.Namespace) -
     lines = [
         "# Few images",
         "",
-        f"FV-VAE beside average pooling (AVE) of the same activations, and of the network's last stage: {recipe.backbone} "
-        f"{recipe.backbone_options or ''}, {recipe.input_size[0]}x{recipe.input_size[1]}, "
+        f"FV-VAE beside average pooling (AVE) of the same activations, and of the network's last stage: "
+        f"{recipe.backbone} {recipe.backbone_options or ''}, {recipe.input_size[0]}x{recipe.input_size[1]}, "
         f"`{recipe.tap or 'its last stage'}`; {arguments.classes} classes of "
         f"{Path(arguments.data).resolve().parent.name}; "
         f"of each class so many training images, drawn by the seed, and all others as test images "
