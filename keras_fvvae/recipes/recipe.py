@@ -224,7 +224,7 @@ class Recipe:
         "encoding",
         "usual",
         one_of(("usual", "spectral")),
-        "usual: the representation's own, FV-VAE's by its information; spectral: SpectralNormalization, where it is a matrix",
+        "usual: the representation's own, FV-VAE's by its information; spectral: by singular values, where a matrix",
         ARCHITECTURE | ESSENTIAL,
     )
     damping: float = key("encoding", 0.1, NOT_NEGATIVE, "of the Kronecker form", FV_VAE)
