@@ -5,7 +5,6 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_fvvae.data import load_digits, load_moving_digits
 from keras_fvvae.recipes import Recipe
 
 VIDEO_FRAMES = 6
@@ -34,6 +33,8 @@ def folder(tmp_path):
 
 def write_digits(directory, classes=(0, 1, 7), count=8):
     import tensorflow as tf
+
+    from keras_fvvae.data import load_digits
 
     digits = load_digits()
     for label in classes:
@@ -64,6 +65,8 @@ def _video_files(tmp_path_factory):
 @pytest.fixture
 def videos(_video_files):
     """Moving digits: eight classes of two training videos and a test video; the files are shared by all tests."""
+    from keras_fvvae.data import load_moving_digits
+
     return load_moving_digits(_video_files, 2, 1, VIDEO_FRAMES, 32, verbose=0)
 
 
