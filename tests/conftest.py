@@ -1,5 +1,6 @@
 """What every test shares: quiet TensorFlow, fixed seeds, float32, and the folder of research data where it exists."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,11 +13,9 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Before the first import of JAX: closed forms are compared in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 
-import keras
 import pytest
 
 from keras_fvvae.utils.cores import usable_cores
-from tests.support import backends
 from tests.support.small_data import (  # noqa: F401  (fixtures of several folders)
     _video_files,
     folder,
@@ -26,7 +25,7 @@ from tests.support.small_data import (  # noqa: F401  (fixtures of several folde
     videos,
 )
 
-backends.prepare()
+# Keras is imported where it is used: pytest-xdist's first process only hands out tests, and need not wait for it.
 
 SHARED = Path(os.environ.get("KERAS_FVVAE_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -47,12 +46,16 @@ def pytest_xdist_auto_num_workers():
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_of_other_modules():
     """Keras's global state, such as counters of names, does not grow from module to module."""
+    import keras
+
     yield
     keras.backend.clear_session()
 
 
 @pytest.fixture(autouse=True)
 def _precision(monkeypatch):
+    from tests.support import backends
+
     if not backends.on_tensorflow():
         backends.compare_in_single_precision(monkeypatch)
 
@@ -60,6 +63,8 @@ def _precision(monkeypatch):
 @pytest.fixture(autouse=True)
 def _same_start():
     """Every test starts from the same seeds and leaves no dtype policy behind."""
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
@@ -67,8 +72,19 @@ def _same_start():
 
 def pytest_collection_modifyitems(items):
     """On another backend, tests that use TensorFlow itself are skipped."""
+    import keras
+
+    from tests.support import backends
+
+    backends.prepare()
     if backends.on_tensorflow():
         return
     for item in items:
         if hasattr(item, "function") and backends.uses_tensorflow(item.function):
             item.add_marker(pytest.mark.skip(reason=f"uses TensorFlow itself, not {keras.backend.backend()}"))
+
+
+def pytest_collection_finish():
+    """What is imported and collected stays; the garbage collector, which Keras calls after every module, skips it."""
+    gc.collect()
+    gc.freeze()

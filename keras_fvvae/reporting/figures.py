@@ -159,6 +159,7 @@ def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Seque
         figure, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.75 * rows), squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
+            axis.set(xticks=[], yticks=[])  # ticks would be laid out, unseen as they are
         for axis, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
             axis.imshow(np.clip(image / 255.0, 0, 1), interpolation="nearest" if len(image) < 64 else "antialiased")
             axis.set_title(title, fontsize=8, color="#007A33" if right else "#C00000")
@@ -168,6 +169,7 @@ def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Seque
 def save(figure: Figure, path: Path) -> bytes:
     """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
     figure.savefig(path)
+    figure.set_layout_engine("none")  # it stays as it is laid out now
     figure.savefig(path.with_suffix(".svg"))
     plt.close(figure)
     return path.read_bytes()

@@ -7,13 +7,13 @@ import pytest
 from keras_fvvae import layers
 from keras_fvvae.layers.old_names import with_new_names
 
-DATA = Path(__file__).with_name("data")
+WRITTEN = Path(__file__).parents[1] / "compatibility" / "files"
 
 
 def test_a_file_of_version_0_1_gives_what_it_gave():
-    """Written by `data/write_version_0_1.py`: every layer whose arguments have new names, and those that `adapt`."""
-    model = keras.saving.load_model(DATA / "version_0_1.keras", safe_mode=True)
-    with np.load(DATA / "version_0_1.npz") as file:
+    """Written by `make_adapted_layers.py` there: every layer whose arguments have new names, and those that `adapt`."""
+    model = keras.saving.load_model(WRITTEN / "adapted_layers.keras", safe_mode=True)
+    with np.load(WRITTEN / "adapted_layers.npz") as file:
         maps, guidance, expected = file["maps"], file["guidance"], dict(file)
     outputs = model([maps, guidance])
     assert set(outputs) == set(expected) - {"maps", "guidance"}

@@ -5,7 +5,6 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_fvvae.data import Collection, load_digits, load_moving_digits
 from keras_fvvae.recipes import Recipe
 
 VIDEO_FRAMES = 6
@@ -35,6 +34,8 @@ def folder(tmp_path):
 def write_digits(directory, classes=(0, 1, 7), count=8):
     import tensorflow as tf
 
+    from keras_fvvae.data import load_digits
+
     digits = load_digits()
     for label in classes:
         (directory / str(label)).mkdir(parents=True)
@@ -58,6 +59,8 @@ def video_recipe(recipe):
 
 def videos_in_memory(lengths, size=32):
     """A `Collection` of random frames, so many a video."""
+    from keras_fvvae.data import Collection
+
     arrays = [np.random.default_rng(i).integers(0, 256, (n, size, size, 3), "uint8") for i, n in enumerate(lengths)]
     names = [f"v{i}" for i in range(len(arrays))]
     return Collection(arrays, names, [0, 1] * (len(arrays) // 2) + [0] * (len(arrays) % 2), ["train"] * len(arrays),
@@ -72,6 +75,8 @@ def _video_files(tmp_path_factory):
 @pytest.fixture
 def videos(_video_files):
     """Moving digits: eight classes of two training videos and a test video; the files are shared by all tests."""
+    from keras_fvvae.data import load_moving_digits
+
     return load_moving_digits(_video_files, 2, 1, VIDEO_FRAMES, 32, verbose=0)
 
 

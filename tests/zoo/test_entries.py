@@ -13,15 +13,21 @@ from keras_fvvae.recipes import DATASETS, load_recipe
 SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
            "ucf101_pool5_flow", "activitynet_pool5", "activitynet_res5c", "video_folder",
            "ucf101_actionvlad_flow"}  # fmt: skip
-ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name in SISTERS else name for name in zoo.list_entries()]
+# ResNet50 has ResNet152's blocks, taps and channels; all of its 152 layers are built in `test_minus_by_an_override`.
+SMALLER = {"ucf101_res5c": "ResNet50"}
+ENTRIES = [
+    pytest.param(name, None, marks=pytest.mark.slow) if name in SISTERS | SMALLER.keys() else (name, None)
+    for name in zoo.list_entries()
+]
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_loads_fits_and_survives_saving(name, tmp_path):
+@pytest.mark.parametrize(("name", "backbone"), [*ENTRIES, *SMALLER.items()])
+def test_loads_fits_and_survives_saving(name, backbone, tmp_path):
     recipe = load_recipe(name)
     known = DATASETS[recipe.dataset].num_classes
     classes = None if known else 3
-    model = zoo.load(name, weights=None, backbone_weights=None, num_classes=classes)
+    smaller = {"backbone": backbone} if backbone else {}
+    model = zoo.load(name, weights=None, backbone_weights=None, num_classes=classes, **smaller)
     bags = recipe.representation == "action_vlad"
     part = model.classes if bags else model.fvvae
     assert (model if bags else part).num_classes == (classes or known)
@@ -46,9 +52,10 @@ def test_loads_fits_and_survives_saving(name, tmp_path):
 @pytest.mark.parametrize("name", ["ucf101_res5c", "cub200_conv5_4"])
 def test_minus_by_an_override(name):
     assert load_recipe(name, lambda3=0.0).loss_weights == (1.0, 1.0, 0.0)
-    model = zoo.load(name, weights=None, backbone_weights=None, lambda3=0.0, backbone="MobileNetV2", tap=None,
-                     input_size=[224, 224])  # fmt: skip
+    model = zoo.load(name, weights=None, backbone_weights=None, lambda3=0.0)
     assert model.fvvae.num_classes is None
+    assert model.backbone.name == load_recipe(name).backbone
+    assert model.backbone.output.shape[1:] == ((7, 7, 2048) if name == "ucf101_res5c" else (28, 28, 512))
 
 
 def test_settings_of_the_paper():

@@ -1,6 +1,6 @@
-"""Writes `version_0_1.keras` and `version_0_1.npz`: layers as version 0.1 saved them, and what they gave.
+"""Writes `adapted_layers.keras` and `.npz`: layers in one model as version 0.1 saved it, and what they gave.
 
-Run it in a checkout of version 0.1 (`git checkout ab9606b`): `python write_version_0_1.py FOLDER`.
+Run it in a checkout of version 0.1 (`git checkout ab9606b`): `python make_adapted_layers.py FOLDER`.
 """
 
 import sys
@@ -52,9 +52,9 @@ def main(folder):
     normalization.adapt(np.array(made["fisher_vector_head"](flat)))
     outputs["fisher_normalization"] = normalization(outputs["fisher_vector_head"])
     model = keras.Model(inputs, outputs)
-    model.save(Path(folder) / "version_0_1.keras")
+    model.save(Path(folder) / "adapted_layers.keras")
     results = {name: np.array(one) for name, one in model([maps, guidance]).items()}
-    np.savez_compressed(Path(folder) / "version_0_1.npz", maps=maps, guidance=guidance, **results)
+    np.savez_compressed(Path(folder) / "adapted_layers.npz", maps=maps, guidance=guidance, **results)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A run that keras_fvvae 0.1 wrote (`format_1/`: three of scikit-learn's digits, eight images each) still opens."""
+"""The run that version 0.1 wrote (three of scikit-learn's digits, eight images each) is a run like any other."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.zoo import packs
 
-WRITTEN = Path(__file__).parent / "format_1"
+WRITTEN = Path(__file__).parent / "files" / "run"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_results_are_those_of_its_file(run):
 
 def test_vectors(run):
     vectors = run.vectors()
-    assert vectors.values.shape == (24, 8 * 4)
+    assert vectors.values.shape == (24, 4 * 4)
     assert np.array_equal(vectors.values.ravel(), np.load(WRITTEN / "vectors.npy").ravel())
     assert (vectors.labelled, vectors.first_test_row, len(vectors.test.ids)) == (18, 18, 6)
     assert vectors.names[18:] == vectors.test.ids
