@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files, format1
@@ -56,7 +57,7 @@ def read_items(folder: Path, manifest: Manifest, scores: np.ndarray | None) -> t
     """
     with _reading(folder / files.ITEMS) as path:
         items = _json(path)
-        names, labels = list(items["names"]), np.asarray(items["labels"])
+        names, labels = [normal_name(name) for name in items["names"]], np.asarray(items["labels"])
         tested = 0 if scores is None else len(scores)
         splits = np.asarray(format1.splits(len(names), tested) if manifest.format == 1 else items["splits"])
         if not len(names) == len(labels) == len(splits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import posixpath
 import re
 import unicodedata
 from pathlib import Path
@@ -64,13 +65,42 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
     ]
 
 
+def normal_name(name: str) -> str:
+    """The one spelling of a listed name: without `./`, `//` and `a/../`; upper and lower case stay what they are.
+
+    Addresses such as `http://host/a.jpg` are no paths and stay too.
+
+    Example:
+        >>> normal_name("./a//b/../c.JPG")
+        'a/c.JPG'
+    """
+    if not name or "://" in name:
+        return name
+    return re.sub("^//+", "/", posixpath.normpath(name))  # two slashes at the beginning are something else to POSIX
+
+
+def same_item(name: str, source: Path | None) -> str:
+    """What two listed names have in common if they are of one item: the file that was found, else the spelling."""
+    if source is not None:
+        return os.path.normpath(source)
+    return unicodedata.normalize("NFC", normal_name(name.replace("\\", "/")))
+
+
+def contradiction(path: str | os.PathLike, name: str, first: int, second: int, labels: tuple[str, str]) -> DataError:
+    """The error of two lines that give one item two labels."""
+    one, other = (repr(label) if label else "no label" for label in labels)
+    return DataError(
+        f"Lines {first} and {second} of {path} contradict each other about {name!r}: {one} and {other}; drop one of them."
+    )
+
+
 def find_file(root: str | os.PathLike, name: str) -> Path | None:
     """The path of a listed file or folder of files below `root`, or None.
 
-    Tried are the name as it is, with the separators of Windows replaced, and in the two Unicode forms: macOS stores
-    accents decomposed, lists are mostly composed.
+    Tried are the name as it is, with the separators of Windows replaced, as `normal_name` spells it, and in the two
+    Unicode forms: macOS stores accents decomposed, lists are mostly composed.
     """
-    for text in dict.fromkeys((name, name.replace("\\", "/"))):
+    for text in dict.fromkeys((name, name.replace("\\", "/"), normal_name(name.replace("\\", "/")))):
         for form in dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))):
             path = Path(root, form)
             if os.path.isfile(path) or holds_images(path):
