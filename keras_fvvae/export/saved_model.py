@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.card import served_card
+from keras_fvvae.export.inputs import FrameInput
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
+from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
 from keras_fvvae.serving.version_folders import MAX_VERSION, version_folders
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
 
@@ -58,6 +61,9 @@ def export_saved_model(
         explain          contributions [N, H, W], of videos [N, T, H, W]: parts of the best label's score on a map of
                          the resized picture; they and bias [N] add up to score [N]; label string [N]. See
                          `keras_fvvae.explanations`; left out for representations whose score is not split
+
+    A model of videos tells in its metadata which frames it was trained on, see `keras_fvvae.serving.sampling`: the
+    client and the web page send these.
 
     `assets/labels.txt` holds the class names, one a line, in the order of the scores; `assets.extra` a card, the recipe
     and one request a signature with which TensorFlow Serving warms up. Undecodable bytes are an error for the whole
@@ -181,6 +187,23 @@ def _write(endpoints, class_names, path):
         labels.write_text("".join(" ".join(name.splitlines()) + "\n" for name in class_names), encoding="utf-8")
         root.labels = tf.saved_model.Asset(str(labels))
         tf.saved_model.save(root, str(path), signatures=signatures)
+    if samplings := {
+        stream.inputs.names[0]: _sampling(stream.inputs.views)
+        for stream in endpoints.streams
+        if isinstance(stream.inputs, FrameInput)
+    }:
+        _tell(path / "saved_model.pb", sampling_text(samplings))
+
+
+def _sampling(views):
+    return Sampling(views.frames, views.frame_step, views.modality, views.size)
+
+
+def _tell(file, text):
+    """Adds the signature that tells the sampling."""
+    content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    content.meta_graphs[0].signature_def[SAMPLING].method_name = text
+    file.write_bytes(content.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager
