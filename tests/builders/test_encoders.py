@@ -62,12 +62,21 @@ def test_half_precision_is_finite_or_not(classifier, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda config: config.update(encoder=None), "`encoder` of `Classifier` must be a FisherEncoder. Received: None"),
+        (
+            lambda config: config.update(encoder=None),
+            "`encoder` of `Classifier` must be a FisherEncoder. Received: None",
+        ),
         (lambda config: config.pop("encoder"), "`encoder` of `Classifier` must be a FisherEncoder. Received: None"),
         (lambda config: config.update(encoder=3), "`encoder` of `Classifier` must be a FisherEncoder. Received: 3"),
         (lambda config: config["encoder"]["config"].update(head=None), "`head` of `FisherEncoder` must be a Layer"),
-        (lambda config: config["encoder"]["config"].update(descriptors="x"), "`descriptors` of `FisherEncoder` must be"),
-        (lambda config: config["encoder"]["config"].update(normalization=[]), "`normalization` of `FisherEncoder` must"),
+        (
+            lambda config: config["encoder"]["config"].update(descriptors="x"),
+            "`descriptors` of `FisherEncoder` must be",
+        ),
+        (
+            lambda config: config["encoder"]["config"].update(normalization=[]),
+            "`normalization` of `FisherEncoder` must",
+        ),
         (lambda config: config.update(class_names="ab"), "`class_names` must be a list of texts. Received: 'ab'"),
         (lambda config: config.update(class_names=[0, 1]), "`class_names` must be a list of texts. Received: [0, 1]"),
         (lambda config: config.update(class_names=["a", None]), "`class_names` must be a list of texts"),
