@@ -28,8 +28,8 @@ def require_finite(model: keras.Model, path: str | os.PathLike) -> None:
         # Of half precision too, whose dtype may be none of NumPy's; counters and seeds are integers.
         if value.dtype.kind not in "biu" and not np.isfinite(value).all():
             raise WeightsError(
-                f"The weights {path} hold NaN or infinite values, first in {variable.path}: a training diverged, or the "
-                f"file is damaged; take another."
+                f"The weights {path} hold NaN or infinite values, first in {variable.path}: a training diverged, or "
+                f"the file is damaged; take another."
             )
 
 

@@ -116,7 +116,10 @@ def write_predictions(
         >>> read_predictions(path)
         {'QOlSCBRmfWY': [('Surfing', 0.5), ('Ballet', -1.0)]}
     """
-    write_atomically(Path(path), predictions_text(ids, class_names, scores, external_data, version).encode())
+    write_atomically(
+        Path(path),
+        predictions_text(ids, class_names, scores, external_data, version).encode("utf-8", "backslashreplace"),
+    )
 
 
 def predictions_text(

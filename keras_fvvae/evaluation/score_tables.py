@@ -194,7 +194,7 @@ def _read_csv(path):
 
 def _csv_lines(path):
     try:
-        yield from csv_rows(read_text(path))
+        yield from csv_rows(read_text(path, "surrogateescape"))
     except TextError as error:
         raise DataError(f"{path} is not CSV: {error}.") from error
 
@@ -217,7 +217,7 @@ def _names_beside(path, what):
     beside = path.with_suffix(f".{what}.txt")
     if not beside.is_file():
         raise DataError(f"{path} needs {beside.name} beside it: its {what}, one a line.")
-    return [line for _, line in numbered_lines(beside)]
+    return [line for _, line in numbered_lines(beside, "surrogateescape")]
 
 
 def _read_json(path, views):

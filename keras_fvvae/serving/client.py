@@ -12,6 +12,7 @@ from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.media import NUM_FRAMES, frames_batch, read_frames, read_image
 from keras_fvvae.serving.sampling import Sampling
 from keras_fvvae.serving.transports import GrpcTransport, RestTransport
+from keras_fvvae.utils.text import from_bytes
 
 # Codes that are about a file and not about the server: the other files may do.
 _FILE_ERRORS = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE")
@@ -142,7 +143,7 @@ class Client:
         """
         for file, outputs in self._each(files, "serving_default", num_frames):
             if "error" not in outputs:
-                labels = [label.decode() for label in outputs["labels"][0][:top_k]]
+                labels = [from_bytes(label) for label in outputs["labels"][0][:top_k]]
                 outputs = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
             yield {"file": str(file), **outputs}
 

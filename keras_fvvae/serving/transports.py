@@ -12,6 +12,7 @@ from urllib3.util import Retry
 from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.serving.sampling import PRIVATE, SAMPLING, Sampling, read_sampling
+from keras_fvvae.utils.text import to_bytes
 
 Metadata = tuple[dict[str, dict[str, list[str]]], dict[str, Sampling]]
 
@@ -236,5 +237,5 @@ def _array(value):
     if array.dtype.kind == "f":
         return array.astype(np.float32)
     if array.dtype.kind == "U":
-        return np.array([one.encode() for one in array.reshape(-1)], object).reshape(array.shape)
+        return np.array([to_bytes(one) for one in array.reshape(-1)], object).reshape(array.shape)
     return array

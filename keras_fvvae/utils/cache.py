@@ -34,7 +34,7 @@ def cache_folder() -> Path:
     folder = known_cache_folder()
     if folder is None:
         raise KerasFVVAEError(
-            f"There is no folder to keep files in: this user has no home directory. Set {CACHE_VARIABLE} (or HOME) to the "
-            f"absolute path of a folder that can be written."
+            f"There is no folder to keep files in: this user has no home directory. Set {CACHE_VARIABLE} (or HOME) to "
+            f"the absolute path of a folder that can be written."
         )
     return folder

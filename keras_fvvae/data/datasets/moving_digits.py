@@ -45,7 +45,7 @@ def load_moving_digits(
     """The moving digits as a collection of videos; they are written first where they are missing.
 
     Args:
-        directory: where the files are or will be; by default `moving_digits` in the cache folder, `~/.cache/keras_fvvae`.
+        directory: where the files are or will be; by default `~/.cache/keras_fvvae/moving_digits`.
         train_videos_per_class, test_videos_per_class, frames, size, seed, verbose: see `write_moving_digits`.
 
     Returns:

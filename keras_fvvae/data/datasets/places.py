@@ -25,20 +25,25 @@ def places_of_lists(directory: str | os.PathLike) -> list[Path]:
     return [directory, directory.parent] if directory.absolute().name.lower() in _VIDEO_FOLDERS else [directory]
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read."""
+def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
+    """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read.
+
+    Args:
+        path: of the file.
+        errors: `"surrogateescape"` for what the package writes too: there names of files may be no Unicode.
+    """
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise DataError(f"The list {path} cannot be read: {reason(error)}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
-def numbered_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
-    """Pairs of line number and stripped line of a text file, without blank lines and `#` comments."""
+def numbered_lines(path: str | os.PathLike, errors: str = "strict") -> list[tuple[int, str]]:
+    """Pairs of line number and stripped line of a text file (see `read_text`), without blank lines and `#` comments."""
     # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
-    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
+    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path, errors)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -53,7 +58,7 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
         DataError: if it cannot be read, is not CSV or lacks a column.
     """
     try:
-        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
+        (_, header), *rows = [*csv_rows(read_text(path, "surrogateescape"))] or [(1, [])]
     except TextError as error:
         raise DataError(f"{path} is not CSV: {error}.") from error
     if not set(columns) <= set(header):
@@ -90,7 +95,8 @@ def contradiction(path: str | os.PathLike, name: str, first: int, second: int, l
     """The error of two lines that give one item two labels."""
     one, other = (repr(label) if label else "no label" for label in labels)
     return DataError(
-        f"Lines {first} and {second} of {path} contradict each other about {name!r}: {one} and {other}; drop one of them."
+        f"Lines {first} and {second} of {path} contradict each other about {name!r}: {one} and {other}; drop one of "
+        f"them."
     )
 
 
