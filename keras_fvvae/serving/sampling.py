@@ -1,7 +1,7 @@
 """How the frames of a video are chosen for a model, as its export tells whoever asks for its metadata.
 
-TensorFlow Serving passes on what is in the map of signatures and nothing else of an export. So the sampling stands there
-as a signature that nobody can call, without inputs and outputs, whose `method_name` is a text in JSON:
+TensorFlow Serving passes on what is in the map of signatures and nothing else of an export. So the sampling stands
+there as a signature that nobody can call, without inputs and outputs, whose `method_name` is a text in JSON:
 
     {"frames": {"modality": "rgb", "frames": 5, "frame_step": null, "size": [224, 224]}}
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.signatures import Signature, read_signatures
-from keras_fvvae.serving.sampling import PRIVATE
 from keras_fvvae.serving.errors import ServingError, without_paths
+from keras_fvvae.serving.sampling import PRIVATE
+from keras_fvvae.serving.version_folders import why_not_loadable
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # TensorFlow Serving's limit.
@@ -33,6 +35,8 @@ class Servable:
     """
 
     def __init__(self, name: str, version: int, path: str | Path):
+        if why := why_not_loadable(path):
+            raise RunError(f"{path} cannot be loaded: {why}; move it")
         self.name = name
         self.version = version
         self.definitions = read_signatures(path)
