@@ -46,8 +46,8 @@ def address_space_warning() -> str:
     if limit == resource.RLIM_INFINITY or limit >= ADDRESS_SPACE:
         return ""
     return (
-        f"Warning: this shell allows {limit / 2**30:.1f} GiB of address space (`ulimit -v`), and TensorFlow reserves up "
-        f"to {ADDRESS_SPACE >> 30}: it may end without a message; raise the limit."
+        f"Warning: this shell allows {limit / 2**30:.1f} GiB of address space (`ulimit -v`), and TensorFlow reserves "
+        f"up to {ADDRESS_SPACE >> 30}: it may end without a message; raise the limit."
     )
 
 
