@@ -8,6 +8,7 @@ import keras
 
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
+from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
@@ -74,6 +75,7 @@ def load_model(
         raise WeightsError(f"There is no model at {path}.")
     for representation in REPRESENTATIONS.values():
         _ = representation.layer_class  # Keras knows the classes of what is imported
+    require_known_classes(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged

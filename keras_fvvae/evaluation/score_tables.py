@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from keras_fvvae.data.datasets.places import normal_name, numbered_lines, read_text, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
+from keras_fvvae.features import DAMAGE
 from keras_fvvae.utils.files import reason
 from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
@@ -206,7 +207,7 @@ def _read_npy(path):
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
-    except ValueError as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is not an array of numbers in the .npy format.") from error
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
         raise DataError(f"{path} must hold real numbers; its dtype is {values.dtype}.")
