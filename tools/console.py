@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from keras_fvvae.runs.results import RunResults
 
+# TensorFlow's import takes 1.8 GB of address space, trainings of small models up to 5 GB: reserved, not used.
+ADDRESS_SPACE = 6 << 30
 # Blanks after a column.
 GAP = 2
 # Lines of each kind that are printed; files and --json have all.
@@ -21,6 +23,8 @@ SHOWN = 10
 def load_tensorflow_quietly() -> None:
     """Imports TensorFlow without its start-up messages, which it prints from C++ to the file descriptor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if warning := address_space_warning():
+        say(warning)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands decode, train and export with it, whatever is set
     saved = os.dup(2)
     try:
@@ -30,6 +34,21 @@ def load_tensorflow_quietly() -> None:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def address_space_warning() -> str:
+    """A sentence where this process may not reserve what TensorFlow does; else empty."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit >= ADDRESS_SPACE:
+        return ""
+    return (
+        f"Warning: this shell allows {limit / 2**30:.1f} GiB of address space (`ulimit -v`), and TensorFlow reserves "
+        f"up to {ADDRESS_SPACE >> 30}: it may end without a message; raise the limit."
+    )
 
 
 def say(text: str) -> None:

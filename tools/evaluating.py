@@ -11,6 +11,7 @@ from keras_fvvae.tools.metrics_text import FORMATS, metrics_text
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.text import to_bytes
 
 # Tables in a file are never folded.
 FILE_WIDTH = 1000
@@ -71,6 +72,6 @@ def write_text(text: str, out: str | None) -> None:
     if Path(out).is_dir():
         raise DataError(f"The file {out} cannot be written: it is a folder.")
     try:
-        write_atomically(Path(out), text.encode() + b"\n")
+        write_atomically(Path(out), to_bytes(text) + b"\n")
     except OSError as error:
         raise DataError(f"The file {out} cannot be written: {reason(error)}.") from error

@@ -10,6 +10,8 @@ from keras_fvvae.tools.commands import Command
 from keras_fvvae.tools.console import load_tensorflow_quietly
 from keras_fvvae.tools.types import RUN
 
+from keras_fvvae.serving.version_folders import require_export_folder
+
 
 @click.command("export", cls=Command, short_help="Write a trained run as a SavedModel.")
 @click.argument("runs", nargs=-1, required=True, type=RUN, metavar="RUN [RUN2]")
@@ -31,6 +33,7 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -
     """
     if weights and len(weights) != len(runs):
         raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")
+    require_export_folder(options["out"])
     require_runs(runs)
     load_tensorflow_quietly()
     from keras_fvvae.tasks.export_runs import export_runs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import NoReturn
 
@@ -13,6 +15,7 @@ from keras_fvvae import __version__
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.utils.files import reason
 
+OUT_OF_MEMORY = "Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`."
 # In the order of the help. `NAME` is `command` in tools/NAME.py, with _ for -.
 COMMANDS = (
     "demo",
@@ -66,13 +69,24 @@ def main() -> NoReturn:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        click.echo(f"Error: {reason(error)}: {error.filename or 'unknown file'}", err=True)
+        where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+        click.echo(f"Error: {reason(error)}{where}", err=True)
         sys.exit(1)
     except MemoryError:
-        click.echo("Error: out of memory. Lower `batch_size`, or encode at a smaller `input_size`.", err=True)
+        click.echo(OUT_OF_MEMORY, err=True)
         sys.exit(1)
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):
             raise  # a defect of this library: the traceback is wanted
-        click.echo(f"Error: TensorFlow: {str(error).splitlines()[0]}", err=True)
+        click.echo(_tensorflow_message(error), err=True)
         sys.exit(1)
+
+
+def _tensorflow_message(error: Exception) -> str:
+    """What TensorFlow ran out of, in words of ours; else its first line."""
+    why = reason(error)
+    if why == os.strerror(errno.ENOSPC):
+        return f"Error: {why}. Free some where the command writes, and repeat it."
+    if type(error).__name__ == "ResourceExhaustedError":
+        return OUT_OF_MEMORY
+    return f"Error: TensorFlow: {why}"

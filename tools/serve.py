@@ -93,6 +93,9 @@ _limit_options = section(
 @click.command("serve", cls=Command, short_help="Serve an exported model over REST and gRPC, with a web page.")
 @click.argument("directory", required=False, type=click.Path())
 @click.option("--name", help="Name of the model. Default: that of the folder.")
+@click.option(
+    "--verify-ops", is_flag=True, help="Refuse SavedModels with operations that no export of keras_fvvae holds."
+)
 @click.option("--config", type=click.Path(), help="A models.config of TensorFlow Serving, instead of DIRECTORY.")
 @_address_options
 @_batching_options
@@ -129,6 +132,7 @@ def _settings(**options: Any) -> ServerSettings:
         max_pixels=int(options.pop("max_megapixels") * 1_000_000),
         max_images=options.pop("max_frames"),
         request_timeout=options.pop("timeout"),
+        verify_operations=options.pop("verify_ops"),
         **{key: value for key, value in options.items() if value is not None},
     )
 

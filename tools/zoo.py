@@ -60,6 +60,23 @@ def publish(run: str, to: str | None, name: str | None) -> None:
     click.echo(publish_run(RunFolder.open(run), to, name))
 
 
+@command.command("verify")
+@click.argument("path", metavar="PACK", type=click.Path())
+def verify(path: str) -> None:
+    """Check PACK before it is loaded, without building or running anything in it.
+
+    PACK is the folder of a pack, of an entry's packs or of a finished run, a .keras file, or a SavedModel or folder of
+    exports. Every file must have the SHA-256 of the manifest, a model may name classes of Keras and keras_fvvae only,
+    and a SavedModel may hold operations only that exports of keras_fvvae hold; others are named.
+    """
+    require_files(path)
+    load_tensorflow_quietly()
+    from keras_fvvae.zoo.verifying import verify as verify_path
+
+    for sentence in verify_path(path):
+        click.echo(sentence)
+
+
 @command.command("import-release")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE.mat...")
 @to_option

@@ -8,15 +8,36 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_fvvae.errors import WeightsError
+
+
+def require_finite(model: keras.Model, path: str | os.PathLike) -> None:
+    """Refuses weights that hold NaN or infinite values: a ReLU can turn these into zeros, and nothing would show.
+
+    Args:
+        model: with weights from a file.
+        path: of the file, for the message.
+
+    Raises:
+        WeightsError: naming the first of them.
+    """
+    for variable in model.weights:
+        value = np.asarray(keras.ops.convert_to_numpy(variable))
+        # Of half precision too, whose dtype may be none of NumPy's; counters and seeds are integers.
+        if value.dtype.kind not in "biu" and not np.isfinite(value).all():
+            raise WeightsError(
+                f"The weights {path} hold NaN or infinite values, first in {variable.path}: a training diverged, or "
+                f"the file is damaged; take another."
+            )
 
 
 def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None:
     """Gives a trunk the weights of a file.
 
     Raises:
-        WeightsError: if the file is damaged or of another network.
+        WeightsError: if the file is damaged or of another network, or a weight is NaN or infinite.
     """
     try:
         with warnings.catch_warnings():
@@ -30,6 +51,7 @@ def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None
             f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: "
             f"{reason.rstrip('.')}. Check the backbone, its options (such as alpha) and the file."
         ) from error
+    require_finite(trunk, path)
 
 
 def with_imagenet_weights(build: Callable[..., keras.Model], name: str, arguments: dict[str, Any]) -> keras.Model:

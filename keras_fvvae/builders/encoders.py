@@ -6,12 +6,17 @@ from pathlib import Path
 
 import keras
 
+from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
+from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
+
+# After it Keras quotes the error that it met while it rebuilt a model.
+_QUOTED = "Exception encountered: "
 
 
 def build_encoder(
@@ -63,22 +68,29 @@ def load_model(
         kinds: classes that are accepted.
 
     Raises:
-        WeightsError: if the file is missing, damaged or something else.
+        WeightsError: if the file is missing, damaged or something else, or a weight is NaN or infinite.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"There is no model at {path}.")
     for representation in REPRESENTATIONS.values():
         _ = representation.layer_class  # Keras knows the classes of what is imported
+    require_known_classes(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"The model {path} is damaged or of another version: {reason}") from error
+        raise WeightsError(f"The model {path} is damaged or of another version: {_innermost(error)}") from error
     if not isinstance(model, kinds):
         names = ", ".join(kind.__name__ for kind in kinds[:-1]) + " or " * (len(kinds) > 1) + kinds[-1].__name__
         raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
+    require_finite(model, path)
     return model
+
+
+def _innermost(error):
+    """The first line of what went wrong; Keras quotes it at the end of pages about each of the models around it."""
+    text = str(error).rpartition(_QUOTED)[2].strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def load_encoder(path: str | Path) -> FisherEncoder:

@@ -14,6 +14,7 @@ from keras_fvvae.data.views import dtype_of, read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
+from keras_fvvae.utils.text import printable
 
 if TYPE_CHECKING:
     from keras_fvvae.data.collection import Collection, Positions
@@ -185,5 +186,5 @@ def read(collection: Collection, index: int, views: Sequence[Views], random: flo
         reason = str(error)
     return (
         *(np.zeros((0, *v.resize_to, v.channels), dtype_of(collection.kind)) for v in views),
-        np.bytes_(reason.encode()),
+        np.bytes_(printable(reason).encode()),
     )

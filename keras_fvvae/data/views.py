@@ -226,7 +226,7 @@ def _decode(source, views, random):
     for one in views:
         frames = {position: images[one.resize_to, one.resize] for position, images in video.frames.items()}
         starts = [int(start) for start in one.positions(video.total, random)]
-        _check_count(one, starts, video.total)
+        check_count(one, starts, video.total)
         images = (_view(frames, start, one) for start in starts)
         result[one] = _stacked([image for image in images if image is not None])
     return result, video.damage
@@ -245,7 +245,7 @@ def _stored_flow(folder, views, random):
     """Flow images from flow frames computed beforehand; a folder of `n` pairs stands for a video of `n + 1` frames."""
     stored = FlowFolder(folder)
     starts = views.positions(stored.pairs + 1, random)
-    _check_count(views, starts, stored.pairs + 1)
+    check_count(views, starts, stored.pairs + 1)
     images = []
     for start in starts:
         positions = (min(int(start) + step, stored.pairs - 1) for step in range(views.pairs))
@@ -259,7 +259,12 @@ def _stored_flow(folder, views, random):
     return _stacked(images)
 
 
-def _check_count(views, starts, total):
+def check_count(views: Views, starts: Sequence[int] | np.ndarray, total: int) -> None:
+    """Refuses a video with too few frames for optical flow, or of which too many are asked for.
+
+    Raises:
+        DataError: saying which.
+    """
     if views.is_flow and total == 1:
         raise DataError("it has a single frame; optical flow needs two")
     if len(starts) > MAX_FRAMES:

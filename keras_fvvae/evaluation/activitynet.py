@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data.datasets.activitynet import identifier, read_annotations
-from keras_fvvae.data.datasets.places import numbered_lines, read_json, read_text
+from keras_fvvae.data.datasets.places import normal_name, numbered_lines, read_json, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.evaluation.average_precision import average_precision, rank_order
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
@@ -67,8 +67,11 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
             f"{path} holds no predictions of ActivityNet: it must be a JSON object of `version`, `results` (an object "
             f"of videos) and `external_data`."
         )
-    predictions = {}
-    for video, results in content["results"].items():
+    predictions: Predictions = {}
+    for name, results in content["results"].items():
+        video = normal_name(name)
+        if video in predictions:
+            raise DataError(f"{path} names the video {video!r} twice, also as {name!r}; each must be there once.")
         try:
             predictions[video] = [(str(result["label"]), float(result["score"])) for result in results]
         except (KeyError, TypeError, ValueError) as error:
@@ -110,7 +113,10 @@ def write_predictions(
         >>> read_predictions(path)
         {'QOlSCBRmfWY': [('Surfing', 0.5), ('Ballet', -1.0)]}
     """
-    write_atomically(Path(path), predictions_text(ids, class_names, scores, external_data, version).encode())
+    write_atomically(
+        Path(path),
+        predictions_text(ids, class_names, scores, external_data, version).encode("utf-8", "backslashreplace"),
+    )
 
 
 def predictions_text(

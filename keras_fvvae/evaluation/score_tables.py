@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_fvvae.data.datasets.places import numbered_lines, read_csv, read_json, stem_key
+from keras_fvvae.data.datasets.places import normal_name, numbered_lines, read_csv, read_json, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
+from keras_fvvae.features import DAMAGE
 from keras_fvvae.utils.files import reason
 
 
@@ -185,7 +186,7 @@ def _read_csv(path):
             rows.append([float(field) for field in fields[1:]])
         except ValueError as error:
             raise DataError(f"Line {number} of {path}: {error}.") from error
-        ids.append(fields[0])
+        ids.append(normal_name(fields[0]))
     if not rows:
         raise DataError(f"{path} holds no items.")
     return header[1:], ids, np.array(rows)
@@ -198,18 +199,18 @@ def _read_npy(path):
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
-    except ValueError as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is not an array of numbers in the .npy format.") from error
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
         raise DataError(f"{path} must hold real numbers; its dtype is {values.dtype}.")
-    return _names_beside(path, "ids"), values
+    return [normal_name(name) for name in _names_beside(path, "ids")], values
 
 
 def _names_beside(path, what):
     beside = path.with_suffix(f".{what}.txt")
     if not beside.is_file():
         raise DataError(f"{path} needs {beside.name} beside it: its {what}, one a line.")
-    return [line for _, line in numbered_lines(beside)]
+    return [line for _, line in numbered_lines(beside, "surrogateescape")]
 
 
 def _read_json(path, views):
@@ -219,7 +220,8 @@ def _read_json(path, views):
             values = np.array(content["scores"], "float64")
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: `scores` must be rows of numbers, all of one length.") from error
-        return ScoreTable(str(path), list(content["ids"]), values, list(content["class_names"]), views)
+        ids, class_names = (_texts(content[key], key, path) for key in ("ids", "class_names"))
+        return ScoreTable(str(path), [normal_name(name) for name in ids], values, class_names, views)
     predictions = read_predictions(path)
     class_names = sorted({label for results in predictions.values() for label, _ in results})
     for video, results in predictions.items():
@@ -230,6 +232,12 @@ def _read_json(path, views):
             )
     values = np.array([[dict(results)[name] for name in class_names] for results in predictions.values()])
     return ScoreTable(str(path), list(predictions), values.reshape(len(predictions), -1), class_names, views)
+
+
+def _texts(values, key, path):
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise DataError(f"{path}: `{key}` must be a list of texts.")
+    return values
 
 
 def _first_repeated(names):

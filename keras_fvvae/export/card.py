@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from keras_fvvae.export.inputs import FrameInput
 from keras_fvvae.recipes.cards import recipe_card
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def served_card(
         rows.append(f"| `{name}` | {inputs} | {_ABOUT[name]} |")
     streams = [
         f"* {'Optical flow' if stream.prefix else 'RGB'}: {stream.bias.shape[0]} classes, a representation of "
-        f"{stream.encoder.output_dim:,} numbers."
+        f"{stream.encoder.output_dim:,} numbers.{_sampling(stream.inputs)}"
         for stream in endpoints.streams
     ]
     parts = [
@@ -56,6 +57,15 @@ def served_card(
         *(recipe_card(recipe, "They are part of this SavedModel.").rstrip() for recipe in recipes),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _sampling(inputs):
+    """Which frames are to be sent; nothing of images."""
+    if not isinstance(inputs, FrameInput):
+        return ""
+    if inputs.views.frame_step is not None:
+        return f" Trained on one of every {inputs.views.frame_step} frames of a video: send these."
+    return f" Trained on {inputs.views.frames} frames of a video, uniformly spaced: send these."
 
 
 def _shape(shape):

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.card import served_card
+from keras_fvvae.export.inputs import FrameInput
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
-from keras_fvvae.serving.version_folders import MAX_VERSION, version_folders
+from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
+from keras_fvvae.serving.version_folders import MAX_VERSION, require_export_folder, version_folders
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
+from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
     from keras_fvvae.models import Classifier
@@ -59,6 +63,9 @@ def export_saved_model(
                          the resized picture; they and bias [N] add up to score [N]; label string [N]. See
                          `keras_fvvae.explanations`; left out for representations whose score is not split
 
+    A model of videos tells in its metadata which frames it was trained on, see `keras_fvvae.serving.sampling`: the
+    client and the web page send these.
+
     `assets/labels.txt` holds the class names, one a line, in the order of the scores; `assets.extra` a card, the recipe
     and one request a signature with which TensorFlow Serving warms up. Undecodable bytes are an error for the whole
     call, unless `valid_output` is set.
@@ -84,6 +91,7 @@ def export_saved_model(
         RunError: if the version exists already, the folder cannot be written, or the views are stacks of flow, for
             which there is no image format.
     """
+    require_export_folder(directory)
     views = views or Views(tuple(classifier.encoder.backbone.input.shape[1:3]))
     recipes = [] if recipe is None else [recipe]
     return _export([(classifier, views, 1.0)], directory, kind, version, top_k, recipes, notes, **options)
@@ -124,6 +132,7 @@ def export_fused(
             classes.
         ValueError: for weights that do not go with the streams.
     """
+    require_export_folder(directory)
     weights = [1.0] * len(classifiers) if weights is None else [float(weight) for weight in weights]
     if len(weights) != len(classifiers) or min(weights) < 0 or not sum(weights) > 0:
         raise ValueError(
@@ -154,7 +163,7 @@ def _export(streams, directory, kind, version, top_k, recipes, notes, half_svm=F
         _write(endpoints, class_names, partial)
         extra = (partial / WARMUP_FILE).parent
         extra.mkdir()
-        (extra / "card.md").write_text(card, encoding="utf-8")
+        (extra / "card.md").write_bytes(to_bytes(card))
         for stream, recipe in zip(served, recipes, strict=True) if recipes else ():
             (extra / f"{stream.prefix}recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         write_warmup(partial / WARMUP_FILE, endpoints.examples().items())
@@ -178,9 +187,26 @@ def _write(endpoints, class_names, path):
     with tempfile.TemporaryDirectory() as folder:
         labels = Path(folder, LABELS_FILE)
         # A line break inside of a name would shift all names after it.
-        labels.write_text("".join(" ".join(name.splitlines()) + "\n" for name in class_names), encoding="utf-8")
+        labels.write_bytes(b"".join(to_bytes(" ".join(name.splitlines())) + b"\n" for name in class_names))
         root.labels = tf.saved_model.Asset(str(labels))
         tf.saved_model.save(root, str(path), signatures=signatures)
+    if samplings := {
+        stream.inputs.names[0]: _sampling(stream.inputs.views)
+        for stream in endpoints.streams
+        if isinstance(stream.inputs, FrameInput)
+    }:
+        _tell(path / "saved_model.pb", sampling_text(samplings))
+
+
+def _sampling(views):
+    return Sampling(views.frames, views.frame_step, views.modality, views.size)
+
+
+def _tell(file, text):
+    """Adds the signature that tells the sampling."""
+    content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    content.meta_graphs[0].signature_def[SAMPLING].method_name = text
+    file.write_bytes(content.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager
@@ -202,8 +228,8 @@ def _version_folder(directory, version):
     try:
         with stack:
             yield partial, target
-    except OSError as error:
-        raise RunError(f"The export to {target} failed: {reason(error)}.") from error
+    except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables
+        raise RunError(f"The export to {target} failed: {reason(error)}. Free space or rights there.") from error
 
 
 def _next_version(directory):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export.inputs import FrameInput, ImageInput
+from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -107,7 +108,7 @@ class Endpoints:
 
     def __init__(self, streams: Sequence[ServedStream], class_names: Sequence[str], top_k: int, flagged: bool = False):
         self.streams = streams
-        self.names = tf.constant(class_names)
+        self.names = tf.constant([to_bytes(name) for name in class_names])
         self.count = min(top_k, len(class_names))
         self.flagged = flagged
 

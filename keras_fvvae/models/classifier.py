@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_fvvae.models.fisher_encoder import FisherEncoder
-from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.models.nested import NestedModel, require_parts
 
 if TYPE_CHECKING:
     from keras_fvvae.svm import OneVsRestSVM
@@ -31,6 +32,7 @@ class Classifier(NestedModel):
         probabilities. The largest one names the class.
 
     Raises:
+        TypeError: for another encoder, or names that are no list of texts.
         ValueError: for fewer than two classes, or names given twice.
 
     Example:
@@ -52,7 +54,10 @@ class Classifier(NestedModel):
 
     def __init__(self, encoder: FisherEncoder, class_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        class_names = [str(name) for name in class_names]
+        require_parts(self, encoder=(encoder, FisherEncoder))
+        if not isinstance(class_names, list | tuple) or not all(isinstance(name, str) for name in class_names):
+            raise TypeError(f"`class_names` must be a list of texts. Received: {reprlib.repr(class_names)}")
+        class_names = list(class_names)
         if len(class_names) < 2 or len(set(class_names)) < len(class_names):
             raise ValueError(f"`class_names` must be at least two different names. Received: {class_names}")
         self.encoder = encoder

@@ -13,7 +13,7 @@ from keras import ops, tree
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.layers.adapted import AdaptedLayer
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
-from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.models.nested import NestedModel, require_parts
 from keras_fvvae.utils.batches import read_arrays
 
 
@@ -48,6 +48,7 @@ class FisherEncoder(NestedModel):
         `(batch, output_dim)`, for Fisher vectors `C * (latent_dim + 1)`; unit L2 norm.
 
     Raises:
+        TypeError: for parts that are no layers.
         ValueError: for inputs of another rank.
 
     Example:
@@ -76,6 +77,8 @@ class FisherEncoder(NestedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        layer = keras.layers.Layer
+        require_parts(self, descriptors=(descriptors, layer), head=(head, layer), normalization=(normalization, layer))
         self.descriptors = descriptors
         self.head = head
         self.normalization = normalization

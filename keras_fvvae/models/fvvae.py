@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.layers.fvvae_layer import FVVAELayer
+from keras_fvvae.models.nested import require_parts
 from keras_fvvae.models.objective import ObjectiveModel, mean_over_global_batch, xla_pays
 from keras_fvvae.ops.tensors import at_least_float32
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, Adadelta
@@ -59,6 +60,7 @@ class FVVAE(ObjectiveModel):
         `(batch,)`; and with classes `class_scores` `(batch, num_classes)`.
 
     Raises:
+        TypeError: for descriptors that are no layer, and another `fvvae`.
         ValueError: for loss weights that are not three numbers, none negative and not all zero; for an `FVVAELayer`
             that adds losses itself.
 
@@ -89,6 +91,7 @@ class FVVAE(ObjectiveModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        require_parts(self, descriptors=(descriptors, keras.layers.Layer), fvvae=(fvvae, FVVAELayer))
         if fvvae.add_losses:
             raise ValueError("`FVVAE` has the losses of Eq. 8 itself: give it an `FVVAELayer` with `add_losses=False`.")
         loss_weights = tuple(float(weight) for weight in loss_weights)

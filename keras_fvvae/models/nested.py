@@ -8,6 +8,21 @@ from typing import Any
 import keras
 
 
+def require_parts(model: keras.Model, **parts: tuple[Any, type]) -> None:
+    """Refuses parts of a model of another type, such as the nothing that a damaged file holds.
+
+    Args:
+        model: whose constructor was called.
+        **parts: by argument pairs of its value and the class that it must be of.
+
+    Raises:
+        TypeError: naming the first of them.
+    """
+    for name, (part, kind) in parts.items():
+        if not isinstance(part, kind):
+            raise TypeError(f"`{name}` of `{type(model).__name__}` must be a {kind.__name__}. Received: {part!r:.100}")
+
+
 class NestedModel(keras.Model):
     """A model whose constructor takes other layers or models, named in the class attribute `nested`.
 

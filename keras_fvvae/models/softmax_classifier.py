@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_fvvae.models.fisher_encoder import FisherEncoder
+from keras_fvvae.models.nested import require_parts
 from keras_fvvae.models.objective import ObjectiveModel, mean_over_global_batch, xla_pays
 from keras_fvvae.utils.labels import UNLABELLED
 
@@ -40,6 +41,7 @@ class SoftmaxClassifier(ObjectiveModel):
         `(batch, num_classes)`, scores before the softmax.
 
     Raises:
+        TypeError: for another encoder.
         ValueError: for a number of classes that is not positive.
 
     Example:
@@ -65,6 +67,7 @@ class SoftmaxClassifier(ObjectiveModel):
         self, encoder: FisherEncoder, num_classes: int, dropout: float = 0.0, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        require_parts(self, encoder=(encoder, FisherEncoder))
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(f"`num_classes` must be a positive integer. Received: num_classes={num_classes!r}")
         self.encoder = encoder

@@ -6,10 +6,9 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_fvvae.reporting.figures import STYLE
+from keras_fvvae.reporting.names import drawing, plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,14 +35,15 @@ def heat_map(explanation: Any, name: str) -> Figure:
     """
     limit = _limit(explanation.maps)
     picture = explanation.pictures[0]
-    with plt.rc_context({**STYLE, "axes.grid": False}):
+    title = _title(explanation, name)
+    with style([title], axes_grid=False):
         figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.5))
         axes[0].imshow(picture, interpolation="nearest")
         drawn = _draw(axes[1], picture, explanation.maps[0], limit)
         for axis in axes:
             axis.axis("off")
         figure.colorbar(drawn, ax=axes[1], shrink=0.85, extend="both", label="contribution to the score")
-        figure.suptitle(_title(explanation, name), fontsize=9)
+        figure.suptitle(title, fontsize=9)
     return figure
 
 
@@ -56,7 +56,8 @@ def video_curve(explanation: Any, name: str) -> Figure:
     """
     curve, limit = explanation.curve, _limit(explanation.maps)
     keys = key_frames(curve)
-    with plt.rc_context(STYLE):
+    title = _title(explanation, name)
+    with style([title]):
         figure = plt.figure(figsize=(8.4, 4.4))
         grid = figure.add_gridspec(2, len(keys), height_ratios=(1, 1.1))
         axis = figure.add_subplot(grid[0, :])
@@ -70,15 +71,15 @@ def video_curve(explanation: Any, name: str) -> Figure:
         axis.set_xlim(0.3, len(curve) + 0.7)
         locator: Any = axis.xaxis.get_major_locator()
         locator.set_params(integer=True)
-        shown = []
+        key_axes = []
         for column, key in enumerate(keys):
             axis = figure.add_subplot(grid[1, column])
             drawn = _draw(axis, explanation.pictures[key], explanation.maps[key], limit)
             axis.axis("off")
             axis.set_title(f"frame {key + 1}: {curve[key]:+.3f}", fontsize=8)
-            shown.append(axis)
-        figure.colorbar(drawn, ax=shown, shrink=0.8, extend="both", label="contribution")
-        figure.suptitle(_title(explanation, name), fontsize=9)
+            key_axes.append(axis)
+        figure.colorbar(drawn, ax=key_axes, shrink=0.8, extend="both", label="contribution")
+        figure.suptitle(title, fontsize=9)
     return figure
 
 
@@ -96,17 +97,21 @@ def key_frames(curve: np.ndarray) -> np.ndarray:
 def rendered(figure: Figure) -> dict[str, bytes]:
     """Dictionary from `".png"` and `".svg"` to a figure's bytes; closes it."""
     result = {}
-    for kind in FORMATS:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind)
-        result[f".{kind}"] = buffer.getvalue()
-    plt.close(figure)
+    try:
+        with drawing():
+            for kind in FORMATS:
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=kind)
+                result[f".{kind}"] = buffer.getvalue()
+    finally:
+        plt.close(figure)
     return result
 
 
 def _title(explanation, name):
     parts, bias = explanation.maps.sum(), explanation.bias
-    return f"{name}: {explanation.label}, score {explanation.score:+.3f} = {parts:+.3f} (shown) {bias:+.3f} (bias)"
+    label = f"{shown(name)}: {shown(explanation.label)}"
+    return f"{label}, score {explanation.score:+.3f} = {parts:+.3f} (shown) {bias:+.3f} (bias)"
 
 
 def _limit(maps):

@@ -6,29 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
+import numpy as np
+
+from keras_fvvae.reporting.names import COLORS, drawing, named_legend, plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
-
-# Okabe and Ito's palette: told apart with any colour vision.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# Matplotlib's hints want its own names for keys.
-STYLE: Any = {
-    "figure.dpi": 144,
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
 # Above this many classes, a confusion matrix is drawn without numbers and names.
 NAMED_CLASSES = 20
 TERMS = ("reconstruction", "regularization", "classification", "loss", "accuracy")
@@ -52,20 +36,24 @@ def loss_curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
         for name, history in histories.items()
     }
     terms = [term for term in TERMS if any(term in history for history in histories.values())]
-    with plt.rc_context(STYLE):
+    names = [shown(name) for name in histories]
+    lines: dict[str, Any] = {}  # of the first axis that has them
+    with style(names):
         figure, axes = plt.subplots(1, len(terms), figsize=(3 * len(terms), 2.6), squeeze=False)
         for axis, term in zip(axes[0], terms, strict=True):
-            for color, (name, history) in zip(COLORS, histories.items(), strict=False):
+            for color, name, history in zip(COLORS, names, histories.values(), strict=False):
                 values = np.asarray(history.get(term, []))
                 if not len(values):
                     continue
                 width = max(1, len(values) // 50)
                 axis.plot(values, color=color, alpha=0.25, linewidth=0.8)
                 smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-                axis.plot(np.arange(len(smooth)) + width // 2, smooth, color=color, label=name)
+                (line,) = axis.plot(np.arange(len(smooth)) + width // 2, smooth, color=color)
+                if axis is axes[0][0]:
+                    lines[name] = line
             axis.set_title(term + (" (nats)" if term != "accuracy" else " (training)"))
             axis.set_xlabel("step")
-        axes[0][0].legend()
+        named_legend(axes[0][0], list(lines.values()), list(lines))
     return figure
 
 
@@ -75,15 +63,16 @@ def confusion(metrics: dict, class_names: Sequence[str]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(class_names) <= NAMED_CLASSES
     side = 1.5 + (0.32 if named else 0.03) * len(class_names)
-    with plt.rc_context({**STYLE, "axes.grid": False}):
+    names = [shown(name) for name in class_names] if named else []
+    with style(names, axes_grid=False):
         figure, axis = plt.subplots(figsize=(max(4.0, side + 1), max(3.5, side)))
         image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         figure.colorbar(image, ax=axis, shrink=0.8, label="share of the true class")
         axis.set_xlabel("predicted")
         axis.set_ylabel("true")
         if named:
-            axis.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", rotation_mode="anchor")
-            axis.set_yticks(range(len(class_names)), class_names)
+            axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+            axis.set_yticks(range(len(names)), names)
             for row, column in np.argwhere(counts):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
@@ -95,11 +84,12 @@ def class_bars(metrics: dict) -> Figure:
     accuracies = sorted(metrics["class_accuracy"].items(), key=lambda item: item[1])
     if len(accuracies) > SHOWN_CLASSES:
         accuracies = accuracies[: SHOWN_CLASSES // 2] + accuracies[-SHOWN_CLASSES // 2 :]
-    with plt.rc_context(STYLE):
+    names = [shown(name) for name, _ in accuracies]
+    with style(names):
         figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.2 * len(accuracies)))
-        axis.barh(
-            [name for name, _ in accuracies], [100 * value for _, value in accuracies], color=COLORS[0], height=0.7
-        )
+        places = range(len(names))
+        axis.barh(places, [100 * value for _, value in accuracies], color=COLORS[0], height=0.7)
+        axis.set_yticks(places, names)
         axis.axvline(100 * metrics["mean_class_accuracy"], color=COLORS[1], linewidth=1, label="mean over classes")
         axis.set_xlim(0, 100)
         axis.set_ylim(-0.6, len(accuracies) - 0.4)
@@ -136,26 +126,29 @@ def embedding(
             points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     points = np.pad(points, [(0, 0), (0, 2)])[:, :2]  # a single image has one component only
     colors = plt.get_cmap("tab20" if len(class_names) > 10 else "tab10")
-    with plt.rc_context({**STYLE, "axes.grid": False}):
+    names = [shown(name) for name in class_names] if len(class_names) <= NAMED_CLASSES else []
+    dots = []
+    with style(names, axes_grid=False):
         figure, axis = plt.subplots(figsize=(6.5, 4.6))
-        for label, name in enumerate(class_names):
-            for shown, marker in ((correct, "o"), (~correct, "x")):
-                rows = (labels == label) & shown
-                title = name if marker == "o" and len(class_names) <= NAMED_CLASSES else None
+        for label in range(len(class_names)):
+            for chosen, marker in ((correct, "o"), (~correct, "x")):
+                rows = (labels == label) & chosen
                 color = colors(label % colors.N)
                 x, y = points[rows].T
-                axis.scatter(x, y, s=14, color=color, marker=marker, linewidth=1, label=title)
+                drawn = axis.scatter(x, y, s=14, color=color, marker=marker, linewidth=1)
+                if marker == "o":
+                    dots.append(drawn)
         axis.set_xticks([])
         axis.set_yticks([])
-        if len(class_names) <= NAMED_CLASSES:
-            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, markerscale=1.2)
+        if names:
+            named_legend(axis, dots, names, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, markerscale=1.2)
     return figure
 
 
 def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Sequence[bool], columns: int = 8) -> Figure:
     """A grid of images with their predicted classes, green if right."""
     rows = -(-len(images) // columns)
-    with plt.rc_context(STYLE):
+    with style(titles):
         figure, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.75 * rows), squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
@@ -168,8 +161,11 @@ def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Seque
 
 def save(figure: Figure, path: Path) -> bytes:
     """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
-    figure.savefig(path)
-    figure.set_layout_engine("none")  # it stays as it is laid out now
-    figure.savefig(path.with_suffix(".svg"))
-    plt.close(figure)
+    try:
+        with drawing():
+            figure.savefig(path)
+            figure.set_layout_engine("none")  # it stays as it is laid out now
+            figure.savefig(path.with_suffix(".svg"))
+    finally:
+        plt.close(figure)
     return path.read_bytes()

@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
+from keras_fvvae.evaluation.intervals import accuracy_interval
+from keras_fvvae.reporting.names import COLORS, STYLE, plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-from keras_fvvae.evaluation.intervals import accuracy_interval
-from keras_fvvae.reporting.figures import COLORS, STYLE
-
 
 def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
     """Accuracies beside each other with their 95 % intervals, and the paper's where it has them."""
-    shown = [outcome for outcome in outcomes if outcome.metrics][::-1]
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(shown)))
-        places = range(len(shown))
+    drawn = [outcome for outcome in outcomes if outcome.metrics][::-1]
+    names = [shown(outcome.name) for outcome in drawn]
+    with style(names):
+        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(drawn)))
+        places = range(len(drawn))
         axis.barh(
             places,
-            [100 * o.metrics["accuracy"] for o in shown],
+            [100 * o.metrics["accuracy"] for o in drawn],
             color=COLORS[0],
             height=0.6,
             label="measured here",
-            xerr=_bars([o.metrics for o in shown]),
+            xerr=_bars([o.metrics for o in drawn]),
             ecolor=COLORS[6],
             capsize=2,
         )
-        paper = [(place, next(iter(o.paper.values()))) for place, o in zip(places, shown, strict=True) if o.paper]
+        paper = [(place, next(iter(o.paper.values()))) for place, o in zip(places, drawn, strict=True) if o.paper]
         if paper:
             axis.plot([y for _, y in paper], [x for x, _ in paper], "D", color=COLORS[1], label="the paper")
             axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        axis.set_yticks(places, [o.name for o in shown])
+        axis.set_yticks(places, names)
         axis.set_xlabel("accuracy (%)")
         axis.grid(False, axis="y")
     return figure

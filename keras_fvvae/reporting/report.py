@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ import keras_fvvae
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
+from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
+from keras_fvvae.reporting.names import shown
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
 
+# Gives a matplotlib figure and its caption.
+Drawing = Callable[[], tuple[Any, str]]
 EXAMPLES = 32
 # Characters of a class name that fit above an example image.
 TITLE_WIDTH = 17
@@ -71,18 +75,15 @@ def _write(run_paths, out, collection, streams, fusion):
     results = {name: result for part in metrics[::-1] for name, result in part.items()}
     histories = {name: run.history for name, run in zip(named, runs, strict=True)}
     facts = runs[0].results
-    pictures = {}
+    pictures: dict[str, Drawing] = {}
     if any(histories.values()):
-        pictures["Loss curves"] = (figures.loss_curves(histories), "Thin: every step; bold: moving average.")
+        pictures["Loss curves"] = lambda: (
+            figures.loss_curves(histories),
+            "Thin: every step; bold: moving average.",
+        )
     if facts.own is not None:
-        pictures |= _test_pictures(runs[0], collection)
-
-    folder = out.parent / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    embedded = []
-    for title, (figure, caption) in pictures.items():
-        content = figures.save(figure, folder / f"{title.lower().replace(' ', '_')}.png")
-        embedded.append({"title": title, "caption": caption, "data": base64.b64encode(content).decode()})
+        pictures |= _TestPictures(runs[0], collection).drawings()
+    embedded, failed = _drawn(pictures, out.parent / "figures")
     template = (resources.files("keras_fvvae.reporting") / "templates" / "report.html").read_text(encoding="utf-8")
     html = (
         jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -102,13 +103,35 @@ def _write(run_paths, out, collection, streams, fusion):
             kind=collection.kind,
             interval=_interval,
             skipped=facts.skipped,
-            notes=facts.notes,
+            notes=[*facts.notes, *failed],
             warnings=[run.results.warning for run in runs if run.results.warning],
             version=keras_fvvae.__version__,
         )
     )
-    write_atomically(out, html.encode())
+    write_atomically(out, html.encode("utf-8", "backslashreplace"))
     return out
+
+
+def _drawn(pictures, folder):
+    """Draws pictures; one that cannot be drawn costs neither the others nor the report.
+
+    Returns:
+        Tuple of what the template shows of each, and of a sentence for each that is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    embedded, failed = [], []
+    for title, draw in pictures.items():
+        try:
+            figure, caption = draw()
+            content = figures.save(figure, folder / f"{title.lower().replace(' ', '_')}.png")
+        except OSError:
+            raise  # the disk is full, which the next one would find too
+        except Exception as error:  # names and numbers are the user's, and drawing is matplotlib's and scikit-learn's
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            failed.append(f"The figure {title!r} is missing, it cannot be drawn: {why.rstrip('.')}.")
+            continue
+        embedded.append({"title": title, "caption": caption, "data": base64.b64encode(content).decode()})
+    return embedded, failed
 
 
 def _interval(result):
@@ -136,37 +159,53 @@ def _named(runs, streams):
     return metrics, named
 
 
-def _test_pictures(run, collection):
-    items, result, classes = run.vectors(), run.results.own, run.class_names
-    position = {name: index for index, name in enumerate(collection.names)}
-    tested, scores = items.test.ids, items.test.values
-    labels = collection.labels[[position[name] for name in tested]]
-    predicted = scores.argmax(axis=1)
-    correct = predicted == labels
-    vectors = items.values[items.first_test_row :]
+class _TestPictures:
+    """The pictures of a run's test items."""
 
-    shown = _examples(scores, correct)
-    images = _middle_views(run, collection, [position[tested[i]] for i in shown])
-    short = [name if len(name) <= TITLE_WIDTH else f"{name[: TITLE_WIDTH - 3]}..." for name in classes]
-    titles = [short[predicted[i]] + ("" if correct[i] else f"\n(is {short[labels[i]]})") for i in shown]
-    errors = int((~correct[shown]).sum())
-    first = f": the {errors} most confident errors first" if errors else ""
-    caption = f"Test {collection.kind}s with the predicted class{first}."
-    if recipe_views(run.recipe).is_flow:
-        caption += " Optical flow: red is motion to the right, green downwards, blue its magnitude; contrast stretched."
-    return {
-        "Confusion matrix": (
-            figures.confusion(result, classes),
-            f"Counts on the test {collection.kind}s; shade: share of the row.",
-        ),
-        "Class accuracy": (figures.class_bars(result), f"Of the test {collection.kind}s."),
-        "Embedding": (
-            figures.embedding(vectors, labels, correct, classes, run.recipe.seed),
-            f"t-SNE of the test {collection.kind}s' vectors, by true class; crosses are classified wrongly.",
-        ),
-        "Examples": (figures.examples(images, titles, correct[shown]), caption),
-        "Retrieval": _retrieval(run, items, collection, position, short),
-    }
+    def __init__(self, run, collection):
+        self.run, self.collection = run, collection
+        self.kind, self.classes = collection.kind, run.class_names
+        self.items, self.result = run.vectors(), run.results.own
+        self.position = {normal_name(str(name)): index for index, name in enumerate(collection.names)}
+        self.tested, self.scores = self.items.test.ids, self.items.test.values
+        self.labels = collection.labels[[self.position[name] for name in self.tested]]
+        self.predicted = self.scores.argmax(axis=1)
+        self.correct = self.predicted == self.labels
+        self.short = [shown(name, TITLE_WIDTH) for name in self.classes]
+
+    def drawings(self) -> dict[str, Drawing]:
+        return {
+            "Confusion matrix": lambda: (
+                figures.confusion(self.result, self.classes),
+                f"Counts on the test {self.kind}s; shade: share of the row.",
+            ),
+            "Class accuracy": lambda: (figures.class_bars(self.result), f"Of the test {self.kind}s."),
+            "Embedding": self._embedding,
+            "Examples": self._examples,
+            "Retrieval": lambda: _retrieval(self.run, self.items, self.collection, self.position, self.short),
+        }
+
+    def _embedding(self):
+        vectors = self.items.values[self.items.first_test_row :]
+        return (
+            figures.embedding(vectors, self.labels, self.correct, self.classes, self.run.recipe.seed),
+            f"t-SNE of the test {self.kind}s' vectors, by true class; crosses are classified wrongly.",
+        )
+
+    def _examples(self):
+        correct, short = self.correct, self.short
+        chosen = _examples(self.scores, correct)
+        images = _middle_views(self.run, self.collection, [self.position[self.tested[i]] for i in chosen])
+        wrong = ["" if correct[i] else f"\n(is {short[self.labels[i]]})" for i in chosen]
+        titles = [short[self.predicted[i]] + text for i, text in zip(chosen, wrong, strict=True)]
+        errors = int((~correct[chosen]).sum())
+        first = f": the {errors} most confident errors first" if errors else ""
+        caption = f"Test {self.kind}s with the predicted class{first}."
+        if recipe_views(self.run.recipe).is_flow:
+            caption += (
+                " Optical flow: red is motion to the right, green downwards, blue its magnitude; contrast stretched."
+            )
+        return figures.examples(images, titles, correct[chosen]), caption
 
 
 def _retrieval(run, items, collection, position, short):
@@ -180,16 +219,16 @@ def _retrieval(run, items, collection, position, short):
     blocks = np.array_split(trained, -(-len(trained) // BLOCK_ROWS))
     cosines = np.concatenate([np.array(vectors[rows]) @ wanted.T for rows in blocks])  # of vectors of unit length
     nearest = trained[np.argsort(-cosines, axis=0)[:NEIGHBOURS]].T  # (queries, neighbours)
-    shown = np.concatenate([queries[:, None], nearest], axis=1)
-    images = _middle_views(run, collection, [position[names[i]] for i in shown.ravel()])
-    right = (labels[shown] == labels[queries][:, None]).ravel()
-    titles = [short[labels[i]] for i in shown.ravel()]
+    grid = np.concatenate([queries[:, None], nearest], axis=1)
+    images = _middle_views(run, collection, [position[names[i]] for i in grid.ravel()])
+    right = (labels[grid] == labels[queries][:, None]).ravel()
+    titles = [short[labels[i]] for i in grid.ravel()]
     share = np.mean(labels[nearest] == labels[queries][:, None])
     caption = (
         f"Test {collection.kind}s (first column), each with the training {collection.kind}s of the nearest vectors; "
         f"{share:.0%} of these are of the same class."
     )
-    return figures.examples(images, titles, right, columns=shown.shape[1]), caption
+    return figures.examples(images, titles, right, columns=grid.shape[1]), caption
 
 
 def _middle_views(run, collection, indices):

@@ -18,6 +18,7 @@ import keras_fvvae
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +91,7 @@ def write_results(
         out.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        write_atomically(out / "results.csv", text.getvalue().encode())
+        write_atomically(out / "results.csv", to_bytes(text.getvalue()))
         embedded = []
         for name, figure in (pictures or {}).items():
             stem = name.lower().replace(" ", "_")
@@ -98,13 +99,16 @@ def write_results(
             for suffix, content in images.items():
                 write_atomically(out / f"{stem}.{suffix}", content)
             embedded.append({"title": name, "file": stem, "data": base64.b64encode(images["png"]).decode()})
-        write_atomically(out / "results.md", _markdown(title, command, rows, notes, machine, embedded).encode())
+        write_atomically(
+            out / "results.md",
+            _markdown(title, command, rows, notes, machine, embedded).encode("utf-8", "backslashreplace"),
+        )
         template = (resources.files("keras_fvvae.reporting") / "templates" / "results.html").read_text(encoding="utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
         html = environment.from_string(template).render(
             title=title, command=command, header=rows[0], rows=rows[1:], notes=notes, machine=machine, figures=embedded
         )
-        write_atomically(out / "results.html", html.encode())
+        write_atomically(out / "results.html", html.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise RunError(f"The results cannot be written to {out}: {reason(error)}. Repeat the command.") from error
     return out / "results.html"
@@ -124,9 +128,12 @@ def _markdown_row(cells):
 
 
 def _image(figure, suffix):
+    from keras_fvvae.reporting.names import drawing  # imports matplotlib, which tables need not
+
     buffer = io.BytesIO()
     # Without a date, the same results give the same file.
-    figure.savefig(buffer, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+    with drawing():
+        figure.savefig(buffer, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
     return buffer.getvalue()
 
 

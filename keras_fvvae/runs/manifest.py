@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
@@ -14,6 +15,9 @@ from keras_fvvae.utils.text import parse_json
 # Of format 1, written by keras_fvvae 0.1, metrics.json held results, facts and scores side by side, and the manifest
 # did not list the vectors; `keras_fvvae.runs.format1` reads it.
 FORMAT = 2
+# Names become parts of paths.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +62,11 @@ def read_manifest(folder: Path) -> Manifest:
     """
     try:
         content = parse_json((folder / files.MANIFEST).read_bytes())
-        manifest = Manifest(int(content["format"]), dict(content["sha256"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = Manifest(int(content["format"]), content["sha256"])
+        for name, digest in manifest.sha256.items():
+            if not _NAME.fullmatch(name) or not _DIGEST.fullmatch(digest):
+                raise ValueError(f"{name!r} is no file of a run")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / files.MANIFEST} is damaged; train again with --overwrite.") from error
     if manifest.format > FORMAT:
         raise RunError(f"{folder} was written by a newer keras_fvvae (format {manifest.format}); upgrade it.")

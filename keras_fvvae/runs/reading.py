@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.errors import RunError
+from keras_fvvae.features import DAMAGE
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files, format1
 from keras_fvvae.runs.manifest import Manifest
@@ -56,7 +58,7 @@ def read_items(folder: Path, manifest: Manifest, scores: np.ndarray | None) -> t
     """
     with _reading(folder / files.ITEMS) as path:
         items = _json(path)
-        names, labels = list(items["names"]), np.asarray(items["labels"])
+        names, labels = [normal_name(name) for name in items["names"]], np.asarray(items["labels"])
         tested = 0 if scores is None else len(scores)
         splits = np.asarray(format1.splits(len(names), tested) if manifest.format == 1 else items["splits"])
         if not len(names) == len(labels) == len(splits):
@@ -76,7 +78,7 @@ def read_vectors(folder: Path, manifest: Manifest) -> np.ndarray:
     path = folder / files.VECTORS
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, *DAMAGE) as error:
         raise RunError(f"{path} cannot be read, and its vectors are needed: {error}.") from error
 
 
@@ -91,5 +93,5 @@ def _reading(path: Path) -> Iterator[Path]:
         yield path
     except FileNotFoundError as error:
         raise RunError(f"{path.parent} is incomplete: {path.name} is missing; restore it, or train again.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *DAMAGE) as error:
         raise RunError(f"{path} is damaged; restore it, or train again with --overwrite ({error}).") from error

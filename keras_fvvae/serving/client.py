@@ -10,7 +10,9 @@ import numpy as np
 from keras_fvvae.errors import DataError
 from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.media import NUM_FRAMES, frames_batch, read_frames, read_image
+from keras_fvvae.serving.sampling import Sampling
 from keras_fvvae.serving.transports import GrpcTransport, RestTransport
+from keras_fvvae.utils.text import from_bytes
 
 # Codes that are about a file and not about the server: the other files may do.
 _FILE_ERRORS = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "OUT_OF_RANGE")
@@ -55,7 +57,7 @@ class Client:
         self._transport = transport(url, timeout, retries)
         self._model = model
         self._which = ("versions", version) if version is not None else ("labels", label) if label is not None else None
-        self._signatures: dict[str, dict[str, list[str]]] | None = None
+        self._metadata: tuple[dict[str, dict[str, list[str]]], dict[str, Sampling]] | None = None
 
     @property
     def model(self) -> str:
@@ -78,9 +80,14 @@ class Client:
 
     def signatures(self) -> dict[str, dict[str, list[str]]]:
         """Dictionary from signature name to its `inputs` and `outputs`, lists of names."""
-        if self._signatures is None:
-            self._signatures = self._transport.signatures(self.model, self._which)
-        return self._signatures
+        return self._described()[0]
+
+    def samplings(self) -> dict[str, Sampling]:
+        """By input of frames how these were chosen in the training of the model; empty where its export does not tell.
+
+        Models exported by keras_fvvae 0.1, and by other programs, do not.
+        """
+        return self._described()[1]
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Waits until a version of the model answers.
@@ -117,14 +124,15 @@ class Client:
         return self._transport.predict(self.model, self._which, signature, arrays)
 
     def classify(
-        self, files: Iterable[str | Path], top_k: int = 5, num_frames: int = NUM_FRAMES
+        self, files: Iterable[str | Path], top_k: int = 5, num_frames: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Labels of files, one request a file.
 
         Args:
             files: paths of images, or of videos (files or folders of frames) for a model of videos.
             top_k: labels per file, as far as the model returns so many.
-            num_frames: frames that are sent of a video.
+            num_frames: frames that are sent of a video, uniformly spaced. Default: as in the training of the model,
+                where its export tells (`samplings`), else 25.
 
         Yields:
             For every file in order a dictionary: `file`, and either `labels` and `scores` (decision values, best
@@ -135,16 +143,15 @@ class Client:
         """
         for file, outputs in self._each(files, "serving_default", num_frames):
             if "error" not in outputs:
-                labels = [label.decode() for label in outputs["labels"][0][:top_k]]
+                labels = [from_bytes(label) for label in outputs["labels"][0][:top_k]]
                 outputs = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
             yield {"file": str(file), **outputs}
 
-    def encode(self, files: Iterable[str | Path], num_frames: int = NUM_FRAMES) -> Iterator[dict[str, Any]]:
+    def encode(self, files: Iterable[str | Path], num_frames: int | None = None) -> Iterator[dict[str, Any]]:
         """Fisher vectors of files, one request a file.
 
         Args:
-            files: as in `classify`.
-            num_frames: frames that are sent of a video.
+            files, num_frames: as in `classify`.
 
         Yields:
             For every file in order a dictionary: `file`, and either `fisher_vector`, a float32 array `(D,)`, or
@@ -168,16 +175,29 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
+    def _described(self):
+        if self._metadata is None:
+            self._metadata = self._transport.metadata(self.model, self._which)
+        return self._metadata
+
     def _each(self, files, signature, num_frames):
         known = self.signatures()
         if signature not in known:
             names = ", ".join(sorted(known))
             raise ServingError("INVALID_ARGUMENT", f"The model has no signature {signature!r}; it has {names}.")
         is_video = "frames" in known[signature]["inputs"]
+        if "flow_frames" in known[signature]["inputs"]:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                "The model takes optical flow, which is not computed here: send flow frames with `Client.predict`.",
+            )
+        sampling = self.samplings().get("frames", Sampling(NUM_FRAMES))
+        if num_frames is not None:
+            sampling = Sampling(num_frames)
         for file in files:
             try:
                 if is_video:
-                    inputs = frames_batch([read_frames(file, num_frames)])
+                    inputs = frames_batch([read_frames(file, sampling.frames, step=sampling.frame_step)])
                 else:
                     inputs = {known[signature]["inputs"][0]: [read_image(file)]}
                 outputs = self.predict(inputs, signature)

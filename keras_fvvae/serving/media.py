@@ -37,25 +37,36 @@ def read_image(path: str | Path) -> bytes:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_frames(path: str | Path, count: int = NUM_FRAMES, lossless: bool = False) -> list[bytes]:
-    """Uniformly spaced frames of a video as encoded images.
+def read_frames(
+    path: str | Path, count: int = NUM_FRAMES, lossless: bool = False, step: int | None = None
+) -> list[bytes]:
+    """Frames of a video as encoded images, chosen as in training.
 
     Args:
         path: a video file, or a folder of numbered frames.
-        count: frames; a shorter video gives all of its own.
+        count: frames, uniformly spaced; a shorter video gives all of its own.
         lossless: PNG instead of JPEG.
+        step: every so many-th frame instead of `count`.
 
     Returns:
         List of bytes.
 
     Raises:
-        DataError: if it is no video or none of its frames can be decoded, with the path.
+        DataError: if it is no video, none of its frames can be decoded or too many are asked for, with the path.
     """
     # TensorFlow comes with it, and is not needed where only images are sent.
-    from keras_fvvae.data.readers.video import read_video, uniform_positions
+    from keras_fvvae.data.readers.video import read_video
+    from keras_fvvae.data.views import Views, check_count
+
+    views = Views((1, 1), frames=count, frame_step=step)
+
+    def wanted(total):
+        positions = views.positions(total)
+        check_count(views, positions, total)
+        return positions
 
     try:
-        video = read_video(path, lambda total: uniform_positions(total, count), lambda frame: _encoded(frame, lossless))
+        video = read_video(path, wanted, lambda frame: _encoded(frame, lossless))
     except OSError as error:
         raise DataError(f"{path}: {reason(error)}") from error
     except DataError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
@@ -23,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 # Seconds that Uvicorn keeps an idle connection open, so that clients need no new one for each request.
 _KEEP_ALIVE = 75
+# Seconds after `stop_timeout` to send what is refused then.
+_LAST_WORDS = 0.5
+# Seconds after that, in which threads end that are in the middle of an operation.
+_LAST_OPERATION = 2.0
 # Connections that wait to be accepted.
 _BACKLOG = 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -78,7 +83,14 @@ class Server:
         Raises:
             RunError: if a port is taken, or a model has no version that can be served.
         """
-        asyncio.run(self._serve(on_start, _SIGNALS))
+        # Ends the process where a thread keeps it beyond what is promised: nothing in it is of any further use then.
+        seconds = self.settings.stop_timeout + _LAST_WORDS + _LAST_OPERATION
+        last = threading.Timer(seconds, os._exit, (0,))
+        last.daemon = True
+        try:
+            asyncio.run(self._serve(on_start, _SIGNALS, last.start))
+        finally:
+            last.cancel()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Server]:
@@ -113,7 +125,7 @@ class Server:
         with contextlib.suppress(AttributeError, RuntimeError):  # not started, or stopped already
             self._loop.call_soon_threadsafe(self._stop.set)
 
-    async def _serve(self, on_start, signals):
+    async def _serve(self, on_start, signals, on_stop=lambda: None):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         for number in signals:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` starts it
@@ -137,9 +149,14 @@ class Server:
             on_start(self)
             await self._stop.wait()
             logger.info("Stopping: running requests have %g seconds.", settings.stop_timeout)
+            on_stop()
             tasks[1].cancel()
             http.should_exit = True
-            await asyncio.gather(tasks[0], rpc.stop(settings.stop_timeout) if rpc else asyncio.sleep(0))
+            # What has not been computed by then is refused with a reason, and its clients have a moment to read it.
+            abort = self._loop.call_later(settings.stop_timeout, engine.batcher.abort)
+            grace = settings.stop_timeout + _LAST_WORDS
+            await asyncio.gather(tasks[0], rpc.stop(grace) if rpc else asyncio.sleep(0))
+            abort.cancel()
         finally:
             listening.close()
             if rpc:
@@ -198,7 +215,7 @@ def _http_server(engine):
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=settings.stop_timeout,
+        timeout_graceful_shutdown=settings.stop_timeout + _LAST_WORDS,
     )
     server = _Uvicorn(config)
     return server

@@ -42,6 +42,9 @@ class ServerSettings:
             may ask it. A server of this machine alone answers to addresses, `localhost` and these; another one to any
             name where none are given.
 
+        verify_operations: whether a SavedModel is refused, before it is loaded, that holds operations which no export
+            of this library holds (`keras_fvvae.serving.operations`).
+
     Raises:
         ValueError: for a value that cannot work.
 
@@ -72,6 +75,7 @@ class ServerSettings:
     stop_timeout: float = 30.0
     poll_interval: float = 1.0
     allowed_hosts: tuple[str, ...] = ()
+    verify_operations: bool = False
 
     def __post_init__(self):
         least = {"port": 0, "grpc_port": 0, "batch_timeout": 0, "stop_timeout": 0}
@@ -79,8 +83,12 @@ class ServerSettings:
             raise ValueError(
                 f"`allowed_hosts` must be a tuple of names. Received: allowed_hosts={self.allowed_hosts!r}"
             )
+        if not isinstance(self.verify_operations, bool):
+            raise ValueError(
+                f"`verify_operations` must be true or false. Received: verify_operations={self.verify_operations!r}"
+            )
         for name, value in dataclasses.asdict(self).items():
-            if name in ("host", "allowed_hosts") or value is None:
+            if name in ("host", "allowed_hosts", "verify_operations") or value is None:
                 continue
             positive = isinstance(value, float) and name not in least
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):

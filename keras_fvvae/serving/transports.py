@@ -11,6 +11,10 @@ from urllib3.util import Retry
 
 from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.extra import require
+from keras_fvvae.serving.sampling import PRIVATE, SAMPLING, Sampling, read_sampling
+from keras_fvvae.utils.text import to_bytes
+
+Metadata = tuple[dict[str, dict[str, list[str]]], dict[str, Sampling]]
 
 # What may succeed when it is tried again; a prediction changes nothing, so that trying twice does no harm.
 RETRIED = (429, 502, 503)
@@ -62,14 +66,15 @@ class RestTransport:
         found = self._get(f"/v1/models/{model}")["model_version_status"]
         return [{"version": int(one["version"]), "state": one["state"], **one.get("status", {})} for one in found]
 
-    def signatures(self, model: str, which: tuple | None) -> dict[str, dict[str, list[str]]]:
-        """Dictionary from signature name to the names of its inputs and outputs."""
+    def metadata(self, model: str, which: tuple | None) -> Metadata:
+        """By name of a signature the names of its inputs and outputs; and by input of frames how they are chosen."""
         found = self._get(_path(model, which) + "/metadata")["metadata"]["signature_def"]["signature_def"]
-        return {
+        signatures = {
             name: {key: sorted(one.get(key, {})) for key in ("inputs", "outputs")}
             for name, one in found.items()
-            if not name.startswith("__")
+            if not name.startswith(PRIVATE)
         }
+        return signatures, read_sampling(found.get(SAMPLING, {}).get("method_name", ""))
 
     def predict(
         self, model: str, which: tuple | None, signature: str, inputs: dict[str, np.ndarray]
@@ -78,7 +83,7 @@ class RestTransport:
         body = {"signature_name": signature, "inputs": {name: _plain(value) for name, value in inputs.items()}}
         outputs = self._send("POST", _path(model, which) + ":predict", json.dumps(body))["outputs"]
         if not isinstance(outputs, dict):  # a single output comes without its name
-            (name,) = self.signatures(model, which)[signature]["outputs"]
+            (name,) = self.metadata(model, which)[0][signature]["outputs"]
             outputs = {name: outputs}
         return {name: _array(value) for name, value in outputs.items()}
 
@@ -163,17 +168,19 @@ class GrpcTransport:
             )
         return result
 
-    def signatures(self, model: str, which: tuple | None) -> dict[str, dict[str, list[str]]]:
-        """Dictionary from signature name to the names of its inputs and outputs."""
+    def metadata(self, model: str, which: tuple | None) -> Metadata:
+        """The same as over REST."""
         request = self._spec(self._metadata_pb2.GetModelMetadataRequest(), model, which)
         request.metadata_field.append("signature_def")
         found = self._metadata_pb2.SignatureDefMap()
         self._call(self._stub.GetModelMetadata, request).metadata["signature_def"].Unpack(found)
-        return {
+        signatures = {
             name: {"inputs": sorted(one.inputs), "outputs": sorted(one.outputs)}
             for name, one in found.signature_def.items()
-            if not name.startswith("__")
+            if not name.startswith(PRIVATE)
         }
+        sampling = found.signature_def[SAMPLING].method_name if SAMPLING in found.signature_def else ""
+        return signatures, read_sampling(sampling)
 
     def predict(
         self, model: str, which: tuple | None, signature: str, inputs: dict[str, np.ndarray]
@@ -230,5 +237,5 @@ def _array(value):
     if array.dtype.kind == "f":
         return array.astype(np.float32)
     if array.dtype.kind == "U":
-        return np.array([one.encode() for one in array.reshape(-1)], object).reshape(array.shape)
+        return np.array([to_bytes(one) for one in array.reshape(-1)], object).reshape(array.shape)
     return array

@@ -17,6 +17,7 @@ from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 
 # Test vectors that are classified at a time.
@@ -55,6 +56,7 @@ def export_runs(
     """
     if len(run_paths) > 2:
         raise RunError(f"One run is exported, or one on frames and one on optical flow. Received: {len(run_paths)}")
+    require_export_folder(out)
     runs = [RunFolder.open(path) for path in run_paths]
     if len(runs) == 1 and weights is not None:
         raise RunError("Weights are for two runs, whose scores are fused.")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # How the name of what is half-written begins: hidden, and with the ending of the final name, which writers look at.
 PARTIAL = ".partial-"
+_HIDDEN = re.compile(re.escape(PARTIAL) + "(?:[0-9a-f]{8}-)?")
+# Names of nodes and operations in messages of TensorFlow.
+_TENSORFLOW = re.compile(r"\{\{.*?\}\}|\s*\[Op:.*?\]")
 # Half-written files that are younger than this may belong to a process that is still writing.
 LEFTOVER_SECONDS = 3600
 
@@ -37,7 +40,7 @@ def replacing(path: str | os.PathLike, *, folder: bool = False, unique: bool = T
             what a kill left.
 
     Raises:
-        OSError: if it cannot be created or renamed.
+        OSError: if it cannot be created, written or renamed; it names `path`.
 
     Example:
         >>> import tempfile
@@ -54,12 +57,25 @@ def replacing(path: str | os.PathLike, *, folder: bool = False, unique: bool = T
             partial.mkdir(parents=True)
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        _name(error, partial, path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # what went wrong before says more
             if partial.is_dir():
                 shutil.rmtree(partial, ignore_errors=True)
             else:
                 partial.unlink(missing_ok=True)
+
+
+def _name(error, partial, path):
+    """An error of writing to the hidden name becomes one of the user's; a full disk's tells no name at all."""
+    named = error.filename
+    if named is None:
+        error.filename = str(path)
+    elif isinstance(named, str | bytes | os.PathLike) and os.fsdecode(named).startswith(str(partial)):
+        error.filename = f"{path}{os.fsdecode(named)[len(str(partial)) :]}"
+    error.filename2 = None
 
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
@@ -106,7 +122,8 @@ def reason(error: Any) -> str:
     # NumPy tells a full disk as "6144 requested and 6080 written".
     if full in str(error) or re.search(r"\d+ requested and \d+ written", str(error)):
         return full
-    return (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return _HIDDEN.sub("", _TENSORFLOW.sub("", text)).strip().splitlines()[0].rstrip(".")
 
 
 def sha256(path: str | os.PathLike) -> str:

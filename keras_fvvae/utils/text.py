@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ MOST_DEPTH = 100
 MOST_VALUES = 1_000_000
 # Largest integer: every smaller one is a finite float too.
 MOST_INTEGER = 10**300
+# Halves of surrogate pairs, but for those that stand for bytes in the names of files that are no UTF-8 (PEP 383).
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 # What the parsers raise besides their own errors, for integers of too many digits, tags that do not fit, and depth.
 UNEXPECTED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
@@ -44,8 +47,8 @@ def parse_json(
         text: UTF-8, with or without a byte order mark, if it is bytes.
         finite: whether NaN and infinity are refused. `False` for what the package writes itself, and where the caller
             says better where they are.
-        unicode: whether lone surrogates are refused. `False` for what the package writes itself: names of files may be
-            no Unicode.
+        unicode: whether lone surrogates are refused, but for those that stand for bytes in names of files. `False` for
+            what the package writes itself.
         pairs: what makes an object of its pairs. Default: `dict`.
 
     Raises:
@@ -118,6 +121,40 @@ def csv_rows(text: str, delimiter: str = ",", strict: bool = False) -> Iterator[
         yield reader.line_num, fields
 
 
+def to_bytes(text: str) -> bytes:
+    """UTF-8, in which names of files that are no Unicode have the bytes that they have on disk.
+
+    Example:
+        >>> to_bytes("caf\\udce9"), to_bytes("\\ud800")
+        (b'caf\\xe9', b'\\xed\\xa0\\x80')
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other halves of surrogate pairs are no bytes
+        return text.encode("utf-8", "surrogatepass")
+
+
+def from_bytes(content: bytes) -> str:
+    """The text of such bytes.
+
+    Example:
+        >>> from_bytes(b"caf\\xe9") == "caf\\udce9"
+        True
+    """
+    return content.decode("utf-8", "surrogateescape")
+
+
+def printable(text: str) -> str:
+    """Text that pages, fonts and terminals can take: what is no Unicode, or moves the cursor, is written out.
+
+    Example:
+        >>> printable("caf\\udce9\\n"), printable("猫")
+        ('caf\\\\xe9\\\\n', '猫')
+    """
+    text = to_bytes(text).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
+
+
 def _why(error):
     if isinstance(error, RecursionError):
         return f"it is nested more than {MOST_DEPTH} deep"
@@ -142,7 +179,7 @@ def _checked(value, finite, unicode, most):
                 raise TextError(f"it is nested more than {MOST_DEPTH} deep")
             levels.append(itertools.chain(item, item.values()) if isinstance(item, dict) else iter(item))
         elif isinstance(item, str):
-            if unicode and not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
+            if unicode and not item.isascii() and any(_HALVES.match(letter) for letter in item):
                 raise TextError(f"it holds text that is no Unicode, {item[:20]!a}")
         elif isinstance(item, float):
             if finite and not math.isfinite(item):

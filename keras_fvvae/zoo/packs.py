@@ -23,7 +23,7 @@ from pathlib import Path
 
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.cache import known_cache_folder
 from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo.downloads import is_url
 from keras_fvvae.zoo.manifests import (
@@ -149,12 +149,14 @@ def _roots():
                 f"{MIRROR_VARIABLE} is {mirror}, which is neither a folder nor a URL: correct or unset it."
             )
         yield Path(mirror), None
-    yield cache_folder() / "zoo", None
+    if (cache := known_cache_folder()) is not None:  # what ships with the package needs none
+        yield cache / "zoo", None
 
 
 def _kept_mirrors(entry):
     """Folders of what was downloaded from mirrors, the one used last first."""
-    indices = (cache_folder() / "mirrors").glob(f"*/{entry}/{INDEX}")
+    cache = known_cache_folder()
+    indices = [] if cache is None else (cache / "mirrors").glob(f"*/{entry}/{INDEX}")
     return [path.parents[1] for path in sorted(indices, key=os.path.getmtime, reverse=True)]
 
 

@@ -48,7 +48,7 @@ def publish_run(run: RunFolder, to: str | Path | None = None, name: str | None =
     recipe = run.recipe.replace(name=name or run.recipe.name, weights={}, measured=_measured(run))
     files = {file: run.path / file for file in RUN_FILES if (run.path / file).is_file()}
     card = recipe_card(recipe, "They are `model.keras` beside this card; `manifest.json` has their SHA-256.")
-    return publish(recipe, {**files, CARD: card.encode()}, to)
+    return publish(recipe, {**files, CARD: card.encode("utf-8", "backslashreplace")}, to)
 
 
 def _measured(run):

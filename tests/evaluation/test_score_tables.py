@@ -102,6 +102,7 @@ def test_numbers_that_differ():
         ("id,swim\na,x\n", "Line 2 .*could not convert string to float: 'x'"),
         ("id,swim\na,nan\n", "holds nan"),
         ("id,swim\na,1\na,2\n", "the id 'a' more than once"),
+        ("id,swim\nb/a,1\n./b//a,2\n", "the id 'b/a' more than once"),
         ("id,swim,swim\na,1,2\n", "the class 'swim' more than once"),
     ],
 )

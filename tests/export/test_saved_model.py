@@ -233,6 +233,26 @@ def test_unwritable_folder(classifier, tmp_path):
         export_saved_model(classifier, tmp_path / "file" / "export")
 
 
+def test_full_disk(classifier, tmp_path, small_disk):
+    """TensorFlow's own message names a hidden folder and its operation."""
+    disk = small_disk(300)
+    with pytest.raises(
+        RunError, match=r"The export to .*disk/out/1 failed: .*\. Free space or rights there\."
+    ) as caught:
+        export_saved_model(classifier, disk / "out")
+    assert "No space left on device" in str(caught.value)
+    assert "partial" not in str(caught.value)
+    assert [path.name for path in (disk / "out").iterdir()] == []
+
+
+@pytest.mark.parametrize("name", ["a [1]", "gs://bucket/a"])
+def test_folders_that_cannot_be_loaded_are_refused(classifier, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="cannot be used: .*Choose another"):
+        export_saved_model(classifier, name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_ten_crops(classifier, tmp_path):
     """The served representation is that of the mean of ten views' raw vectors."""
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype("uint8")

@@ -13,7 +13,11 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings
+from keras_fvvae.tasks.export_runs import export_runs
+from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.verify import encoded_images
+from keras_fvvae.training.train import train
+from tests.support.video_files import write_video
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +72,33 @@ def test_curl(server):
     (answer,) = requests.post(f"{server.url}/v1/models/digits:predict", json=body).json()["predictions"]
     assert len(answer["scores"]) == 10
     assert answer["label_scores"] == sorted(answer["scores"], reverse=True)[:3]
+
+
+@pytest.mark.parametrize("sampling", [{"frames": 5}, {"frames": 25, "frame_step": 13}], ids=["frames", "frame_step"])
+def test_served_videos_equal_local_ones(sampling, video_recipe, videos, tmp_path):
+    """The client sends the frames that the recipe samples: with others the scores are others."""
+    recipe = video_recipe.replace(**sampling)
+    run = train(recipe, videos, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
+    # Each frame a gray of its own, so that it shows which are taken, and smooth, so that JPEG changes little.
+    grays = np.random.default_rng(0).integers(0, 256, 40).astype("uint8")
+    frames = np.broadcast_to(grays[:, None, None, None], (40, 32, 32, 3))
+    path = write_video(tmp_path / "video.avi", frames)
+    (local,) = predict(run.path, [path], top_k=8)
+    exported = export_runs([run.path], tmp_path / "export", top_k=8)
+    assert tf.saved_model.load(str(exported)).signatures.keys() >= {"serving_default", "encode"}
+    assert "Trained on" in (exported / "assets.extra" / "card.md").read_text()
+    settings = ServerSettings(port=0, grpc_port=0)
+    with Server([ModelConfig("videos", str(exported.parent))], settings).running() as server:
+        for url in (server.url, server.grpc_url):
+            with Client(url, "videos") as client:
+                (served,) = client.classify([path], top_k=8)
+                (others,) = client.classify([path], top_k=8, num_frames=25)
+                assert "__sampling__" not in client.signatures()
+                assert client.samplings()["frames"].size == (32, 32)
+                expected = _by_label(local)
+                assert np.abs(_by_label(served) - expected).max() < 0.1 * np.abs(_by_label(others) - expected).max()
+                assert served["labels"] == local["labels"]
+
+
+def _by_label(result):
+    return np.array([score for _, score in sorted(zip(result["labels"], result["scores"], strict=True))])

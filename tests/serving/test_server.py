@@ -1,5 +1,6 @@
 """Starting, stopping, and the command."""
 
+import concurrent.futures
 import dataclasses
 import os
 import re
@@ -132,3 +133,21 @@ def test_usage(arguments, message):
     result = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_stopping_under_load_ends_when_it_was_promised(saved_models):
+    """What has not been computed by then is refused with a reason, and does not keep the server."""
+    settings = ServerSettings(port=0, grpc_port=0, workers=2, stop_timeout=1.0)
+    context = Server([ModelConfig("numbers", str(saved_models / "numbers"))], settings).running()
+    server = context.__enter__()
+    url, body = f"{server.url}/v1/models/numbers:predict", {"signature_name": "slow", "instances": [10**6]}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(requests.post, url, json=body, timeout=30) for _ in range(8)]
+        time.sleep(0.5)
+        start = time.monotonic()
+        context.__exit__(None, None, None)
+        seconds = time.monotonic() - start
+        answers = [answer.result() for answer in answers]
+    assert 0.9 < seconds < 4  # by itself it would take minutes
+    assert [answer.status_code for answer in answers] == [503] * 8
+    assert {answer.json()["error"] for answer in answers} == {"The server is stopping. Try again later."}

@@ -1,7 +1,11 @@
+import os
+import re
+
 import pytest
 
+from keras_fvvae.errors import RunError
 from keras_fvvae.serving.errors import MAX_MESSAGE, ServingError, without_paths
-from keras_fvvae.serving.version_folders import MAX_VERSION, version_folders, version_number
+from keras_fvvae.serving.version_folders import MAX_VERSION, require_export_folder, version_folders, version_number
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,47 @@ def test_half_a_word_is_no_path():
 def test_long_messages_are_cut():
     assert str(ServingError("INTERNAL", "x" * 5000)) == "x" * MAX_MESSAGE + "..."
     assert str(ServingError("INTERNAL", "x" * MAX_MESSAGE)) == "x" * MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a [1]", r"takes '\[' in a path for a pattern"),
+        ("a*/b", r"takes '\*' in a path for a pattern"),
+        ("what?", r"takes '\?' in a path for a pattern"),
+        ("a\\b", r"takes '\\\\' in a path for a pattern"),
+        ("gs://bucket/a", "is an address, not a folder on this machine"),
+        ("ram://a", "is an address"),
+        ("http://host/a", "is an address"),
+        ("s3://a/b", "is an address"),
+        ("hdfs:/a", "is an address"),
+        ("a\nb", "holds control characters"),
+        ("caf\udce9", "takes no path that is no Unicode"),
+    ],
+)
+def test_export_folders_that_cannot_be_loaded(path, message):
+    with pytest.raises(RunError, match=f"The export folder {re.escape(path)} cannot be used: .*{message}.*. Choose an"):
+        require_export_folder(path)
+
+
+@pytest.mark.parametrize("path", ["a b", "{a}", "$^$", "猫", "c:a", "a://b/c", "]", "%s", "#a"])
+def test_export_folders_that_can(path, tmp_path):
+    require_export_folder(tmp_path / path)
+    require_export_folder(str(tmp_path / path))
+
+
+def test_the_current_folder_counts(tmp_path, monkeypatch):
+    """Whoever loads the export by its whole path would fail."""
+    (tmp_path / "[1]").mkdir()
+    monkeypatch.chdir(tmp_path / "[1]")
+    with pytest.raises(RunError, match=r"The export folder out cannot be used: TensorFlow takes '\['"):
+        require_export_folder("out")
+
+
+def test_export_folders_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="file cannot be written: it is a file"):
+        require_export_folder(tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(RunError, match="a/b cannot be written: Permission denied"):
+        require_export_folder(tmp_path / "a" / "b")

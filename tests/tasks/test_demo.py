@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from keras_fvvae.tasks.fuse import fuse
 
 from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import demo as demo_module
 from keras_fvvae.tasks import video_demo as video_module
 from keras_fvvae.tasks.demo import demo
-from keras_fvvae.tasks.fuse import fuse
 
 SETTINGS = {"steps": 20, "seed": 3, "verbose": 0}
 

@@ -1,7 +1,12 @@
 """Tables and lists as the commands print them."""
 
+import errno
+import os
+import resource
+
 import pytest
-from keras_fvvae.tools.console import print_list, print_table, table_text
+from keras_fvvae.tools import main as command_line
+from keras_fvvae.tools.console import address_space_warning, print_list, print_table, table_text
 
 LONG = [
     (
@@ -53,3 +58,59 @@ def test_a_list_shows_the_first(capsys, count, shown):
         assert lines[0] == f"{count} failed:"
     if count > 10:
         assert lines[-1] == "  ... and 2 more (failed.csv has all)"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (resource.RLIM_INFINITY, ""),
+        (8 << 30, ""),
+        (
+            3 << 30,
+            "Warning: this shell allows 3.0 GiB of address space (`ulimit -v`), and TensorFlow reserves up to 6: ",
+        ),
+    ],
+)
+def test_little_address_space(monkeypatch, limit, expected):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limit, resource.RLIM_INFINITY))
+    warning = address_space_warning()
+    assert warning.startswith(expected)
+    assert bool(warning) == bool(expected)
+
+
+def _resource_exhausted(text):
+    return type("ResourceExhaustedError", (Exception,), {"__module__": "tensorflow.python.framework"})(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/d/a"), "Error: No space left on device: /d/a"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", os.fsencode("/d/a")), "Error: Permission denied: /d/a"),
+        (MemoryError(), "Error: out of memory. Lower `batch_size`, or"),
+        (
+            _resource_exhausted("{{node a}} OOM when allocating tensor [Op:X]"),
+            "Error: out of memory. Lower `batch_size`,",
+        ),
+        (
+            _resource_exhausted("/d/.partial-x; No space left on device"),
+            "Error: No space left on device. Free some where",
+        ),
+        (
+            type("InternalError", (Exception,), {"__module__": "tensorflow"})("{{node a}} bad [Op:X]\nmore"),
+            "Error: TensorFlow: bad\n",
+        ),
+    ],
+)
+def test_what_a_command_says_when_it_ran_out(monkeypatch, capsys, error, expected):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(command_line.cli, "main", fail)
+    with pytest.raises(SystemExit) as caught:
+        command_line.main()
+    assert caught.value.code == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(expected)
+    assert printed.count("\n") == 1

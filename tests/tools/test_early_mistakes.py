@@ -36,6 +36,16 @@ MISTAKES = [
     (["predict", "/", "a.jpg"], 1, "/ is not a run of keras_fvvae: it holds no recipe.yaml."),
     (["explain", "/nowhere", "a.jpg", "--out", "x"], 1, "The run /nowhere does not exist."),
     (["export", "/nowhere", "--out", "x"], 1, "The run /nowhere does not exist."),
+    (
+        ["export", "/nowhere", "--out", "/tmp/birds [1]"],
+        1,
+        "takes '[' in a path for a pattern",
+    ),
+    (
+        ["export", "/nowhere", "--out", "gs://bucket/birds"],
+        1,
+        "is an address, not a folder on this machine",
+    ),
     (["export", "a", "b", "--weight", "1", "--out", "x"], 2, "2 runs need 2 times --weight, or none."),
     (["evaluate", "/nowhere"], 1, "The run /nowhere does not exist."),
     (["evaluate", "--scores", "/nowhere.csv"], 1, "The file /nowhere.csv does not exist."),

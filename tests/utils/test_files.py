@@ -10,7 +10,7 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.saved_model import _version_folder
-from keras_fvvae.utils.files import LEFTOVER_SECONDS, remove_leftovers, replacing, write_json, write_npy
+from keras_fvvae.utils.files import LEFTOVER_SECONDS, reason, remove_leftovers, replacing, write_json, write_npy
 
 
 def _age(path, seconds=LEFTOVER_SECONDS + 60):
@@ -103,3 +103,36 @@ def test_a_served_version_is_never_old(tmp_path):
     with pytest.raises(RunError, match="served versions are never replaced"):
         _export(tmp_path, 1)
     assert (tmp_path / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_errors_name_the_path_that_was_asked_for(tmp_path, folder):
+    """Not the hidden one beside it, which nobody but `replacing` knows."""
+    path = tmp_path / "absent" / "a.npy"
+    with pytest.raises(OSError, match="a.npy") as caught, replacing(path) as partial:
+        partial.write_text("x")
+    assert caught.value.filename == str(path)
+    path = tmp_path / "b"
+    with pytest.raises(OSError, match="No space") as caught, replacing(path, folder=folder):
+        raise OSError(28, "No space left on device")  # of a write, which tells no name
+    assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match="No such file") as caught, replacing(path, folder=True) as partial:
+        (partial / "c" / "d").write_text("x")
+    assert caught.value.filename == str(path / "c" / "d")
+    with pytest.raises(OSError, match="other") as caught, replacing(path):
+        (tmp_path / "other").read_text()
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a [Errno 28] No space left on device: '/d/.partial-x'", "No space left on device"),
+        ("6144 requested and 6080 written", "No space left on device"),
+        ("{{function_node __wrapped__SaveV2}} /d/.partial-1a2b3c4d-1/x; Read-only [Op:SaveV2]", "/d/1/x; Read-only"),
+        ("Unable to open /d/.partial-model.keras.", "Unable to open /d/model.keras"),
+        ("one\ntwo", "one"),
+    ],
+)
+def test_reasons(text, expected):
+    assert reason(RuntimeError(text)) == expected

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import unicodedata
 from pathlib import Path
 
 import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained, walk
-from keras_fvvae.data.datasets.places import note_missing, numbered_lines
+from keras_fvvae.data.datasets.places import contradiction, normal_name, note_missing, numbered_lines, same_item
 from keras_fvvae.errors import DataError
 
 CUB_FOLDER = "CUB_200_2011"
@@ -52,7 +51,7 @@ def load_cub(directory: str | os.PathLike, boxes: bool = False) -> Collection:
     notes: list[str] = []
     images, labels, parts, names = (_table(root / name, notes) for name in CUB_LISTS)
     classes = {key: number for number, key in enumerate(sorted(names, key=lambda key: (len(key), key)))}
-    rows: dict[str, tuple] = {}  # image name -> (class, split, box)
+    rows: dict[str, tuple] = {}  # image name -> (class, split, number, where it is listed)
     repeated = 0
     for key, (number, name) in images.items():
         where = f"(line {number} of {root / 'images.txt'})"
@@ -62,7 +61,12 @@ def load_cub(directory: str | os.PathLike, boxes: bool = False) -> Collection:
         part = _value(parts, key, root / CUB_LISTS[2], where)
         if part not in ("0", "1"):
             raise DataError(f"The image {key} {where} must be 1 (training) or 0 in train_test_split.txt: {part!r}.")
+        name = normal_name(name)
         repeated += name in rows
+        if name in rows and rows[name][0] != classes[label]:
+            lines = images[rows[name][2]][0], number
+            first = next(key for key, place in classes.items() if place == rows[name][0])
+            raise contradiction(root / CUB_LISTS[0], name, *lines, (names[first][1], names[label][1]))
         rows.setdefault(name, (classes[label], "train" if part == "1" else "test", key, where))
     if repeated:
         notes.append(f"{repeated} images are listed more than once; the first line counts.")
@@ -149,4 +153,4 @@ def _present(folder):
 
 
 def _key(name):
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return same_item(name, None)

@@ -16,7 +16,15 @@ from keras_fvvae.data.datasets.folder import (
     note_untrained,
     random_split,
 )
-from keras_fvvae.data.datasets.places import find_file, note_missing, numbered_lines, read_text
+from keras_fvvae.data.datasets.places import (
+    contradiction,
+    find_file,
+    normal_name,
+    note_missing,
+    numbered_lines,
+    read_text,
+    same_item,
+)
 from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
@@ -39,7 +47,8 @@ def load_list(
     The list is a CSV file whose header names the columns `file` (or `path`, `video`, `image`), `label` (or `class`) and
     `split`, or JSON lines with these keys. An empty label is an unlabelled item; in JSON a list of labels gives all of
     them, the main one first. Without splits every class is split at random, as in `load_folder`. Blank lines and lines
-    that start with `#` are passed over (a CSV cell can be quoted: `"#1.jpg"`).
+    that start with `#` are passed over (a CSV cell can be quoted: `"#1.jpg"`). `a.jpg`, `./a.jpg` and `b/../a.jpg` are
+    one item, which may be listed again, but not with another label.
 
     Args:
         path: the list, in UTF-8, with or without a byte order mark.
@@ -52,7 +61,8 @@ def load_list(
         A `Collection`; what is listed and not on disk is in `missing`.
 
     Raises:
-        DataError: if the list cannot be read or understood, or nothing that it names is on disk.
+        DataError: if the list cannot be read or understood, contradicts itself about a label, or nothing that it names
+            is on disk.
 
     Example:
         >>> import tempfile
@@ -70,16 +80,15 @@ def load_list(
     root = path.parent if root is None else Path(root)
     notes: list[str] = []
     rows = list((_json_rows if path.name.lower().endswith(JSON_EXTENSIONS) else _csv_rows)(path, notes))
-    rows = _without_repetitions(rows, path, notes)
     if not rows:
         raise DataError(f"{path} lists no files: it has no line besides its header, comments and blank lines.")
-    present, missing = [], []
     for row in rows:
-        source = find_file(root, row["file"])
-        if source is None:
-            missing.append(row["file"])
-        else:
-            present.append((row, source))
+        row["source"] = find_file(root, row["file"])
+        row["item"] = same_item(row["file"], row["source"])
+        row["file"] = normal_name(row["file"])
+    rows = _without_repetitions(rows, path, notes)
+    present = [(row, row["source"]) for row in rows if row["source"] is not None]
+    missing = [row["file"] for row in rows if row["source"] is None]
     note_missing(len(present), missing, f"listed files of {path.name}", root, notes)
     present, kind = _of_one_kind(present, kind, path, notes)
     splits = _splits(rows, [row for row, _ in present], path)
@@ -186,14 +195,17 @@ def _checked(row, number, path):
 def _without_repetitions(rows, path, notes):
     first = {}
     for row in rows:
-        first.setdefault(row["file"], row)
-    repeated = [row for row in rows if first[row["file"]] is not row]
+        own = first.setdefault(row["item"], row)
+        if row["labels"] != own["labels"]:
+            labels = tuple(", ".join(each["labels"]) for each in (own, row))
+            raise contradiction(path, row["file"], own["line"], row["line"], labels)
+    repeated = [row for row in rows if first[row["item"]] is not row]
     if repeated:
         notes.append(f"{len(repeated)} lines of {path.name} repeat a file; its first line counts.")
-    contrary = [row for row in repeated if any(row[key] != first[row["file"]][key] for key in ("labels", "split"))]
+    contrary = [row for row in repeated if row["split"] != first[row["item"]]["split"]]
     if contrary:
         notes.append(
-            f"{len(contrary)} of them say something else than the first, such as line {contrary[0]['line']} "
+            f"{len(contrary)} of them say another split than the first, such as line {contrary[0]['line']} "
             f"({contrary[0]['file']})."
         )
     return list(first.values())

@@ -15,13 +15,14 @@ from keras_fvvae.data.collection import SPLITS, Collection
 from keras_fvvae.data.datasets.digits import load_digits
 from keras_fvvae.data.datasets.drawn_digits import FRAMES, MOTIONS, OPPOSITES, SIZES, draw_moving_digit, pair_of
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.progress import track
 from keras_fvvae.utils.text import parse_json
 
 MANIFEST = "moving_digits.json"
 FORMAT = 1  # changes with the pixels: a folder of an older release is then refused, not mixed
-DEFAULT_DIRECTORY = Path("~/.cache/keras_fvvae/moving_digits")
+DEFAULT_FOLDER = "moving_digits"  # in the cache folder
 FPS = 25
 
 # High quality, one thread, no macroblock tree: with it, x264 165 gives different bytes from run to run.
@@ -61,7 +62,7 @@ def load_moving_digits(
         >>> len(videos), videos.names[0], videos.class_names[:2]
         (24, 'train/move_left/move_left_000.avi', ['move_left', 'move_right'])
     """
-    directory = Path(DEFAULT_DIRECTORY if directory is None else directory).expanduser()
+    directory = cache_folder() / DEFAULT_FOLDER if directory is None else Path(os.path.expanduser(directory))
     write_moving_digits(directory, train_videos_per_class, test_videos_per_class, frames, size, seed, verbose)
     rows = list(_videos(train_videos_per_class, test_videos_per_class))
     names = [_name(*row) for row in rows]

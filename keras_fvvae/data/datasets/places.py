@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -26,20 +27,25 @@ def places_of_lists(directory: str | os.PathLike) -> list[Path]:
     return [directory, directory.parent] if directory.absolute().name.lower() in _VIDEO_FOLDERS else [directory]
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read."""
+def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
+    """The text of a UTF-8 file, without a byte order mark; a `DataError` says why it cannot be read.
+
+    Args:
+        path: of the file.
+        errors: `"surrogateescape"` for what the package writes too: there names of files may be no Unicode.
+    """
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise DataError(f"The list {path} cannot be read: {reason(error)}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
-def numbered_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
-    """Pairs of line number and stripped line of a text file, without blank lines and `#` comments."""
+def numbered_lines(path: str | os.PathLike, errors: str = "strict") -> list[tuple[int, str]]:
+    """Pairs of line number and stripped line of a text file (see `read_text`), without blank lines and `#` comments."""
     # Not `splitlines`: it also splits at characters that names can hold, such as U+2028.
-    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
+    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path, errors)), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -66,7 +72,7 @@ def read_csv(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
         DataError: if it cannot be read or is not CSV.
     """
     try:
-        yield from csv_rows(read_text(path))
+        yield from csv_rows(read_text(path, "surrogateescape"))
     except TextError as error:
         raise DataError(f"{path} is not CSV: {error}.") from error
 
@@ -91,13 +97,43 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
     ]
 
 
+def normal_name(name: str) -> str:
+    """The one spelling of a listed name: without `./`, `//` and `a/../`; upper and lower case stay what they are.
+
+    Addresses such as `http://host/a.jpg` are no paths and stay too.
+
+    Example:
+        >>> normal_name("./a//b/../c.JPG")
+        'a/c.JPG'
+    """
+    if not name or "://" in name:
+        return name
+    return re.sub("^//+", "/", posixpath.normpath(name))  # two slashes at the beginning are something else to POSIX
+
+
+def same_item(name: str, source: Path | None) -> str:
+    """What two listed names have in common if they are of one item: the file that was found, else the spelling."""
+    if source is not None:
+        return os.path.normpath(source)
+    return unicodedata.normalize("NFC", normal_name(name.replace("\\", "/")))
+
+
+def contradiction(path: str | os.PathLike, name: str, first: int, second: int, labels: tuple[str, str]) -> DataError:
+    """The error of two lines that give one item two labels."""
+    one, other = (repr(label) if label else "no label" for label in labels)
+    return DataError(
+        f"Lines {first} and {second} of {path} contradict each other about {name!r}: {one} and {other}; drop one of "
+        f"them."
+    )
+
+
 def find_file(root: str | os.PathLike, name: str) -> Path | None:
     """The path of a listed file or folder of files below `root`, or None.
 
-    Tried are the name as it is, with the separators of Windows replaced, and in the two Unicode forms: macOS stores
-    accents decomposed, lists are mostly composed.
+    Tried are the name as it is, with the separators of Windows replaced, as `normal_name` spells it, and in the two
+    Unicode forms: macOS stores accents decomposed, lists are mostly composed.
     """
-    for text in dict.fromkeys((name, name.replace("\\", "/"))):
+    for text in dict.fromkeys((name, name.replace("\\", "/"), normal_name(name.replace("\\", "/")))):
         for form in dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))):
             path = Path(root, form)
             if os.path.isfile(path) or holds_images(path):

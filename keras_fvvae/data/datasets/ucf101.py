@@ -10,7 +10,14 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, numbered_lines, places_of_lists, present_rows, stem_key
+from keras_fvvae.data.datasets.places import (
+    index_videos,
+    normal_name,
+    numbered_lines,
+    places_of_lists,
+    present_rows,
+    stem_key,
+)
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
 
@@ -65,7 +72,7 @@ def load_ucf101(
     if official and not index_file.is_file():
         raise DataError(f"{index_file} is missing; it numbers the classes of {paths[0].name}.")
     named = _read_classes(index_file) if official else {}
-    rows: dict[str, tuple[str, str, str]] = {}  # stem -> (name, action, split), in the order of the lists
+    rows: dict[str, tuple[str, str, str, str]] = {}  # stem -> (name, action, split, place), in the order of the lists
     seen: dict[str, tuple[int, str]] = {}  # of MMAction2's lists: class in lower case -> (number, class)
     repeated = 0
     for part, path, count in zip(("train", "test"), paths, numbers, strict=True):
@@ -74,8 +81,13 @@ def load_ucf101(
             action = _action(name, line_number, path)
             known = _known_action(action, number, named, seen, f"Line {line_number} of {path}")
             key = stem_key(name.rsplit("/", 1)[-1], fold=True)
-            repeated += key in rows
-            rows.setdefault(key, (name, known, part))
+            first = rows.setdefault(key, (name, known, part, f"line {line_number} of {path}"))
+            repeated += first[3] != f"line {line_number} of {path}"
+            if first[1] != known:
+                raise DataError(
+                    f"Line {line_number} of {path} and {first[3]} contradict each other about {name!r}: {known!r} and "
+                    f"{first[1]!r}; drop one of them."
+                )
     if repeated:
         notes.append(f"{repeated} videos are listed more than once in split {split}; the first line counts.")
     class_names = [name for _, name in sorted((named or seen).values())]
@@ -86,8 +98,8 @@ def load_ucf101(
         notes.append(f"{several} videos are there more than once below {directory}; one {kind} each is taken.")
     present, missing = present_rows(rows, found, f"videos of UCF101's split {split}", directory, notes)
     indices = {name: index for index, name in enumerate(class_names)}
-    labels = np.array([indices[action] for (_, action, _), _ in present])
-    splits = np.array([part for (*_, part), _ in present])
+    labels = np.array([indices[action] for (_, action, *_), _ in present])
+    splits = np.array([part for (*_, part, _), _ in present])
     note_untrained(labels, splits, class_names, notes, "video")
     return Collection(
         [path for _, path in present],
@@ -97,7 +109,7 @@ def load_ucf101(
         class_names,
         notes,
         kind="video",
-        groups=[_group(name, action) for (name, action, _), _ in present],
+        groups=[_group(name, action) for (name, action, *_), _ in present],
         missing=missing,
     )
 
@@ -154,7 +166,7 @@ def _parse(line, line_number, path, numbers):
     if len(rest) != numbers or not all(text.isdecimal() for text in rest):
         what = ("a video", "a video and its label", "a video, its number of frames and its label")[numbers]
         raise DataError(f"Line {line_number} of {path} must be {what}. Found: {line!r}.")
-    return name.replace("\\", "/"), int(rest[-1]) if rest else None
+    return normal_name(name.replace("\\", "/")), int(rest[-1]) if rest else None
 
 
 def _action(name, line_number, path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_fvvae.serving.engine.cancellation import Cancellation
 from keras_fvvae.serving.errors import ServingError, invalid, without_paths
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Batcher:
         self._metrics = metrics
         self._queues: collections.OrderedDict[tuple, collections.deque[_Task]] = collections.OrderedDict()
         self._queued_images = 0
-        self._running = 0
+        self._closed = False
+        self._running: list[tuple[list[_Task], Cancellation]] = []
         self._timer = None
         self._jobs: set[asyncio.Task] = set()
         self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="batch")
@@ -70,6 +72,8 @@ class Batcher:
         Raises:
             ServingError: why it failed; UNAVAILABLE (503) if the queue is full.
         """
+        if self._closed:
+            raise _stopping()
         tasks = self._tasks(servable, signature, inputs)
         images = sum(task.images for task in tasks)
         limit = self._settings.max_queued
@@ -93,9 +97,20 @@ class Batcher:
             return results[0]
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
+    def abort(self) -> None:
+        """Answers what waits and what runs with UNAVAILABLE, ends what runs, and takes nothing more."""
+        self._closed = True
+        waiting = [task for queue in self._queues.values() for task in queue]
+        for task in [*waiting, *(task for batch, _ in self._running for task in batch)]:
+            if not task.future.done():
+                task.future.set_exception(_stopping())
+        for _, cancellation in self._running:
+            cancellation.ask()
+
     def close(self) -> None:
-        """Waits for what is running and ends the threads."""
-        self._executor.shutdown()
+        """Ends what is running, and the threads when it has ended."""
+        self.abort()
+        self._executor.shutdown(cancel_futures=True)
 
     def _tasks(self, servable, signature, inputs):
         loop = asyncio.get_running_loop()
@@ -134,12 +149,13 @@ class Batcher:
         self._metrics.queued_images.set(self._queued_images)
 
     def _pump(self):
-        while self._running < self._settings.workers:
+        while len(self._running) < self._settings.workers:
             batch = self._next_batch()
             if not batch:
                 return
-            self._running += 1
-            job = asyncio.get_running_loop().create_task(self._finish(batch))
+            running = batch, Cancellation()
+            self._running.append(running)
+            job = asyncio.get_running_loop().create_task(self._finish(*running))
             self._jobs.add(job)  # the loop itself holds tasks weakly
             job.add_done_callback(self._jobs.discard)
 
@@ -173,13 +189,21 @@ class Batcher:
         self._change_queued(-images)
         return batch
 
-    async def _finish(self, batch):
+    async def _finish(self, batch, cancellation):
         loop = asyncio.get_running_loop()
         self._metrics.batch_images.observe(sum(task.images for task in batch))
+
+        def given_up(_):
+            # Too late, or the client has gone: what nobody waits for must not keep a worker.
+            if all(task.future.done() for task in batch):
+                cancellation.ask()
+
+        for task in batch:
+            task.future.add_done_callback(given_up)
         try:
-            results = await loop.run_in_executor(self._executor, _run, batch)
+            results = await loop.run_in_executor(self._executor, _run, batch, cancellation)
         finally:
-            self._running -= 1
+            self._running.remove((batch, cancellation))
         for task, result in zip(batch, results, strict=True):
             if task.future.done():
                 continue
@@ -202,12 +226,19 @@ def _images_per_example(inputs):
     return max([1, *(int(np.prod(v.shape[1:])) for v in inputs.values() if v.dtype == object)])
 
 
-def _run(batch):
+def _stopping():
+    return ServingError("UNAVAILABLE", "The server is stopping. Try again later.")
+
+
+def _run(batch, cancellation):
     """Results or exceptions of a batch's tasks, in order."""
     try:
-        return _run_together(batch)
+        with cancellation.cancels():
+            return _run_together(batch)
     except Exception as error:  # whatever it was, it must reach its request and leave the thread alive
-        return [_as_serving_error(error)] if len(batch) == 1 else [_run([task])[0] for task in batch]
+        if len(batch) == 1 or cancellation.asked:
+            return [_as_serving_error(error)] * len(batch)
+        return [_run([task], cancellation)[0] for task in batch]
 
 
 def _run_together(batch):

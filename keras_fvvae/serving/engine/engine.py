@@ -62,7 +62,7 @@ class Engine:
     def __init__(self, models: Sequence[ModelConfig], settings: ServerSettings):
         self.settings = settings
         self.metrics = Metrics()
-        self.repository = ModelRepository(models, self.metrics)
+        self.repository = ModelRepository(models, self.metrics, settings.verify_operations)
         self.batcher = Batcher(settings, self.metrics)
         self._pending_bytes = 0
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.errors import ServingError, without_paths
+from keras_fvvae.serving.operations import require_known_operations
 from keras_fvvae.serving.version_folders import version_folders
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ class Model:
     Args:
         config: a `ModelConfig`.
         metrics: a `Metrics`.
+        verified: whether versions are refused that hold operations which no export of this library holds.
     """
 
-    def __init__(self, config: ModelConfig, metrics: Metrics):
+    def __init__(self, config: ModelConfig, metrics: Metrics, verified: bool = False):
         self.config = config
+        self._verified = verified
         self.statuses: dict[int, VersionStatus] = {}
         self._servables: dict[int, Servable] = {}
         self._leases: dict[Servable, int] = {}
@@ -99,6 +102,8 @@ class Model:
             return  # it was broken, and is what it was
         status = self.statuses[version] = VersionStatus(version, "LOADING", fingerprint=fingerprint)
         try:
+            if self._verified:
+                await asyncio.to_thread(require_known_operations, path)
             servable = await asyncio.to_thread(Servable, self.config.name, version, path)
         except Exception as error:  # a broken version may raise anything, and must not end the server
             status.state, status.error_code = "END", "UNKNOWN"
@@ -131,13 +136,14 @@ class ModelRepository:
     Args:
         configs: list of `ModelConfig` with different names.
         metrics: a `Metrics`.
+        verified: as for `Model`.
 
     Raises:
         ValueError: for two models of one name.
     """
 
-    def __init__(self, configs: Sequence[ModelConfig], metrics: Metrics):
-        self.models = {config.name: Model(config, metrics) for config in configs}
+    def __init__(self, configs: Sequence[ModelConfig], metrics: Metrics, verified: bool = False):
+        self.models = {config.name: Model(config, metrics, verified) for config in configs}
         if len(self.models) < len(configs):
             raise ValueError("`models` must have different names.")
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.serving.engine.signatures import INIT_OP, Signature, read_signatures
+from keras_fvvae.errors import RunError
+from keras_fvvae.serving.engine.signatures import Signature, read_signatures
 from keras_fvvae.serving.errors import ServingError, without_paths
+from keras_fvvae.serving.sampling import PRIVATE
+from keras_fvvae.serving.version_folders import why_not_loadable
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # TensorFlow Serving's limit.
@@ -32,10 +35,13 @@ class Servable:
     """
 
     def __init__(self, name: str, version: int, path: str | Path):
+        if why := why_not_loadable(path):
+            raise RunError(f"{path} cannot be loaded: {why}; move it")
         self.name = name
         self.version = version
         self.definitions = read_signatures(path)
-        self.signatures = {key: Signature(key, one) for key, one in self.definitions.items() if key != INIT_OP}
+        callable_ = {key: one for key, one in self.definitions.items() if not key.startswith(PRIVATE)}
+        self.signatures = {key: Signature(key, one) for key, one in callable_.items()}
         self._model = tf.saved_model.load(str(path))
         self._warm_up(Path(path) / WARMUP_FILE)
 

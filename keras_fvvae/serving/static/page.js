@@ -1,6 +1,7 @@
 "use strict";
 
-// Frames of a video that are sent, as the paper samples them, and the longest side they are sent with.
+// Frames of a video that are sent where the model does not tell, as the paper samples them, and the longest side they are
+// sent with.
 const NUM_FRAMES = 25;
 const LONGEST_SIDE = 640;
 const CURVES = 3;
@@ -33,6 +34,18 @@ async function signatures() {
   return (await ask(`${modelPath()}/metadata`)).metadata.signature_def.signature_def;
 }
 
+// How the frames of a video were chosen in the training: the text of keras_fvvae/serving/sampling.py.
+function sampling(known) {
+  try {
+    const { frames, frame_step: step } = JSON.parse(known.__sampling__.method_name).frames;
+    if (step) return { count: NUM_FRAMES, note: `The model was trained on one of every ${step} frames, which a browser cannot ` +
+      `find; ${NUM_FRAMES} frames were sent.` };
+    return { count: Number.isInteger(frames) && frames > 0 ? frames : NUM_FRAMES, note: "" };
+  } catch {
+    return { count: NUM_FRAMES, note: "" }; // other exports, and those of version 0.1
+  }
+}
+
 // Outputs by name; a single one comes without its name.
 async function predict(signature, name, inputs) {
   const { outputs } = await ask(`${modelPath()}:predict`, { signature_name: name, inputs });
@@ -63,7 +76,7 @@ async function show(file) {
     if (job !== running) return; // another file was dropped meanwhile
     result.seconds = (performance.now() - start) / 1000;
     render(result);
-    say("");
+    say(isVideo ? sampling(known).note : "");
   } catch (error) {
     if (job === running) say(error.message, true);
   }
@@ -81,7 +94,7 @@ async function classifyImage(file, known) {
 async function classifyVideo(file, known) {
   const frames = file.type.startsWith("image/")
     ? [{ picture: await drawable(file), blob: file, time: 0 }]
-    : await videoFrames(file);
+    : await videoFrames(file, sampling(known).count);
   const encoded = await Promise.all(frames.map((frame) => base64(frame.blob)));
   const inputs = { frames: [encoded], num_frames: [encoded.length] };
   const outputs = await predict(known.serving_default, "serving_default", inputs);
@@ -138,7 +151,7 @@ async function drawable(file) {
   }
 }
 
-async function videoFrames(file) {
+async function videoFrames(file, count) {
   const video = document.createElement("video");
   const url = URL.createObjectURL(file);
   try {
@@ -154,8 +167,8 @@ async function videoFrames(file) {
     }
     const duration = video.duration;
     const frames = [];
-    for (let i = 0; i < NUM_FRAMES; i++) {
-      const time = (duration * (i + 0.5)) / NUM_FRAMES;
+    for (let i = 0; i < count; i++) {
+      const time = (duration * (i + 0.5)) / count;
       video.currentTime = time;
       await event(video, "seeked");
       frames.push({ time, ...(await grab(video)) });

@@ -17,6 +17,7 @@ from keras_fvvae.evaluation.score_tables import class_order, item_keys, read_fea
 from keras_fvvae.svm.kernels import kernel_scores, out_of_fold_scores
 from keras_fvvae.tasks.scores.streams import Stream, read_run, run_stream
 from keras_fvvae.utils.files import write_atomically
+from keras_fvvae.utils.text import to_bytes
 
 METHODS = ("late", "kernel")
 # Every weighting of kernels is a cross-validation of SVMs, so few are tried.
@@ -103,7 +104,7 @@ def fuse(
             chosen, accuracy = choose_weights(held_out, train_labels, normalize)
         fused = late_fusion(parts, chosen, normalize)
     if out is not None:
-        write_atomically(Path(out), scores_csv(common, class_names, fused).encode())
+        write_atomically(Path(out), to_bytes(scores_csv(common, class_names, fused)))
     shares = [1.0] * len(streams) if chosen is None else [float(weight) for weight in chosen]
     every = {item for stream in streams for item in test if stream.has(item)}
     return {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_fvvae.data.datasets.places import read_table
+from keras_fvvae.data.datasets.places import contradiction, normal_name, read_table
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import read_label_sets
 from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_scores
@@ -145,8 +145,11 @@ def labelled(table: ScoreTable, representation: str, labels: dict[str, list[str]
 def _read_labels(path: str | os.PathLike) -> dict[str, list[str]]:
     """Labels by id of a `.csv` file with the columns `id` and `label`."""
     labels: dict[str, list[str]] = {}
+    lines: dict[str, int] = {}
     for number, row in read_table(path, "id", "label"):
-        if row["id"] in labels:
-            raise DataError(f"{path} has the id {row['id']!r} more than once (line {number}).")
-        labels[row["id"]] = [row["label"]]
+        name = normal_name(row["id"])
+        if labels.setdefault(name, [row["label"]]) != [row["label"]]:
+            raise contradiction(path, name, lines[name], number, (labels[name][0], row["label"]))
+        if lines.setdefault(name, number) != number:
+            raise DataError(f"{path} has the id {name!r} more than once (lines {lines[name]} and {number}).")
     return labels

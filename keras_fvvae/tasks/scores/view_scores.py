@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
@@ -75,7 +76,7 @@ def view_scores(
 
 
 def _items(collection, names, run, data):
-    places = {name: index for index, name in enumerate(collection.names)}
+    places = {normal_name(str(name)): index for index, name in enumerate(collection.names)}
     missing = [name for name in names if name not in places]
     if missing:
         raise DataError(

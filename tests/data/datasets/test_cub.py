@@ -127,3 +127,15 @@ def test_real_birds(shared):
             source.parent.name == collection.class_names[label]
             for source, label in zip(collection.sources, collection.labels, strict=True)
         )
+
+
+def test_one_image_of_two_classes(birds):
+    (birds / "images.txt").write_text(LISTS["images.txt"] + f"\n\n5 ./{NAMES[0].replace('/', '//')}\n")
+    (birds / "image_class_labels.txt").write_text(LISTS["image_class_labels.txt"] + "5 2\n")
+    (birds / "train_test_split.txt").write_text(LISTS["train_test_split.txt"] + "5 0\n")
+    first = 1 + LISTS["images.txt"].splitlines().index(f"1 {NAMES[0]}")
+    with pytest.raises(
+        DataError, match=rf"Lines {first} and \d+ of .*images.txt contradict each other about '"
+    ) as error:
+        load_cub(birds)
+    assert NAMES[0] in str(error.value)

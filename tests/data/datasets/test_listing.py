@@ -119,14 +119,56 @@ def test_names_as_they_come(tmp_path):
 
 def test_repeated_and_missing_files(tmp_path):
     _touch(tmp_path, "a.jpg", "b c.jpg")
-    text = CSV + "a.jpg,cat,train\nb c.jpg,cat,val\nno\u0000.jpg,cat,train\n" + "x" * 300 + ".jpg,cat,train\n"
+    text = CSV + "a.jpg,cat,train\nb c.jpg,dog,train\nno\u0000.jpg,cat,train\n" + "x" * 300 + ".jpg,cat,train\n"
     collection = load_list(_list(tmp_path, text))
     assert collection.names == ["a.jpg", "b c.jpg"]
     assert len(collection.missing) == 2
     assert collection.notes[0] == "2 lines of list.csv repeat a file; its first line counts."
-    assert "1 of them say something else than the first, such as line 5 (b c.jpg)." in collection.notes
+    assert "1 of them say another split than the first, such as line 5 (b c.jpg)." in collection.notes
     assert any(note.startswith("2 of 4 listed files of list.csv are below") for note in collection.notes)
     assert "1 class has test images but no training images: 'dog'." in collection.notes
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a0.jpg", "./a0.jpg"),
+        ("sub/a.jpg", "sub//a.jpg"),
+        ("sub/a.jpg", "sub/./a.jpg"),
+        ("a0.jpg", "sub/../a0.jpg"),
+        ("./a0.jpg", ".//sub/../a0.jpg"),
+        ("sub/a.jpg", "sub\\a.jpg"),
+        ("a0.jpg", "{root}/a0.jpg"),
+        ("é.jpg", "e\u0301.jpg"),
+        ("absent.jpg", "./absent.jpg"),
+    ],
+)
+def test_spellings_of_one_item(tmp_path, first, second):
+    _touch(tmp_path, "a0.jpg", "sub/a.jpg", "é.jpg", "other.jpg")
+    first, second = (name.format(root=tmp_path) for name in (first, second))
+    text = CSV.splitlines()[0] + "\n{},a,train\nother.jpg,b,train\n{},{},train\n"
+    collection = load_list(_list(tmp_path, text.format(first, second, "a")))
+    assert len(collection.names) + len(collection.missing) == 2
+    assert "1 lines of list.csv repeat a file; its first line counts." in collection.notes
+    with pytest.raises(DataError, match=r"Lines 2 and 4 of .*list.csv contradict each other about .*: 'a' and 'b'; dr"):
+        load_list(_list(tmp_path, text.format(first, second, "b")))
+    with pytest.raises(DataError, match=r"Lines 2 and 4 of .*list.csv contradict each other about .*: 'a' and no lab"):
+        load_list(_list(tmp_path, text.format(first, second, "")))
+
+
+def test_upper_and_lower_case_are_two_items(tmp_path):
+    _touch(tmp_path, "a.jpg", "A.jpg")
+    collection = load_list(_list(tmp_path, "file,label\n./a.jpg,a\nA.jpg,b\n"), test_fraction=0)
+    assert collection.names == ["a.jpg", "A.jpg"]
+    assert collection.labels.tolist() == [0, 1]
+
+
+def test_contradicting_lists_of_labels(tmp_path):
+    _touch(tmp_path, "a.jpg")
+    path = tmp_path / "list.jsonl"
+    path.write_text('{"file": "a.jpg", "label": ["a", "b"]}\n\n{"file": "x/../a.jpg", "label": "b"}\n')
+    with pytest.raises(DataError, match="Lines 1 and 3 of .*list.jsonl contradict .* about 'a.jpg': 'a, b' and 'b'"):
+        load_list(path)
 
 
 def test_a_loop_is_a_missing_file(tmp_path):

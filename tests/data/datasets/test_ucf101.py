@@ -191,3 +191,12 @@ def test_real_clips(shared, split):
     assert len(collection.missing) == 13320 - 104
     assert all(source.is_file() for source in collection.sources)
     assert any(note.startswith("104 of 13,320 videos") for note in collection.notes)
+
+
+def test_one_video_of_two_classes(tmp_path):
+    """Videos are looked for by their names alone: the same name in two class folders is one."""
+    _official(tmp_path, [*TRAIN, TRAIN[0].replace("Archery/", "HandstandPushups//")])
+    with pytest.raises(
+        DataError, match=r"Line \d of .*trainlist01.txt and line 1 of .*trainlist01.txt contradict each"
+    ):
+        load_ucf101(tmp_path)

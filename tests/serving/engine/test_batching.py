@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_fvvae.serving import ServerSettings, ServingError
 from keras_fvvae.serving.engine import batching, metrics
+from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.engine.signatures import TensorSpec
 
 
@@ -213,3 +214,59 @@ def test_defects_become_errors_and_the_worker_lives():
         return await batcher.run(servable, Signature(), strings(b"a"))
 
     assert play(scenario)[0]["y"].tolist() == [b"a!"]
+
+
+def test_what_nobody_waits_for_does_not_keep_its_worker(saved_models):
+    """A request that took too long gives its worker back, in the middle of its computation."""
+    settings = ServerSettings(workers=1, batch_timeout=0.0)
+    servable = Servable("numbers", 1, saved_models / "numbers" / "1")
+
+    async def main():
+        batcher = batching.Batcher(settings, metrics.Metrics())
+        slow, quick = (servable.signatures[name] for name in ("slow", "serving_default"))
+        start = asyncio.get_running_loop().time()
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):  # alone it would take minutes
+                    await batcher.run(servable, slow, {"rounds": np.array([10**6], np.int32)})
+            result = await batcher.run(servable, quick, {"x": np.float32([[1, 2]])})
+            return result["y"].tolist(), asyncio.get_running_loop().time() - start
+        finally:
+            batcher.close()
+
+    values, seconds = asyncio.run(main())
+    assert values == [[2, 4]]
+    assert seconds < 5
+
+
+def test_one_of_a_batch_that_is_given_up_leaves_the_others():
+    async def scenario(batcher, recorder):
+        recorder.gate.clear()
+        first = asyncio.create_task(batcher.run(recorder, Signature(), strings(b"first")))
+        await asyncio.sleep(0.05)  # holds the worker, so that the next two share a batch
+        two = [asyncio.create_task(batcher.run(recorder, Signature(), strings(one))) for one in (b"a", b"b")]
+        await asyncio.sleep(0.05)
+        recorder.gate.set()
+        await first
+        two[0].cancel()
+        return (await two[1])["y"].tolist()
+
+    result, _ = play(scenario)
+    assert result == [b"b!"]
+
+
+def test_stopping_answers_what_waits_and_what_runs():
+    async def scenario(batcher, recorder):
+        recorder.gate.clear()
+        runs = asyncio.create_task(batcher.run(recorder, Signature(), strings(b"a")))
+        await asyncio.sleep(0.05)
+        waits = asyncio.create_task(batcher.run(recorder, Signature(), strings(b"b")))
+        await asyncio.sleep(0.05)
+        batcher.abort()
+        later = asyncio.create_task(batcher.run(recorder, Signature(), strings(b"c")))
+        return await asyncio.gather(runs, waits, later, return_exceptions=True)
+
+    results, batches = play(scenario)
+    assert [str(one) for one in results] == ["The server is stopping. Try again later."] * 3
+    assert {one.code for one in results} == {"UNAVAILABLE"}
+    assert batches == [[b"a"]]

@@ -175,7 +175,9 @@ def test_what_does_not_go_together(make_run, tmp_path):
     [
         ("", "must name the columns `id` and `label`"),
         ("name,label\nx,a\n", "must name the columns"),
-        ("id,label\nx1,a\nx1,b\n", "has the id 'x1' more than once .line 3."),
+        ("id,label\nx1,a\nx1,b\n", "Lines 2 and 3 of .* contradict each other about 'x1': 'a' and 'b'; drop"),
+        ("id,label\nx1,a\nx0,a\n./x1,b\n", "Lines 2 and 4 of .* contradict each other about 'x1': 'a' and 'b'; drop"),
+        ("id,label\nx1,a\n.//x1,a\n", "has the id 'x1' more than once .lines 2 and 3."),
     ],
 )
 def test_bad_files_of_labels(tmp_path, text, message):

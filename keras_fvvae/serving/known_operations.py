@@ -1,0 +1,1 @@
+KNOWN_OPERATIONS: frozenset[str] = frozenset()
