@@ -57,6 +57,29 @@ def loss_curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
     return figure
 
 
+def validation_curves(outcomes: dict[str, dict[str, Any]]) -> Figure:
+    """Accuracy on the validation part over the training steps, with the step that was kept and average pooling.
+
+    Args:
+        outcomes: dictionary from a name to what `RunFolder.validation` gives.
+    """
+    names = [shown(name) for name in outcomes]
+    with style(names):
+        figure, axis = plt.subplots(figsize=(5, 2.8))
+        for color, name, outcome in zip(COLORS, names, outcomes.values(), strict=False):
+            steps = [int(step) for step in outcome["scores"]]
+            values = [100 * score["accuracy"] for score in outcome["scores"].values()]
+            axis.plot(steps, values, color=color, marker="o", markersize=3, label=name)
+            best = steps.index(outcome["best_step"])
+            axis.plot(steps[best], values[best], color=color, marker="o", markersize=9, fillstyle="none")
+            axis.axhline(100 * outcome["average_accuracy"], color=color, linestyle=":", label=f"AVE beside {name}")
+        axis.set_xscale("log")
+        axis.set_xlabel("step")
+        axis.set_ylabel("accuracy (%)")
+        axis.legend()
+    return figure
+
+
 def confusion(metrics: dict, class_names: Sequence[str]) -> Figure:
     """The confusion matrix of a result from `plain_metrics`, rows normalised."""
     counts = np.asarray(metrics["confusion"])

@@ -81,6 +81,12 @@ def _write(run_paths, out, collection, streams, fusion):
             figures.loss_curves(histories),
             "Thin: every step; bold: moving average.",
         )
+    outcomes = {name: run.validation for name, run in zip(named, runs, strict=True) if run.validation}
+    if outcomes:
+        pictures["Validation"] = lambda: (
+            figures.validation_curves(outcomes),
+            "The step that is kept classifies the validation part best (circle); dotted: average pooling.",
+        )
     if facts.own is not None:
         pictures |= _TestPictures(runs[0], collection).drawings()
     embedded, failed = _drawn(pictures, out.parent / "figures")
