@@ -38,6 +38,8 @@ from keras_fvvae.training.verdict import compare, margins_of, selection_note, wa
 
 # Average pooling of the same activations, to which every run compares its representation.
 AVERAGES = "AVE"
+# Of fewer, a single one is more than ten points: they would choose by chance.
+MIN_VALIDATION_ITEMS = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,10 +227,15 @@ class Training:
         if share is None or not self.usable.class_names or not self._representation.learns_by_steps:
             return np.zeros(0, "int64")
         try:
-            return validation_items(self.usable, round(1 / share), self.recipe.seed)
+            held_out = validation_items(self.usable, round(1 / share), self.recipe.seed)
         except DataError as error:
-            self.usable.notes.append(f"{error} The last step is kept.")
-            return np.zeros(0, "int64")
+            problem = str(error)
+        else:
+            if len(held_out) >= MIN_VALIDATION_ITEMS:
+                return held_out
+            problem = f"{len(held_out)} {self.usable.kind}s are too few for a validation part."
+        self.usable.notes.append(f"{problem} The weights after the last step are kept.")
+        return np.zeros(0, "int64")
 
     def _report_selection(self) -> None:
         """Writes what a validation part chose, and says so."""

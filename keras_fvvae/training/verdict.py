@@ -79,17 +79,13 @@ def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
         outcome: what `validation.json` holds.
         kind: of the items, `"image"` or `"video"`.
     """
-    steps = [int(step) for step in outcome["scores"]]
-    stopped = (
-        f" of {steps[-1]}"
-        if outcome["planned_steps"] == steps[-1]
-        else (f"; the training stopped at {steps[-1]} of {outcome['planned_steps']}")
-    )
+    last, planned, held_out = max(map(int, outcome["scores"])), outcome["planned_steps"], outcome["held_out"]
+    begin = f"Of {planned} steps" if last == planned else f"The training stopped at step {last} of {planned}"
+    scored = f", {outcome['scored']} of them scored" if outcome["scored"] < held_out else ""
     return (
-        f"Step {outcome['best_step']}{stopped} is kept, which classifies the validation part best, "
-        f"{outcome['held_out']} of the {outcome['learnt'] + outcome['held_out']} training {kind}s: {name} "
-        f"{100 * outcome['accuracy']:.1f} %, AVE {100 * outcome['average_accuracy']:.1f} % of {outcome['scored']} "
-        f"{kind}s there."
+        f"{begin}; the weights after step {outcome['best_step']} are kept, the best on the validation part ({held_out} of "
+        f"the {outcome['learnt'] + held_out} training {kind}s{scored}: {name} {100 * outcome['accuracy']:.1f} %, AVE "
+        f"{100 * outcome['average_accuracy']:.1f} %)."
     )
 
 

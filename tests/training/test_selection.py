@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_fvvae import zoo
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.training import stages
 from keras_fvvae.training import train as training
 from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
@@ -18,8 +20,10 @@ from keras_fvvae.training.selection.validation_part import Score
 
 
 @pytest.fixture
-def train(tmp_path, recipe):
+def train(tmp_path, recipe, monkeypatch):
     """`train` with a validation part of a third; keywords change the recipe."""
+
+    monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 6)
 
     def run(directory, out="run", **changes):
         changes = {"validation": 1 / 3, "validate_every": 2, **changes}
@@ -62,7 +66,7 @@ def test_the_best_step_is_kept(folder, train, scored):
     assert len(run.history["loss"]) == 6
     scored(0.5, 0.75)
     assert _same(_fvvae(run), _fvvae(train(folder, out="four", steps=4)))
-    assert "Step 4 of 6" in run.results.notes[-1]
+    assert run.results.notes[-1].startswith("Of 6 steps; the weights after step 4 are kept, the best on the validation")
 
 
 def test_of_equal_steps_the_first_is_kept(folder, train, scored):
@@ -75,7 +79,7 @@ def test_it_stops_when_it_gets_no_better(folder, train, scored):
     run = train(folder, steps=100, patience=2)
     assert len(run.history["loss"]) == 8
     assert run.validation["best_step"] == 4
-    assert "stopped at 8 of 100" in run.results.notes[-1]
+    assert run.results.notes[-1].startswith("The training stopped at step 8 of 100; the weights after step 4 are kept")
 
 
 @pytest.mark.parametrize("changes", [{}, {"trainable_from": "all"}, {"vector_normalization": "spectral"}])
@@ -144,13 +148,16 @@ def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
     assert _same(_fvvae(run), _fvvae(whole))
 
 
-def test_too_few_items_say_so(folder, train):
-    for path in sorted(folder.glob("*/*.png")):
-        if int(path.stem) > 40:
-            path.unlink()
-    run = train(folder, validation=0.1, steps=2)
+@pytest.mark.parametrize(
+    ("share", "problem"),
+    [(0.1, "A class needs|No class has 10 training images"), (0.5, "9 images are too few for a validation part")],
+)
+def test_too_few_items_say_so(folder, train, monkeypatch, share, problem):
+    monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 10)
+    run = train(folder, validation=share, steps=2)
     assert not run.validation
-    assert any("The last step is kept." in note for note in run.results.notes)
+    (note,) = [note for note in run.results.notes if note.endswith("The weights after the last step are kept.")]
+    assert re.match(problem, note)
 
 
 def test_codebooks_have_no_steps_to_choose_from(folder, train):
