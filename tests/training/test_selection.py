@@ -122,35 +122,41 @@ def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatc
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
 
-    monkeypatch.setattr(SampledInputs, "training_batches", interrupting)
-    with pytest.raises(KeyboardInterrupt):
-        train(folder, sampled_descriptors=5)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(SampledInputs, "training_batches", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, sampled_descriptors=5)
     run = train(folder, sampled_descriptors=5)
     again = train(folder, out="again", sampled_descriptors=5)
-    assert run.validation == again.validation
+    assert run.validation == again.validation != {}
+    assert run.history == again.history
     assert _same(_fvvae(run), _fvvae(again))
 
 
 def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
     whole = train(folder, out="whole")
-    monkeypatch.setattr(
-        "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        train(folder)
-    monkeypatch.undo()
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "encode_vectors", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder)
     best = whole.path.parent / "run" / "checkpoints" / "best.weights.h5"
     best.write_bytes(best.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="The best step in .* is damaged; the training begins anew"):
         run = train(folder)
-    assert run.validation == whole.validation
+    assert run.validation == whole.validation != {}
     assert _same(_fvvae(run), _fvvae(whole))
 
 
 @pytest.mark.parametrize(
     ("share", "problem"),
-    [(0.1, "A class needs|No class has 10 training images"), (0.5, "9 images are too few for a validation part")],
+    [
+        (0.1, "A validation part needs more than the 18 labelled training images"),
+        (0.5, "9 images are too few for a validation part"),
+    ],
 )
 def test_too_few_items_say_so(folder, train, monkeypatch, share, problem):
     monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 10)
