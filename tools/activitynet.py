@@ -32,7 +32,7 @@ def predictions(run: str | None, scores: str | None, out: str | None) -> None:
     require_runs([run] if run else [])
     require_files(scores)
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.activitynet import activitynet_predictions
+    from keras_fvvae.tasks.scores.activitynet import activitynet_predictions
 
     evaluating.write_text(activitynet_predictions(run, scores), out)
 
@@ -51,7 +51,7 @@ def evaluate(
     """Evaluate a file of PREDICTIONS in the official JSON format by the official ANNOTATIONS, as the challenge does."""
     require_files(predictions, annotations, blocked)
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.activitynet import evaluate_activitynet
+    from keras_fvvae.tasks.scores.activitynet import evaluate_activitynet
 
     result = evaluate_activitynet(predictions, annotations, blocked=blocked, **settings)
     evaluating.write_text(_text(result, form), out)

@@ -60,7 +60,7 @@ def command(
     require_runs(runs)
     require_files(*scores, settings["labels"], settings["annotations"])
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.evaluate import evaluate
+    from keras_fvvae.tasks.scores.evaluate import evaluate
 
     result = evaluate(runs, scores, top_k=list(top_k) or None, **settings)
     evaluating.write_metrics(result, form, per_class, out)

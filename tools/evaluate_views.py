@@ -47,7 +47,7 @@ def command(
     if data:
         require_data(data)
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.evaluate_views import evaluate_run_views
+    from keras_fvvae.tasks.scores.evaluate_views import evaluate_run_views
 
     result = evaluate_run_views(runs, data=data, top_k=list(top_k) or None, **settings)
     evaluating.write_metrics(result, form, per_class, out)

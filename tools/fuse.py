@@ -72,7 +72,7 @@ def command(
     require_runs(runs)
     require_files(*scores, *features)
     load_tensorflow_quietly()
-    from keras_fvvae.tasks.fuse import fuse
+    from keras_fvvae.tasks.scores.fuse import fuse
 
     result = fuse(
         list(runs),

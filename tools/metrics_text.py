@@ -21,7 +21,7 @@ _OF_CLASSES = ("class_accuracy", "average_precision")
 
 
 def metrics_text(result: dict[str, Any], form: str, per_class: bool = False, width: int | None = None) -> str:
-    """What `keras_fvvae.tasks.evaluate.evaluate` found, as text.
+    """What `keras_fvvae.tasks.scores.evaluate.evaluate` found, as text.
 
     Args:
         result: its dictionary.

@@ -103,7 +103,7 @@ def command(
     weights = weights_of(backbone_weights, chosen.backbone)
     load_tensorflow_quietly()
     from keras_fvvae.runs.datasets import recipe_collection
-    from keras_fvvae.training.strategies import open_workers
+    from keras_fvvae.training.processes.workers import open_workers
     from keras_fvvae.training.train import train
 
     if strategy == "multiworker":

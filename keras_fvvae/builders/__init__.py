@@ -1,1 +1,1 @@
-"""Recipes become models, and saved files models again; the table of representations."""
+"""Recipes become views and models, and saved files models again; the table of representations."""

@@ -16,7 +16,7 @@ class DescriptorPlan:
     """From an activation map to the descriptors of a representation.
 
     The model does it by layers (`build`). A reader that draws a few descriptors of a cached map before the model sees
-    it (`keras_fvvae.training.sampled_inputs`) does the same with the layers that this plan makes.
+    it (`keras_fvvae.training.inputs.sampled`) does the same with the layers that this plan makes.
 
     Attributes:
         takes: what the representation takes: `"descriptors"`, a `"map"`, or a `"pair"` of maps.

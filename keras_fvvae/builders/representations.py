@@ -96,7 +96,7 @@ def build_normalization(recipe: Recipe, head: keras.Layer, shape: tuple[int, ...
 
 def _num_rows(recipe, info, head, shape):
     """Of the matrices that a head's flat raw vectors are; `None` where they are matrices already."""
-    if info.rows is None or recipe.decoder_layers == "all":
+    if info.rows is None or getattr(head, "decoder_layers", "last") == "all":
         known = ", ".join(name for name, one in REPRESENTATIONS.items() if one.rows)
         raise RecipeError(
             f"`vector_normalization: spectral` is for representations that are one matrix ({known}; of FV-VAE with "

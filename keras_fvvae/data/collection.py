@@ -16,6 +16,8 @@ from keras_fvvae.utils.labels import UNLABELLED
 
 SPLITS = ("train", "test")
 KINDS = ("image", "video")
+# Of items in a collection.
+Positions = Sequence[int] | np.ndarray
 
 
 class Collection:
@@ -92,7 +94,7 @@ class Collection:
         """Positions of the items of a split, in order."""
         return np.flatnonzero(self.splits == split)
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Collection:
+    def subset(self, indices: Positions) -> Collection:
         """A collection of some of the items, in the given order."""
 
         def chosen(values):

@@ -16,13 +16,13 @@ from keras_fvvae.utils.cores import usable_cores
 from keras_fvvae.utils.files import reason as reason_of
 
 if TYPE_CHECKING:
-    from keras_fvvae.data.collection import Collection
+    from keras_fvvae.data.collection import Collection, Positions
     from keras_fvvae.data.views import Views
 
 
 def view_batches(
     collection: Collection,
-    indices: Sequence[int] | np.ndarray,
+    indices: Positions,
     views: Views | list[Views] | tuple[Views, ...],
     items: int = 1,
 ) -> tf.data.Dataset:

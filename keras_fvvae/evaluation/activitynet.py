@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data.datasets.activitynet import identifier, read_annotations
-from keras_fvvae.data.datasets.places import numbered_lines, read_text
+from keras_fvvae.data.datasets.places import numbered_lines, read_json, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.evaluation.average_precision import average_precision, rank_order
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
@@ -60,10 +60,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
         DataError: if the file is not of that format, names a video twice, or a score is NaN or infinite.
     """
     path = Path(path)
-    try:
-        content = parse_json(read_text(path), finite=False, pairs=lambda pairs: _unique(pairs, path))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path, finite=False, pairs=lambda pairs: _unique(pairs, path))
     fields = {"version", "results", "external_data"}
     if not isinstance(content, dict) or fields - content.keys() or not isinstance(content["results"], dict):
         raise DataError(

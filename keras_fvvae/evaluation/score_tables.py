@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_fvvae.data.datasets.places import numbered_lines, read_text, stem_key
+from keras_fvvae.data.datasets.places import numbered_lines, read_csv, read_json, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
 from keras_fvvae.utils.files import reason
-from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 
 @dataclasses.dataclass(eq=False)
@@ -172,7 +171,7 @@ def scores_csv(ids: Sequence[str], class_names: Sequence[str], scores: ArrayLike
 
 
 def _read_csv(path):
-    lines = _csv_lines(path)
+    lines = read_csv(path)
     _, header = next(lines, (0, []))
     if len(header) < 2 or header[0].strip().lower() != "id":
         raise DataError(f"The first line of {path} must be `id` and the names of the columns. Found: {header[:3]}.")
@@ -190,13 +189,6 @@ def _read_csv(path):
     if not rows:
         raise DataError(f"{path} holds no items.")
     return header[1:], ids, np.array(rows)
-
-
-def _csv_lines(path):
-    try:
-        yield from csv_rows(read_text(path))
-    except TextError as error:
-        raise DataError(f"{path} is not CSV: {error}.") from error
 
 
 def _read_npy(path):
@@ -221,10 +213,7 @@ def _names_beside(path, what):
 
 
 def _read_json(path, views):
-    try:
-        content = parse_json(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path)
     if isinstance(content, dict) and {"ids", "class_names", "scores"} <= content.keys():
         try:
             values = np.array(content["scores"], "float64")

@@ -18,7 +18,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.training.train import train
 
 

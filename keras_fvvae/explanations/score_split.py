@@ -113,8 +113,10 @@ class ScoreSplit:
             self.keep = ops.ones(ops.shape(raw)[:2], raw.dtype) if mask is None else ops.cast(mask, raw.dtype)
             self.shares = self.keep / ops.maximum(ops.sum(self.keep, axis=1, keepdims=True), 1)
             raw = ops.sum(_where_kept(self.keep, _scaled(raw, self.shares)), axis=1)
-        self.raw = raw
-        self.vectors = encoder.normalize(raw)
+        self.raw = at_least_float32(raw)
+        self._normalized, self._factor = _normalized(encoder.normalization, self.raw)
+        flat = ops.reshape(self._normalized, (-1, encoder.head.output_dim))
+        self.vectors = flat if encoder.compression is None else encoder.compression(flat)
 
     def split(self, weights: Any) -> tuple[Any, Any]:
         """The parts of the scores `weights . vectors`.
@@ -151,7 +153,7 @@ class ScoreSplit:
         pca = self.encoder.compression
         if pca is None:
             return weights, ops.zeros_like(weights[:, 0])
-        vectors = ops.reshape(self.encoder.normalization(self.raw), (-1, self.encoder.head.output_dim))
+        vectors = ops.reshape(self._normalized, (-1, self.encoder.head.output_dim))
         directions, mean = (ops.cast(one, vectors.dtype) for one in (pca.directions, pca.mean))
         projected = ops.matmul(vectors - mean, directions)
         weights = ops.matmul(weights * _ratio(self.vectors, projected), ops.transpose(directions))
@@ -159,10 +161,8 @@ class ScoreSplit:
 
     def _multipliers(self, weights: Any) -> Any:
         """What every entry of a raw vector is multiplied with to give its part of the score."""
-        normalization = self.encoder.normalization
-        raw = at_least_float32(self.raw)
+        normalization, raw, normalized = self.encoder.normalization, self.raw, self._normalized
         weights = ops.reshape(weights, ops.shape(raw))
-        normalized = normalization(raw)
         information = getattr(normalization, "information", None)
         if information == "diagonal":
             scale = ops.cast(normalization.scale, raw.dtype)
@@ -173,21 +173,26 @@ class ScoreSplit:
             ratio = weights * _ratio(normalized, whitened)
             multipliers = ops.matmul(ops.matmul(ops.transpose(left), ratio), ops.transpose(right))
         elif isinstance(normalization, layers.SpectralNormalization):
-            multipliers = _of_square_root(normalization, raw, normalized, weights)
+            shape = (-1, *normalization.matrix_shape(raw.shape))
+            matrices, after, weights = (ops.reshape(one, shape) for one in (raw, normalized, weights))
+            multipliers = _of_square_root(matrices, after, weights, self._factor)
         else:
             multipliers = weights * _ratio(normalized, raw)
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
 
 
-def _of_square_root(normalization: layers.SpectralNormalization, raw: Any, normalized: Any, weights: Any) -> Any:
+def _normalized(normalization: Any, raw: Any) -> tuple[Any, Any]:
+    """Normalised raw vectors, and of a matrix square root the factor that made it, whose decomposition is costly."""
+    if isinstance(normalization, layers.SpectralNormalization):
+        return normalization.normalize_and_factor(raw)
+    return normalization(raw), None
+
+
+def _of_square_root(matrices: Any, after: Any, weights: Any, factor: Any) -> Any:
     """Of the matrix square root `R F`, or `F R`, with `F` held: it splits over descriptors as `R` does."""
-    shape = (-1, *normalization.matrix_shape(raw.shape))
-    factor, from_the_right = spectral.spectral_factor(ops.reshape(raw, shape))
-    matrices, after, weights = (ops.reshape(one, shape) for one in (raw, normalized, weights))
-    if from_the_right:
-        ratio = weights * _ratio(after, ops.matmul(matrices, factor))
-        return ops.matmul(ratio, factor)  # the factor is symmetric
-    return ops.matmul(factor, weights * _ratio(after, ops.matmul(factor, matrices)))
+    ratio = weights * _ratio(after, spectral.matrix_square_root(matrices, factor))
+    # The factor is symmetric: multiplied on the same side, it goes from the root's entries back to the matrix's.
+    return spectral.matrix_square_root(ratio, factor)
 
 
 def _ratio(after: Any, before: Any) -> Any:

@@ -73,10 +73,15 @@ class SpectralNormalization(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
+        return self.normalize_and_factor(inputs)[0]
+
+    def normalize_and_factor(self, inputs: Any) -> tuple[Any, Any]:
+        """What `call` returns, and the `spectral_factor` that the matrices were multiplied with."""
         vectors = at_least_float32(ops.convert_to_tensor(inputs))
         matrices = ops.reshape(vectors, (-1, *self.matrix_shape(vectors.shape)))
-        roots = normalization.signed_sqrt(spectral.matrix_square_root(matrices))
-        return ops.reshape(normalization.l2_normalize(roots, example_axes(roots)), ops.shape(vectors))
+        factor = spectral.spectral_factor(matrices)
+        roots = normalization.signed_sqrt(spectral.matrix_square_root(matrices, factor))
+        return ops.reshape(normalization.l2_normalize(roots, example_axes(roots)), ops.shape(vectors)), factor
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape

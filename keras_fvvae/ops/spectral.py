@@ -13,7 +13,7 @@ from keras_fvvae.ops.tensors import at_least_float32
 NULL_SINGULAR_VALUE = 1e-4
 
 
-def matrix_square_root(matrices: Any) -> Any:
+def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
     """`R (R'R)^(-1/4)`: with the singular values `R = U S V'`, the matrix `U S^(1/2) V'`.
 
     For a symmetric positive semi-definite `R`, such as a sum of outer products `x x'`, this is its matrix square root.
@@ -22,6 +22,7 @@ def matrix_square_root(matrices: Any) -> Any:
 
     Args:
         matrices: tensor `(batch, rows, columns)`.
+        factor: their `spectral_factor`, where it is known.
 
     Returns:
         Tensor of the shape of `matrices`, at least float32. Singular values below `NULL_SINGULAR_VALUE` of an
@@ -36,22 +37,26 @@ def matrix_square_root(matrices: Any) -> Any:
         Lin and Maji, "Improved Bilinear Pooling with CNNs", BMVC 2017 (the matrix square root of symmetric matrices).
     """
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
-    factor, from_the_right = spectral_factor(matrices)
-    return ops.matmul(matrices, factor) if from_the_right else ops.matmul(factor, matrices)
+    factor = spectral_factor(matrices) if factor is None else factor
+    return ops.matmul(matrices, factor) if _is_tall(matrices) else ops.matmul(factor, matrices)
 
 
-def spectral_factor(matrices: Any) -> tuple[Any, bool]:
-    """What `matrix_square_root` multiplies with, and whether from the right: `R F` or `F R`.
+def spectral_factor(matrices: Any) -> Any:
+    """What `matrix_square_root` multiplies with: `R F` for matrices of no fewer rows than columns, `F R` for others.
 
     With `F` held, it splits over the terms of a sum `R = sum_t R_t` exactly.
 
     Returns:
-        Tuple: tensor `(batch, n, n)` with n the smaller side, and a boolean.
+        Tensor `(batch, n, n)` with n the smaller side.
     """
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
-    tall = matrices.shape[1] >= matrices.shape[2]
-    root = inverse_fourth_root(_gram(matrices) if tall else _gram(ops.swapaxes(matrices, 1, 2)))
-    return ops.cast(root, matrices.dtype), tall
+    root = inverse_fourth_root(_gram(matrices) if _is_tall(matrices) else _gram(ops.swapaxes(matrices, 1, 2)))
+    return ops.cast(root, matrices.dtype)
+
+
+def _is_tall(matrices: Any) -> bool:
+    """Whether matrices `(batch, rows, columns)` have no fewer rows than columns."""
+    return matrices.shape[1] >= matrices.shape[2]
 
 
 def _gram(matrices):

@@ -156,12 +156,6 @@ def keys_until(settings: Any, stage: str) -> list[str]:
     return [field.name for field in dataclasses.fields(settings) if field.metadata["decides"] in wanted]
 
 
-def keys_after(settings: Any, stage: str) -> list[str]:
-    """Names of the keys that decide a later stage only; those of the card are not among them."""
-    wanted = STAGES[STAGES.index(stage) + 1 :]
-    return [field.name for field in dataclasses.fields(settings) if field.metadata["decides"] in wanted]
-
-
 def keys_of_card(settings: Any) -> list[str]:
     """Names of the keys on which no number depends."""
     return [field.name for field in dataclasses.fields(settings) if field.metadata["decides"] == CARD]

@@ -14,6 +14,7 @@ import jinja2
 import numpy as np
 
 import keras_fvvae
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
@@ -23,7 +24,6 @@ from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
 
@@ -51,7 +51,7 @@ def write_report(
         out: the `.html` file.
         collection: the `Collection` they were trained on, for example images.
         streams: names of the runs where they are streams of one model, such as "RGB" and "optical flow".
-        fusion: the fused results of the streams, from `keras_fvvae.tasks.fuse`.
+        fusion: the fused results of the streams, from `keras_fvvae.tasks.scores.fuse`.
 
     Returns:
         Path of the report.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_digits
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
@@ -16,7 +17,6 @@ from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
 from keras_fvvae.tasks.video_demo import VideoDemoResult, video_demo
-from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.train import train
 
 # Test images whose served scores are compared with Keras's.

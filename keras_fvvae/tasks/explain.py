@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
@@ -19,7 +20,7 @@ from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Classifier
 from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs import backbone_batch_size, recipe_views
+from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import mean_raw_vectors
 from keras_fvvae.utils.files import reason, write_atomically, write_json
 

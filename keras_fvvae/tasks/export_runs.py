@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.builders.encoders import build_classifier
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
@@ -17,7 +18,6 @@ from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.training.inputs import recipe_views
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256

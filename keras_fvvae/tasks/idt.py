@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import threading
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
+from keras_fvvae.data.reasons import reasons_csv
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.evaluation.score_tables import scores_csv
@@ -96,8 +95,8 @@ def encode_trajectories(
         facts = {index: json.loads(store.note(keys[index])) for index in usable}
         empty = {index: fact["empty"] for index, fact in facts.items() if fact["empty"]}
         damage = {index: fact["damage"] for index, fact in facts.items() if fact["damage"]}
-        _write_reasons(out / "skipped.csv", collection, unreadable | empty)
-        _write_reasons(out / "damaged.csv", collection, damage)
+        write_atomically(out / "skipped.csv", reasons_csv(collection, unreadable | empty))
+        write_atomically(out / "damaged.csv", reasons_csv(collection, damage))
         if not usable:
             raise DataError(f"None of the {len(collection)} videos can be used; the reasons are in {out}/skipped.csv.")
         chosen = collection.subset(usable)
@@ -236,11 +235,3 @@ def _protocol(collection, settings, num_components, svm_c):
         f"{settings.most} a video), GMM Fisher vectors of {num_components} components, linear SVM, C = {svm_c:g}; one "
         f"score per video"
     )
-
-
-def _write_reasons(path, collection, reasons):
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["file", "reason"])
-    writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
-    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))

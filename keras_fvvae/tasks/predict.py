@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs import items_per_batch, recipe_views
+from keras_fvvae.training.inputs.batch_sizes import items_per_batch
 from keras_fvvae.training.vectors import mean_raw_vectors
 
 

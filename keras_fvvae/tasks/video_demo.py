@@ -10,7 +10,7 @@ from typing import Any
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.reporting.report import write_report
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.training.train import train
 
 STREAMS = {"optical flow": "moving_digits_flow", "RGB": "moving_digits_rgb"}
@@ -21,7 +21,7 @@ class VideoDemoResult:
     """What the demo made of the videos.
 
     Attributes:
-        fusion: results of the streams and of their fusion, as from `keras_fvvae.tasks.fuse`; keys are `STREAMS`.
+        fusion: results of the streams and of their fusion, as from `keras_fvvae.tasks.scores.fuse`; keys are `STREAMS`.
         report: the HTML report.
     """
 

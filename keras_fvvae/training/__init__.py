@@ -1,1 +1,1 @@
-"""Everything between a recipe and trained vectors: inputs, steps, stages, strategies."""
+"""Everything between a recipe and trained vectors: stages, steps, vectors, what is read and who trains."""

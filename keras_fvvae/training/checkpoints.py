@@ -16,7 +16,7 @@ from keras_fvvae.utils.files import sha256
 from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
-    from keras_fvvae.training.processes import Trained
+    from keras_fvvae.training.processes.interface import Trained
 
 History = dict[str, list[float]]
 _PATTERN = "step-*.weights.h5"

@@ -12,8 +12,8 @@ from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs import PixelInputs
-from keras_fvvae.training.processes import Processes
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.processes.interface import Processes
 
 # Caffe's customary setting for fine-tuning.
 MOMENTUM = 0.9
@@ -41,7 +41,8 @@ def fine_tune(
         recipe: a `Recipe` with `fine_tune_steps`.
         run: a `RunFolder`.
         verbose: 1 for a progress bar.
-        workers: `Workers` of `keras_fvvae.training.strategies`; all end with the same weights. Default: one process.
+        workers: `Workers` of `keras_fvvae.training.processes.workers`; all end with the same weights. Default: one
+            process.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step.

@@ -13,13 +13,14 @@ import keras
 import numpy as np
 
 from keras_fvvae.data import Collection
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History, TrainingCheckpoints
-from keras_fvvae.training.inputs import Positions
-from keras_fvvae.training.processes import OneProcess, Processes
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.utils.progress import progress_bar
 
 # A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
@@ -66,7 +67,7 @@ def fit(
         verbose: 1 for a progress bar.
         checkpoints: name of their folder in the run.
         title: of the progress bar.
-        workers: who trains: `OneProcess` (default) or `keras_fvvae.training.strategies.Workers`.
+        workers: who trains: `OneProcess` (default) or `keras_fvvae.training.processes.workers.Workers`.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than

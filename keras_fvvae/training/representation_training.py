@@ -12,6 +12,7 @@ from keras_fvvae.builders.representations import (
     representation_title,
 )
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
+from keras_fvvae.data.collection import Positions
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.models import FVVAE, FisherEncoder
 from keras_fvvae.recipes import Recipe
@@ -19,9 +20,10 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
 from keras_fvvae.training.fit import fit
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
-from keras_fvvae.training.processes import Processes
-from keras_fvvae.training.sampled_inputs import trained_on
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.inputs.sampled import trained_on
+from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.vectors import adapt_head
 
 
@@ -99,7 +101,7 @@ class RepresentationTraining:
             indices: positions of the training items.
             run: a `RunFolder`, for checkpoints.
             verbose: 1 for progress bars.
-            workers: `Workers` of `keras_fvvae.training.strategies`; a codebook is fitted by each for itself.
+            workers: `Workers` of `keras_fvvae.training.processes.workers`; a codebook is fitted by each for itself.
         """
         if self.fvvae is not None:
             if self.donor:

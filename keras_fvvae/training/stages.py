@@ -25,8 +25,9 @@ from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.training.classification import evaluate_svm, fit_svm
 from keras_fvvae.training.fine_tune import fine_tune
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.training.processes import Processes
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
@@ -65,7 +66,7 @@ class Training:
         recipe: a `Recipe`.
         collection: a `Collection`, all that the data hold.
         run: the `RunFolder` to write.
-        workers: who trains: `OneProcess`, or `Workers` of `keras_fvvae.training.strategies`.
+        workers: who trains: `OneProcess`, or `Workers` of `keras_fvvae.training.processes.workers`.
         settings: `TrainingSettings`.
 
     Attributes:

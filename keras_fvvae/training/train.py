@@ -17,7 +17,8 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import lock
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
-from keras_fvvae.training.processes import OneProcess, Processes
+from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.stages import Training, TrainingSettings
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256
@@ -64,9 +65,10 @@ def train(
             example one without labels on other data. `backbone_weights` is not used then.
         verbose: 1 for progress bars.
         source: text that tells a given backbone's weights from others, see `weights_source`.
-        workers: `Workers` of `keras_fvvae.training.strategies`, where several devices or machines train together:
-            each makes this call. They share out the activations (with a common `cache`) and every training step; the
-            chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one process.
+        workers: `Workers` of `keras_fvvae.training.processes.workers`, where several devices or machines train
+            together: each makes this call. They share out the activations (with a common `cache`) and every training
+            step; the chief alone writes `out`, encodes and classifies, and the others wait for it. Default: one
+            process.
         trained: path of a finished run whose FV-VAE, trained by the same recipe on the same frozen backbone and data,
             is taken as it is: only what comes afterwards is computed. Its seconds are added to this one's.
         tuned: path of a finished run whose backbone, fine-tuned by the same recipe on the same data, is taken instead

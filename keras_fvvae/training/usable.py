@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
+from keras_fvvae.data.reasons import reasons_csv
 from keras_fvvae.errors import DataError
 from keras_fvvae.runs.folder import RunFolder
 
@@ -52,8 +51,4 @@ def usable_items(collection: Collection, skipped: dict[int, str], max_unreadable
 
 def write_reasons(run: RunFolder, name: str, collection: Collection, reasons: dict[int, str]) -> None:
     """Writes a `.csv` file of items, given by their positions, and what is wrong with each."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["file", "reason"])
-    writer.writerows([collection.names[index], reason] for index, reason in sorted(reasons.items()))
-    run.write(name, text.getvalue().encode(errors="backslashreplace"))
+    run.write(name, reasons_csv(collection, reasons))

@@ -13,15 +13,17 @@ from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.svm.row_blocks import release_pages
-from keras_fvvae.training.inputs import backbone_batch_size
+from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.utils.files import write_npy
 from keras_fvvae.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     import keras
 
+    from keras_fvvae.data.collection import Positions
     from keras_fvvae.models import FisherEncoder
-    from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, Positions
+    from keras_fvvae.training.inputs.activations import ActivationInputs
+    from keras_fvvae.training.inputs.pixels import PixelInputs
 
 # Rows normalised at a time.
 BLOCK_ROWS = 256

@@ -120,6 +120,7 @@ def download(url: str, destination: str | Path, digest: str, size: int | None = 
     if _fits(destination, digest, size):
         return destination
     _check_scheme(url)
+    # Not `utils.files.replacing`: what came stays after a failure, under a name that the next call finds.
     partial = destination.with_name(f"{destination.name}.partial")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)

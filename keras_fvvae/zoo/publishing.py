@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
-import tempfile
 import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes.cards import recipe_card
 from keras_fvvae.utils.cache import cache_folder
-from keras_fvvae.utils.files import reason, sha256, write_atomically
+from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing, sha256, write_atomically
 from keras_fvvae.zoo.downloads import MissingError, is_url, read_url, upload
 from keras_fvvae.zoo.manifests import CLASSIFIER, FORMAT, INDEX, MANIFEST, RECIPE, parse_index
 from keras_fvvae.zoo.packs import is_entry_name
@@ -132,18 +130,8 @@ def _listed(contents):
 def _publish_to_folder(contents, entry, root):
     folder = Path(root) / entry
     folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    try:
-        pack = partial / "pack"  # the temporary folder itself is closed to others, and a server may be one
-        pack.mkdir()
-        for name, content in contents.items():
-            if isinstance(content, bytes):
-                (pack / name).write_bytes(content)
-            else:
-                shutil.copyfile(content, pack / name)
-        target = _rename_to_next_version(pack, entry, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    remove_leftovers(folder.glob(f"{PARTIAL}*"))
+    target = _write_next_version(contents, entry, folder)
     # Another process may publish at the same time: whoever writes the index last has seen all versions.
     while True:
         versions = _versions_in(folder)
@@ -152,18 +140,24 @@ def _publish_to_folder(contents, entry, root):
             return target
 
 
-def _rename_to_next_version(pack, entry, folder):
-    listed = _listed({path.name: path for path in sorted(pack.iterdir())})
+def _write_next_version(contents, entry, folder):
     while True:
         version = 1 + max(_versions_in(folder), default=0)
-        (pack / MANIFEST).write_bytes(_manifest(entry, version, listed))
+        target = folder / str(version)
         try:
-            os.rename(pack, folder / str(version))
+            with replacing(target, folder=True) as pack:
+                for name, content in contents.items():
+                    if isinstance(content, bytes):
+                        (pack / name).write_bytes(content)
+                    else:
+                        shutil.copyfile(content, pack / name)
+                listed = _listed({path.name: path for path in sorted(pack.iterdir())})
+                (pack / MANIFEST).write_bytes(_manifest(entry, version, listed))
+            return target
         except OSError:
-            if not (folder / str(version)).exists():
+            if not target.exists():
                 raise
-        else:
-            return folder / str(version)
+            # Another process took the number: the next one.
 
 
 def _versions_in(folder):

@@ -180,6 +180,11 @@ def test_spectral_normalization_is_of_matrices(name, changes):
         _encoder(name, vector_normalization="spectral", **changes)
 
 
+def test_the_decoder_is_asked_for_where_there_is_one():
+    encoder = _encoder("bilinear", vector_normalization="spectral", decoder_layers="all")
+    assert np.all(np.isfinite(encoder(_maps(2, SHAPE))))
+
+
 def test_options_may_have_their_names_of_version_0_1():
     old, new = ({"dimension": 20}, {"output_dim": 20})
     heads = [build_head(_recipe("tensor_sketch", representation_options=options)) for options in (old, new)]

@@ -12,8 +12,8 @@ import pytest
 
 from keras_fvvae import layers  # noqa: F401  (registers them)
 from keras_fvvae.features import FeatureStore
-from keras_fvvae.tasks.evaluate import evaluate
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.evaluate import evaluate
+from keras_fvvae.tasks.scores.fuse import fuse
 
 FILES = Path(__file__).with_name("files")
 EXPECTED = json.loads((FILES / "expected.json").read_text())

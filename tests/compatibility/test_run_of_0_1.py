@@ -9,7 +9,7 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.zoo import packs
 
 WRITTEN = Path(__file__).parent / "files" / "run"

@@ -10,6 +10,7 @@ from keras_fvvae.data import Views, ten_crops
 from keras_fvvae.explanations import ScoreSplit, can_explain, descriptor_contributions
 from keras_fvvae.explanations.positions import on_map, on_picture
 from keras_fvvae.models import Classifier, FisherEncoder
+from keras_fvvae.ops import spectral
 
 CLASSES = ["a", "b", "c"]
 SHAPE = (6, 7, 5)  # not square
@@ -31,6 +32,7 @@ def _plain_head():
 HEADS = {
     "spectral": (_plain_head, layers.SpectralNormalization),
     "spectral_bilinear": (layers.BilinearPooling, lambda: layers.SpectralNormalization(SHAPE[-1])),
+    "spectral_wide": (lambda: layers.VLAD(num_centroids=4), lambda: layers.SpectralNormalization(4)),
     "fv_vae": (_fisher_head, lambda: layers.FisherNormalization("diagonal")),
     "kronecker": (_fisher_head, lambda: layers.FisherNormalization("kronecker")),
     "no_information": (_fisher_head, lambda: layers.FisherNormalization("none")),
@@ -138,6 +140,17 @@ def test_compressed_representations_have_a_constant_part(whiten):
     scores = classifier(inputs)[:, 0] - classifier.svm.bias[0]
     np.testing.assert_allclose(np.sum(parts, axis=1) + constant, scores, rtol=1e-5, atol=1e-5)
     assert np.abs(constant).min() > 1e-4
+
+
+def test_matrices_are_decomposed_once(monkeypatch):
+    """However many classes are asked for."""
+    classifier = _classifier("spectral_bilinear", compression=layers.GramPCA(6))
+    decomposed, original = [], spectral.inverse_fourth_root
+    monkeypatch.setattr(spectral, "inverse_fourth_root", lambda one: decomposed.append(one) or original(one))
+    split = ScoreSplit(classifier.encoder, _inputs())
+    for weights in classifier.svm.kernel.numpy().T:
+        split.split(np.tile(weights, (4, 1)))
+    assert len(decomposed) == 1
 
 
 def test_a_zero_image_has_no_parts():

@@ -57,6 +57,16 @@ def video_recipe(recipe):
     )
 
 
+def videos_in_memory(lengths, size=32):
+    """A `Collection` of random frames, so many a video."""
+    from keras_fvvae.data import Collection
+
+    arrays = [np.random.default_rng(i).integers(0, 256, (n, size, size, 3), "uint8") for i, n in enumerate(lengths)]
+    names = [f"v{i}" for i in range(len(arrays))]
+    return Collection(arrays, names, [0, 1] * (len(arrays) // 2) + [0] * (len(arrays) % 2), ["train"] * len(arrays),
+                      ["x", "y"], kind="video")  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def _video_files(tmp_path_factory):
     return tmp_path_factory.mktemp("videos")

@@ -1,4 +1,4 @@
-"""One process of a training over several; started by `test_strategies.py`, as a strategy begins before all else.
+"""One process of a training over several; started by `test_workers.py`, as a strategy begins before all else.
 
     python strategy_worker.py {none,mirrored,multiworker} FOLDER [KEY=VALUE ...]
 
@@ -25,8 +25,8 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training import fine_tune as task_fine_tune
 from keras_fvvae.training import fit as task_fit
-from keras_fvvae.training.processes import OneProcess
-from keras_fvvae.training.strategies import Workers, open_workers
+from keras_fvvae.training.processes.one_process import OneProcess
+from keras_fvvae.training.processes.workers import Workers, open_workers
 
 STEPS, BATCH = 6, 6
 SHAPE = (4, 4, 3)

@@ -8,7 +8,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import demo as demo_module
 from keras_fvvae.tasks import video_demo as video_module
 from keras_fvvae.tasks.demo import demo
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from tests.support.less_data import fewer_digits
 
 SETTINGS = {"steps": 20, "seed": 3, "verbose": 0}

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae import zoo
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_moving_digits
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import RunError
@@ -14,7 +15,6 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.inputs import recipe_views
 
 RECIPE = Recipe(
     name="tiny", backbone="DigitsConvNet", backbone_options={"filters": 4, "strides": [2, 2, 1]}, input_size=[32, 32],

@@ -11,7 +11,7 @@ from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.evaluation.activitynet import read_blocked, read_predictions
 from keras_fvvae.evaluation.score_tables import read_features, read_scores
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.evaluate import evaluate
+from keras_fvvae.tasks.scores.evaluate import evaluate
 
 HOSTILE_JSON = {
     "depth": "[" * 100_000,

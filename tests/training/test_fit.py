@@ -5,7 +5,7 @@ import pytest
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.training import fit as task_fit
-from keras_fvvae.training.processes import OneProcess
+from keras_fvvae.training.processes.one_process import OneProcess
 from tests.support import strategy_worker
 
 

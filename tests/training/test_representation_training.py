@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.builders.encoders import load_encoder
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.export import export_saved_model
@@ -13,7 +14,6 @@ from keras_fvvae.reporting.report import write_report
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import fit as task_fit
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.zoo import load_classifier
 
 STAGES = [

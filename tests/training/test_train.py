@@ -16,10 +16,11 @@ from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.training.sampled_inputs import SampledInputs
+from keras_fvvae.training.inputs import batch_sizes
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.inputs.sampled import SampledInputs
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_activations_are_computed_once(folder, train, monkeypatch):
 
 
 def test_interrupted_activations_are_kept(folder, train, monkeypatch, tmp_path):
-    monkeypatch.setattr(task_inputs, "MAX_BATCH", 8)
+    monkeypatch.setattr(batch_sizes, "MAX_BATCH", 8)
     original, calls = keras.Model.predict_on_batch, []
 
     def interrupting(self, x):

@@ -9,7 +9,8 @@ from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.training import vectors as encode
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.vectors import encode_averages, encode_vectors, mean_raw_vectors
 
 MAP = (5, 4, 6)

@@ -17,10 +17,11 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.flow import compute_flow
 from keras_fvvae.tasks.predict import predict
-from keras_fvvae.training import inputs as task_inputs
 from keras_fvvae.training import stages
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.sampled_inputs import SampledInputs
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.inputs.sampled import SampledInputs
 from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {
@@ -154,7 +155,7 @@ def test_predict_names_what_cannot_be_read(videos, train, tmp_path):
 )
 def test_interrupted_and_continued(videos, train, changes, monkeypatch):
     whole = train(videos, out="whole", **changes)
-    kind = task_inputs.PixelInputs if changes else SampledInputs
+    kind = PixelInputs if changes else SampledInputs
     original = kind.training_batches
 
     def interrupting(self, *arguments):
@@ -344,7 +345,7 @@ def test_full_disk(videos, train, small_disk, tmp_path, stage, monkeypatch):
     small_disk(20000)
     if stage == "training":
         assert (disk / "run" / "recipe.yaml").is_file()
-        monkeypatch.setattr(task_inputs.ActivationInputs, "compute", lambda *a: pytest.fail("computed again"))
+        monkeypatch.setattr(ActivationInputs, "compute", lambda *a: pytest.fail("computed again"))
     run = train(videos, **places)
     assert same(weights(run), weights(whole))
     assert run.results == whole.results

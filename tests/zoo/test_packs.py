@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -81,6 +82,17 @@ def test_half_a_pack_is_never_seen(publish, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path / "zoo")
     assert list((tmp_path / "zoo" / ENTRY).iterdir()) == []
+
+
+def test_what_a_kill_left_is_removed(publish, tmp_path):
+    old, young = (tmp_path / "zoo" / ENTRY / f".partial-{name}-1" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "model.keras").touch()
+    os.utime(old, (0, 0))
+    publish(tmp_path / "zoo")
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_processes_that_publish_at_the_same_time(tmp_path):

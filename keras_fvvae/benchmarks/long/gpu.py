@@ -30,6 +30,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_fvvae.backbones.all_layers import all_layers
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
@@ -130,7 +131,7 @@ def _measure(arguments, dtype):
 def convolution_operations(backbone: keras.Model) -> int:
     """Multiplications and additions of one image in a backbone's convolutions (but separable ones) and dense layers."""
     total = 0
-    for layer in backbone._flatten_layers(include_self=False):
+    for layer in all_layers(backbone):
         kernel = getattr(layer, "kernel", None)
         if kernel is None:
             continue

@@ -128,7 +128,7 @@ def _inputs(folder, count):
 
     from keras_fvvae.data import Collection
     from keras_fvvae.recipes import Recipe
-    from keras_fvvae.training.inputs import ActivationInputs
+    from keras_fvvae.training.inputs.activations import ActivationInputs
 
     keras.utils.set_random_seed(0)
     # Never called: the maps are drawn. Its weights are part of the store's key.

@@ -32,11 +32,11 @@ import tensorflow as tf
 from keras_fvvae.benchmarks.suites.export import export_bare_backbone
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_digits
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.verify import encoded_images
-from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.zoo import load
 
 CLASSES = 200

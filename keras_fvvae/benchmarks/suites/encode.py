@@ -15,10 +15,11 @@ from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import resize_image, view_batches
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.training.inputs import ActivationInputs, recipe_views
+from keras_fvvae.training.inputs.activations import ActivationInputs
 
 if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe

@@ -6,7 +6,6 @@ import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -16,13 +15,10 @@ from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.benchmarks.suites.encode import network_name
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.training.inputs import recipe_views
-
-if TYPE_CHECKING:
-    pass
 
 BARE = "SavedModel of the bare backbone"
 OURS = "SavedModel of encoder and SVM"

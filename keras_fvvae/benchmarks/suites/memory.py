@@ -68,9 +68,9 @@ def encode_images(count: int, files: int, size: int, latent_dim: int) -> None:
     """From image files to a store of normalised Fisher vectors, `files` of them again and again."""
     from keras_fvvae.benchmarks.harness.images import as_collection, image_paths
     from keras_fvvae.builders.encoders import build_encoder
+    from keras_fvvae.builders.views import recipe_views
     from keras_fvvae.data import view_batches
     from keras_fvvae.features import FeatureStore
-    from keras_fvvae.training.inputs import recipe_views
 
     recipe, backbone, model = _small_network(size, latent_dim)
     encoder = build_encoder(recipe, backbone, model)
@@ -92,7 +92,7 @@ def fit_maps(count: int, size: int, latent_dim: int) -> None:
     from keras_fvvae.builders.trainable import build_fvvae
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.training.fit import fit
-    from keras_fvvae.training.inputs import ActivationInputs
+    from keras_fvvae.training.inputs.activations import ActivationInputs
 
     recipe, backbone, _ = _small_network(size, latent_dim)
     recipe = recipe.replace(steps=count // recipe.batch_size)

@@ -12,8 +12,8 @@ from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.fit import position_stream
-from keras_fvvae.training.inputs import ActivationInputs
-from keras_fvvae.training.sampled_inputs import trained_on
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.sampled import trained_on
 
 STEP = "training step, from the store on"
 PRODUCTS = "its matrix products alone"
@@ -130,17 +130,13 @@ def _random_numbers(layer, descriptors):
 
 def _gradients(model, descriptors, labels):
     variables = [variable.value for variable in model.trainable_variables]
-    first, _, third = model.loss_weights
+    batch, count = descriptors.shape[:2]
 
     @tf.function(autograph=False)
     def gradients():
         with tf.GradientTape() as tape:
-            outputs = model.fvvae(descriptors, training=True)
-            loss = tf.reduce_mean(first * outputs["reconstruction_loss"] + outputs["regularization_loss"])
-            if "class_scores" in outputs:
-                loss += third * tf.reduce_mean(
-                    keras.losses.sparse_categorical_crossentropy(labels, outputs["class_scores"], from_logits=True)
-                )
+            outputs = {**model.fvvae(descriptors, training=True), "num_descriptors": tf.fill([batch], count)}
+            loss = model.compute_loss(y=labels, y_pred=outputs)
         return [tf.reduce_max(gradient) for gradient in tape.gradient(loss, variables)]
 
     return lambda: [value.numpy() for value in gradients()]

@@ -12,16 +12,15 @@ from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
 from keras_fvvae.data.datasets.places import (
     index_videos,
-    note_missing,
     numbered_lines,
     places_of_lists,
+    present_rows,
+    read_json,
     read_table,
-    read_text,
     stem_key,
 )
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
-from keras_fvvae.utils.text import parse_json
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -102,9 +101,7 @@ def load_activitynet(
     found = {wanted[stem]: path for stem, path in sorted(found.items(), key=lambda pair: pair[0] in rows)}
     if several:
         notes.append(f"{several} videos are there more than once below {directory}; one of each is taken.")
-    present = [(row, found[key]) for key, row in rows.items() if key in found]
-    missing = [row[0] for key, row in rows.items() if key not in found]
-    note_missing(len(present), missing, f"videos of {path.name}", directory, notes)
+    present, missing = present_rows(rows, found, f"videos of {path.name}", directory, notes)
     numbers = {name: number for number, name in enumerate(class_names)}
     shares = [{numbers[label]: seconds for label, seconds in row[2].items()} for row, _ in present]
     labels = np.array([max(each, key=each.__getitem__) if each else UNLABELLED for each in shares])
@@ -182,10 +179,7 @@ def read_annotations(path: Path) -> tuple[list[tuple[str, str, dict[str, float]]
 
 
 def _json(path):
-    try:
-        content = parse_json(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}.") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no annotations of ActivityNet: it must be a JSON object of videos.")
     return content

@@ -6,13 +6,15 @@ import itertools
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from keras_fvvae.data.datasets.folder import walk
 from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
-from keras_fvvae.utils.text import TextError, csv_rows
+from keras_fvvae.utils.text import TextError, csv_rows, parse_json
 
 # Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.
 _VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
@@ -41,6 +43,34 @@ def numbered_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
+def read_json(path: str | os.PathLike, **options: Any) -> Any:
+    """The value of a JSON file.
+
+    Args:
+        path: of the file.
+        **options: of `keras_fvvae.utils.text.parse_json`.
+
+    Raises:
+        DataError: if it cannot be read or is not JSON.
+    """
+    try:
+        return parse_json(read_text(path), **options)
+    except TextError as error:
+        raise DataError(f"{path} is not JSON: {error}.") from error
+
+
+def read_csv(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Iterates over pairs of line number and fields of a CSV file, header and blank lines included.
+
+    Raises:
+        DataError: if it cannot be read or is not CSV.
+    """
+    try:
+        yield from csv_rows(read_text(path))
+    except TextError as error:
+        raise DataError(f"{path} is not CSV: {error}.") from error
+
+
 def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[str, str]]]:
     """Pairs of line number and fields by column of a CSV file whose first line names the columns; no blank lines.
 
@@ -51,10 +81,7 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
     Raises:
         DataError: if it cannot be read, is not CSV or lacks a column.
     """
-    try:
-        (_, header), *rows = [*csv_rows(read_text(path))] or [(1, [])]
-    except TextError as error:
-        raise DataError(f"{path} is not CSV: {error}.") from error
+    (_, header), *rows = [*read_csv(path)] or [(1, [])]
     if not set(columns) <= set(header):
         raise DataError(f"The first line of {path} must name the columns {' and '.join(f'`{c}`' for c in columns)}.")
     return [
@@ -123,6 +150,22 @@ def stem_key(name: str, fold: bool = False) -> str:
     while is_video(name) and not name.startswith("."):
         name = os.path.splitext(name)[0]
     return name.casefold() if fold else name
+
+
+def present_rows(
+    rows: dict[str, tuple], found: dict[str, Path], what: str, where: str | os.PathLike, notes: list[str]
+) -> tuple[list[tuple[tuple, Path]], list[str]]:
+    """Pairs of row and path of what is listed and on disk, and the names of what is not, see `note_missing`.
+
+    Args:
+        rows: by key; a row begins with the name in the list.
+        found: paths by the same keys.
+        what, where, notes: of `note_missing`.
+    """
+    present = [(row, found[key]) for key, row in rows.items() if key in found]
+    missing = [row[0] for key, row in rows.items() if key not in found]
+    note_missing(len(present), missing, what, where, notes)
+    return present, missing
 
 
 def note_missing(present: int, missing: list[str], what: str, where: str | os.PathLike, notes: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
-from keras_fvvae.data.datasets.places import index_videos, note_missing, numbered_lines, places_of_lists, stem_key
+from keras_fvvae.data.datasets.places import index_videos, numbered_lines, places_of_lists, present_rows, stem_key
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
 
@@ -84,9 +84,7 @@ def load_ucf101(
     if several:
         kind = "folder of frames" if folders_first else "file"
         notes.append(f"{several} videos are there more than once below {directory}; one {kind} each is taken.")
-    present = [(row, found[key]) for key, row in rows.items() if key in found]
-    missing = [row[0] for key, row in rows.items() if key not in found]
-    note_missing(len(present), missing, f"videos of UCF101's split {split}", directory, notes)
+    present, missing = present_rows(rows, found, f"videos of UCF101's split {split}", directory, notes)
     indices = {name: index for index, name in enumerate(class_names)}
     labels = np.array([indices[action] for (_, action, _), _ in present])
     splits = np.array([part for (*_, part), _ in present])

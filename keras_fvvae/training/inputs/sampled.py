@@ -17,7 +17,8 @@ from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training.fit import seeded_states, step_seed
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
 
 
 def trained_on(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from keras_fvvae.training.strategies import Workers
+    from keras_fvvae.training.processes.workers import Workers
 
 
 class ReplicatedModel:

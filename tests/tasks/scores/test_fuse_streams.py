@@ -11,7 +11,7 @@ from keras_fvvae.evaluation.fusion import late_fusion
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.svm.kernels import kernel_matrix, out_of_fold_scores
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 from tests.support.written_runs import make_streams, write_run
 
 C = 100.0  # the recipe's
@@ -102,7 +102,7 @@ def test_kernels_are_concatenated_vectors(data, weights):
 
 
 def test_weights_of_kernels_by_cross_validation(data, monkeypatch):
-    monkeypatch.setattr("keras_fvvae.tasks.fuse.MAX_KERNEL_WEIGHTINGS", 6)  # steps of 0.2
+    monkeypatch.setattr("keras_fvvae.tasks.scores.fuse.MAX_KERNEL_WEIGHTINGS", 6)  # steps of 0.2
     noise = np.random.default_rng(8).normal(size=(100, 12))
     streams = [data.streams[0], noise / np.linalg.norm(noise, axis=1, keepdims=True)]
     runs = [data.runs[0], data.run("noise", 1, vectors=streams[1])]

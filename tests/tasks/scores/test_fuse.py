@@ -7,7 +7,7 @@ from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
-from keras_fvvae.tasks.fuse import fuse
+from keras_fvvae.tasks.scores.fuse import fuse
 
 CLASSES = ["a", "b"]
 LABELS = {"t1.avi": 0, "t2.avi": 0, "t3.avi": 1, "t4.avi": 1}

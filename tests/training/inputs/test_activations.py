@@ -10,12 +10,13 @@ from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
-from keras_fvvae.errors import DataError, RecipeError
+from keras_fvvae.errors import DataError
 from keras_fvvae.features import SHARD_BYTES
-from keras_fvvae.training import inputs as task_inputs
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs, prepare_together, recipe_views
-from tests.support.small_data import VIDEO_FRAMES
-from tests.support.video_files import broken_videos, numbered_frames, write_video
+from keras_fvvae.training.inputs import activations as inputs_module
+from keras_fvvae.training.inputs import batch_sizes
+from keras_fvvae.training.inputs.activations import ActivationInputs, prepare_together
+from tests.support.small_data import VIDEO_FRAMES, videos_in_memory
+from tests.support.video_files import broken_videos
 
 MAP = (8, 8, 4)
 
@@ -49,24 +50,6 @@ def stored(inputs):
 
 def same(left, right):
     return len(left) == len(right) and all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
-
-
-def in_memory(lengths, size=32):
-    arrays = [np.random.default_rng(i).integers(0, 256, (n, size, size, 3), "uint8") for i, n in enumerate(lengths)]
-    names = [f"v{i}" for i in range(len(arrays))]
-    return Collection(arrays, names, [0, 1] * (len(arrays) // 2) + [0] * (len(arrays) % 2), ["train"] * len(arrays),
-                      ["x", "y"], kind="video")  # fmt: skip
-
-
-def test_every_setting_of_the_recipe_reaches_the_views(video_recipe):
-    changes = {"resize_to": [40, 48], "resize": "pad", "crops": "ten", "modality": "flow", "frames": 7, "frame_step": 3,
-               "flow_method": "farneback", "flow_bound": 8.0}  # fmt: skip
-    views = recipe_views(video_recipe.replace(**changes))
-    assert (views.size, views.resize_to, views.resize, views.crops) == ((32, 32), (40, 48), "pad", "ten")
-    assert (views.modality, views.frames, views.frame_step) == ("flow", 7, 3)
-    assert (views.flow.method, views.flow.bound) == ("farneback", 8.0)
-    with pytest.raises(RecipeError, match=r"`modality` 'flow', optical flow, but the data are images"):
-        recipe_views(video_recipe.replace(modality="flow"), "image")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +115,8 @@ def test_what_does_not_change_the_activations_shares_them(activations):
 
 @pytest.mark.parametrize("limit", [1, 4, 7, 1000])
 def test_batches_are_in_order_and_bounded(activations, monkeypatch, limit):
-    monkeypatch.setattr(task_inputs, "MAX_READ", limit)
-    collection = in_memory([5, 1, 3, 2, 6])
+    monkeypatch.setattr(inputs_module, "MAX_READ", limit)
+    collection = videos_in_memory([5, 1, 3, 2, 6])
     inputs = activations(collection, frames=4)
     inputs.prepare(verbose=0)
     maps, counts = zip(*inputs.batches([4, 0, 1, 2, 3]), strict=True)
@@ -141,15 +124,6 @@ def test_batches_are_in_order_and_bounded(activations, monkeypatch, limit):
     assert all(len(m) == sum(c) for m, c in zip(maps, counts, strict=True))
     assert all(len(m) <= limit or len(c) == 1 for m, c in zip(maps, counts, strict=True))
     assert np.array_equal(np.concatenate(maps), np.concatenate([inputs.store[inputs.keys[i]] for i in (4, 0, 1, 2, 3)]))
-
-
-def test_pixels_are_in_order_too(video_recipe):
-    collection = in_memory([5, 1, 3, 2, 6])
-    inputs = PixelInputs(collection, video_recipe.replace(frames=4))
-    views, counts = zip(*inputs.batches([4, 0, 1]), strict=True)
-    assert np.concatenate(counts).tolist() == [4, 4, 1]
-    expected = [collection.sources[4][[0, 2, 3, 5]], collection.sources[0][[0, 1, 3, 4]], collection.sources[1]]
-    assert np.array_equal(np.concatenate(views), np.concatenate(expected))
 
 
 def draws(inputs, start, count, batch_size=4):
@@ -160,7 +134,7 @@ def draws(inputs, start, count, batch_size=4):
 
 
 def test_a_random_view_is_a_function_of_seed_and_number(activations):
-    inputs = activations(in_memory([5, 6, 4]), frames=6)
+    inputs = activations(videos_in_memory([5, 6, 4]), frames=6)
     inputs.prepare(verbose=0)
     maps, labels = draws(inputs, 0, 12)
     assert maps.shape == (48, *MAP)
@@ -170,7 +144,7 @@ def test_a_random_view_is_a_function_of_seed_and_number(activations):
     for item, length in enumerate((5, 6, 4)):
         assert set(chosen[item::3]) == set(range(length)), "every view is drawn sooner or later"
     assert same(draws(inputs, 20, 7), [maps[20:], labels[20:]])
-    other = activations(in_memory([5, 6, 4]), frames=6)
+    other = activations(videos_in_memory([5, 6, 4]), frames=6)
     object.__setattr__(other.recipe, "seed", 1)  # the seed of the draws alone, with the same backbone
     assert not np.array_equal(draws(other, 0, 12)[0], maps)
 
@@ -241,27 +215,17 @@ def test_broken_videos_change_nothing_for_the_others(activations, tmp_path):
 
 
 def test_activations_beyond_float16(activations):
-    inputs = activations(in_memory([3, 3]))
+    inputs = activations(videos_in_memory([3, 3]))
     weights = inputs.backbone.get_weights()
     weights[-1][:] = 1e6
     inputs.backbone.set_weights(weights)
     assert inputs.prepare(verbose=0) == dict.fromkeys((0, 1), "its activations are NaN, infinite or beyond float16")
 
 
-def test_a_file_that_vanishes_is_named(video_recipe, tmp_path):
-    files = [write_video(tmp_path / f"{name}.avi", numbered_frames(4)) for name in "ab"]
-    collection = Collection(files, ["a.avi", "b.avi"], [0, 1], ["train"] * 2, ["x", "y"], kind="video")
-    inputs = PixelInputs(collection, video_recipe)
-    assert inputs.prepare(verbose=0) == {}
-    files[1].unlink()
-    with pytest.raises(DataError, match="b.avi changed while it was used: cannot be opened: No such file"):
-        list(inputs.batches([0, 1]))
-
-
 def test_full_disk_keeps_what_was_computed(activations, videos, small_disk, monkeypatch):
     # About two of the three shards fit: a video's maps are 3 x 8 x 8 x 4 float16.
     shard_bytes = 8 * 3 * 8 * 8 * 4 * 2
-    monkeypatch.setattr(task_inputs, "MAX_BATCH", 12)
+    monkeypatch.setattr(batch_sizes, "MAX_BATCH", 12)
     disk = small_disk(56)
     with pytest.raises(DataError, match=r"The feature store .* cannot be written: No space left on device\."):
         activations(folder=disk, shard_bytes=shard_bytes).prepare(verbose=0)

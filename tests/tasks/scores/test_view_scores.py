@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_folder
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.evaluate import evaluate
-from keras_fvvae.tasks.evaluate_views import evaluate_run_views
-from keras_fvvae.tasks.view_scores import view_scores
-from keras_fvvae.training.inputs import recipe_views
+from keras_fvvae.tasks.scores.evaluate import evaluate
+from keras_fvvae.tasks.scores.evaluate_views import evaluate_run_views
+from keras_fvvae.tasks.scores.view_scores import view_scores
 from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
 from tests.support.video_files import numbered_frames, write_video

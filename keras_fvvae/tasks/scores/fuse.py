@@ -15,7 +15,7 @@ from keras_fvvae.evaluation.evaluate import compare_scores, plain_metrics
 from keras_fvvae.evaluation.fusion import best_weights, choose_weights, late_fusion, weightings
 from keras_fvvae.evaluation.score_tables import class_order, item_keys, read_features, read_scores, scores_csv
 from keras_fvvae.svm.kernels import kernel_scores, out_of_fold_scores
-from keras_fvvae.tasks.streams import Stream, read_run, run_stream
+from keras_fvvae.tasks.scores.streams import Stream, read_run, run_stream
 from keras_fvvae.utils.files import write_atomically
 
 METHODS = ("late", "kernel")

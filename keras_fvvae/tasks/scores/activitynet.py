@@ -13,7 +13,7 @@ from keras_fvvae.evaluation.activitynet import (
     read_predictions,
 )
 from keras_fvvae.evaluation.score_tables import read_scores
-from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.tasks.scores.streams import read_run
 
 
 def evaluate_activitynet(

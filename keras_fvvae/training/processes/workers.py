@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.training.cluster import EXAMPLE, Cluster, read_cluster
-from keras_fvvae.training.replicated_model import ReplicatedModel, all_reduce
+from keras_fvvae.training.processes.cluster import EXAMPLE, Cluster, read_cluster
+from keras_fvvae.training.processes.replicated_model import ReplicatedModel, all_reduce
 
 # What TensorFlow raises in a collective operation when another process has ended, was killed or cannot be reached.
 _LOST = (

@@ -8,9 +8,9 @@ from typing import Any
 
 from keras_fvvae.evaluation.evaluate import evaluate_views
 from keras_fvvae.evaluation.score_tables import ScoreTable
-from keras_fvvae.tasks.evaluate import evaluate_source
-from keras_fvvae.tasks.labelled_scores import Source, labelled, read_sources
-from keras_fvvae.tasks.view_scores import view_scores
+from keras_fvvae.tasks.scores.evaluate import evaluate_source
+from keras_fvvae.tasks.scores.labelled_scores import Source, labelled, read_sources
+from keras_fvvae.tasks.scores.view_scores import view_scores
 
 
 def evaluate_run_views(
@@ -23,11 +23,11 @@ def evaluate_run_views(
     subset: str = "validation",
     **options: Any,
 ) -> dict[str, Any]:
-    """Evaluates runs as `keras_fvvae.tasks.evaluate.evaluate` does, and every view of their test items by itself.
+    """Evaluates runs as `tasks.scores.evaluate.evaluate` does, and every view of their test items by itself.
 
     Args:
         run_paths: finished runs.
-        data, dataset_options, cache: see `keras_fvvae.tasks.view_scores.view_scores`.
+        data, dataset_options, cache: see `keras_fvvae.tasks.scores.view_scores.view_scores`.
         annotations, subset: see `evaluate`.
         **options: of `keras_fvvae.evaluation.evaluate.evaluate_scores`.
 

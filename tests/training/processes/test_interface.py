@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_fvvae.training.processes import OneModel, OneProcess, Processes, Trained
-from keras_fvvae.training.replicated_model import ReplicatedModel
-from keras_fvvae.training.strategies import Workers
+from keras_fvvae.training.processes.interface import Processes, Trained
+from keras_fvvae.training.processes.one_process import OneModel, OneProcess
+from keras_fvvae.training.processes.replicated_model import ReplicatedModel
+from keras_fvvae.training.processes.workers import Workers
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.fit import fit, position_stream, step_seed
-from keras_fvvae.training.inputs import ActivationInputs, PixelInputs
-from keras_fvvae.training.sampled_inputs import SampledInputs, trained_on
+from keras_fvvae.training.inputs.activations import ActivationInputs
+from keras_fvvae.training.inputs.pixels import PixelInputs
+from keras_fvvae.training.inputs.sampled import SampledInputs, trained_on
 
 SHAPE = (4, 5, 6)
 ITEMS = 7

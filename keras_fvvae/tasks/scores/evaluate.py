@@ -12,7 +12,7 @@ import numpy as np
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, evaluate_views
 from keras_fvvae.evaluation.score_tables import ScoreTable, class_order, item_keys
-from keras_fvvae.tasks.labelled_scores import Source, read_sources
+from keras_fvvae.tasks.scores.labelled_scores import Source, read_sources
 
 # A split's overall results; those that all runs have are averaged.
 _AVERAGED = ("accuracy", "mean_class_accuracy", "mean_average_precision")

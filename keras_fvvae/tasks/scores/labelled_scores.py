@@ -12,7 +12,7 @@ from keras_fvvae.data.datasets.places import read_table
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import read_label_sets
 from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_scores
-from keras_fvvae.tasks.streams import read_run
+from keras_fvvae.tasks.scores.streams import read_run
 
 
 @dataclasses.dataclass(eq=False)
@@ -52,7 +52,7 @@ def read_sources(
     """Reads the scores of runs and files, and finds the labels of their items.
 
     Args:
-        run_paths, score_files, labels, annotations, subset, views: see `keras_fvvae.tasks.evaluate.evaluate`.
+        run_paths, score_files, labels, annotations, subset, views: see `keras_fvvae.tasks.scores.evaluate.evaluate`.
 
     Returns:
         A `Source` for every run, then for every file.

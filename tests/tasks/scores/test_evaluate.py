@@ -8,8 +8,8 @@ import pytest
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.evaluate import evaluate_scores, evaluate_views
 from keras_fvvae.evaluation.score_tables import read_scores, scores_csv
-from keras_fvvae.tasks.activitynet import activitynet_predictions, evaluate_activitynet
-from keras_fvvae.tasks.evaluate import evaluate
+from keras_fvvae.tasks.scores.activitynet import activitynet_predictions, evaluate_activitynet
+from keras_fvvae.tasks.scores.evaluate import evaluate
 from tests.support.written_runs import write_run
 
 CLASSES = ["a", "b", "c"]

@@ -1,4 +1,4 @@
-"""What a training reads: cached activations of a frozen backbone, or pixels where the backbone is trained too."""
+"""Activation maps of a frozen backbone, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -6,124 +6,26 @@ import copy
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_fvvae.data import Collection
-from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches, without_autotuning
-from keras_fvvae.data.readers.flow import FlowSettings
-from keras_fvvae.data.views import Views
-from keras_fvvae.errors import DataError, RecipeError, WeightsError
+from keras_fvvae.backbones.all_layers import all_layers
+from keras_fvvae.builders.views import recipe_views
+from keras_fvvae.data.collection import Collection, Positions
+from keras_fvvae.data.pipeline import view_batches, without_autotuning
+from keras_fvvae.errors import WeightsError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size, items_per_batch
 from keras_fvvae.utils.progress import progress_bar
 
-# Of items in a collection.
-Positions = Sequence[int] | np.ndarray
-# Pixels that go through the backbone at once: 10 images of 448x448, whose first VGG layer takes 0.5 GB of activations.
-PIXELS_PER_BATCH = 2_000_000
-MAX_BATCH = 128
 # Activations read from disk at once, in float16; and maps, whose Fisher vectors are larger than they are.
 READ_BYTES = 32 * 2**20
 MAX_READ = 64
-
-
-def recipe_views(recipe: Recipe, kind: str = "video") -> Views:
-    """What a recipe takes from an image or a video, as `Views`.
-
-    Raises:
-        RecipeError: if it asks for the optical flow of images.
-    """
-    if kind == "image" and recipe.modality != "rgb":
-        raise RecipeError(f"The recipe asks for `modality` {recipe.modality!r}, optical flow, but the data are images.")
-    return Views(
-        size=recipe.input_size,  # type: ignore[arg-type]  # a list, from YAML
-        resize_to=recipe.resize_to,  # type: ignore[arg-type]
-        resize=recipe.resize,
-        crops=recipe.crops,
-        modality=recipe.modality,
-        frames=recipe.frames,
-        frame_step=recipe.frame_step,
-        flow=FlowSettings(recipe.flow_method, recipe.flow_bound),
-    )
-
-
-def backbone_batch_size(input_size: Sequence[int]) -> int:
-    """Views that go through a backbone at once, so that memory stays flat over input sizes."""
-    return max(1, min(MAX_BATCH, PIXELS_PER_BATCH // (input_size[0] * input_size[1])))
-
-
-def items_per_batch(views: Views, kind: str) -> int:
-    """Images or videos decoded together, so that their views are about one batch for the backbone."""
-    return max(1, backbone_batch_size(views.size) // views.per_item(kind))
-
-
-class PixelInputs:
-    """Images or videos, decoded anew whenever they are needed.
-
-    Args:
-        collection: a `Collection`.
-        recipe: a `Recipe`: what is taken from them.
-    """
-
-    def __init__(self, collection: Collection, recipe: Recipe):
-        self.collection = collection
-        self.recipe = recipe
-        self.views = recipe_views(recipe, collection.kind)
-
-    def on(self, collection: Collection) -> PixelInputs:
-        """The same inputs of another collection."""
-        return PixelInputs(collection, self.recipe)
-
-    def prepare(self, verbose: int = 1) -> dict[int, str]:
-        """Checks that every item can be read; returns a dictionary from position to reason of those that cannot."""
-        with progress_bar("Reading", len(self.collection), enabled=bool(verbose)) as update:
-            return unreadable_items(self.collection, self.views, update)
-
-    def damage(self) -> dict[int, str]:
-        """Dictionary from position to what is wrong with items that are used as far as they can be read."""
-        return dict(self.collection.damage)
-
-    def batches(self, indices: Positions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields pairs in the order of `indices`: the views of some items one after the other, how many are whose.
-
-        Raises:
-            DataError: for an item that cannot be read any more.
-        """
-        items = items_per_batch(self.views, self.collection.kind)
-        for batch in view_batches(self.collection, indices, self.views, items):
-            for index, reason in zip(batch["index"].numpy(), batch["reason"].numpy(), strict=True):
-                if reason:
-                    name = self.collection.names[index]
-                    raise DataError(f"{name} changed while it was used: {reason.decode()}. Repeat the call.")
-            yield batch["views"].numpy(), batch["count"].numpy()
-
-    def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> tf.data.Dataset:
-        """`tf.data.Dataset` of `(views, labels)` for an endless iterator of positions.
-
-        One random view an item, or the recipe's `views_per_step` of it on an axis of their own.
-
-        Args:
-            stream: the iterator.
-            batch_size: views per batch.
-            start: how many positions of the whole training were drawn before; every view is seeded with its number.
-        """
-        recipe = self.recipe
-        return training_batches(
-            self.collection,
-            stream,
-            self.views,
-            batch_size,
-            recipe.seed,
-            start,
-            recipe.random_shift,
-            recipe.random_mirror,
-            recipe.views_per_step,
-        )
 
 
 class ActivationInputs:
@@ -298,7 +200,7 @@ def _compute(collection, indices, streams, skipped, verbose):
 
 def _precision(model):
     """What tells activations of another precision apart; nothing for float32, under whose keys 0.1 kept its own."""
-    dtypes = sorted({layer.compute_dtype for layer in model._flatten_layers(include_self=False)})
+    dtypes = sorted({layer.compute_dtype for layer in all_layers(model)})
     return {} if dtypes == ["float32"] else {"precision": dtypes}
 
 

@@ -1,0 +1,1 @@
+"""What is asked of finished runs' scores and of other methods': metrics, of single views too, comparison, fusion."""

@@ -1,0 +1,1 @@
+"""What a training reads: pixels, cached activations, or descriptors sampled from them."""

@@ -1,0 +1,1 @@
+"""Who trains: one process, or several devices and machines that share every step."""
