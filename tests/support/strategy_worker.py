@@ -140,12 +140,11 @@ def main(strategy, folder, options):
     recipe = recipe.replace(dropout=0.5, sampled_descriptors=9)
     inputs.stop = int(options["stop"]) if "stop" in options else None
     results["noisy"] = train("noisy", fvvae(recipe, True), inputs, recipe, folder, workers)
-    return results
+    print(json.dumps(results), flush=True)
 
 
 if __name__ == "__main__":
     try:
-        results = main(sys.argv[1], Path(sys.argv[2]), dict(option.split("=") for option in sys.argv[3:]))
-        print(json.dumps(results), flush=True)
+        main(sys.argv[1], Path(sys.argv[2]), dict(option.split("=") for option in sys.argv[3:]))
     except KerasFVVAEError as error:
         sys.exit(f"Error: {error}")

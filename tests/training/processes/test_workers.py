@@ -83,14 +83,7 @@ def _results(runs):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    """Of this process."""
-    with pytest.MonkeyPatch.context() as patched:
-        for module, name in (
-            (strategy_worker.task_fit, "CHECKPOINT_SECONDS"),
-            (strategy_worker.task_fine_tune, "DROPOUT"),
-        ):
-            patched.setattr(module, name, getattr(module, name))  # as they were, afterwards
-        return strategy_worker.main("none", tmp_path_factory.mktemp("one"), {})
+    return _results(_train("none", tmp_path_factory.mktemp("one")))[0]
 
 
 @pytest.fixture(scope="module")
