@@ -6,13 +6,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 import tensorflow as tf
 from keras_fvvae.tools import main as tools_main
 
 from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import Recipe
+from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vgg19
 from tests.support.written_runs import make_streams, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +79,13 @@ def test_every_block_of_the_readme_is_in_a_walk():
     assert sum(len(_blocks(text, "python")) for text in _sections().values()) == len(_blocks(README, "python")) == 3
 
 
+@pytest.fixture
+def _quick():
+    with fewer_digits(), narrow_vgg19():
+        yield
+
+
+@pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("walk", WALKS)
 def test_readme(walk, tmp_path, monkeypatch, capsys):
     """In the README's order, in one folder: its commands make what its Python reads."""
@@ -88,7 +95,7 @@ def test_readme(walk, tmp_path, monkeypatch, capsys):
     _write_photos(tmp_path / "photos")
     shutil.copytree(tmp_path / "photos" / "cat", tmp_path / "unlabelled")
     if "vgg19.weights.h5" in text:
-        keras.applications.VGG19(include_top=False, weights=None).save_weights("vgg19.weights.h5")
+        build_vgg19().save_weights("vgg19.weights.h5")
     if walk == "paper":
         _write_runs(tmp_path / "runs")
     for command in _commands(text):
@@ -122,7 +129,7 @@ def _write_runs(folder):
 
 
 def _check_images(folder, namespace):
-    assert namespace["vector"].shape == (1, 512 * 256)
+    assert namespace["vector"].shape == (1, BLOCKS[-1][1] * 256)
 
 
 def _check_videos(folder, namespace):

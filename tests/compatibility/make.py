@@ -18,14 +18,14 @@ import pytest
 from keras_fvvae.building import build_fvvae, build_recipe_backbone
 from keras_fvvae.distributed.extraction import Extraction
 from keras_fvvae.publishing import publish_run
+from keras_fvvae.tasks.evaluate import evaluate
+from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.train import train
 from PIL import Image
 
 import keras_fvvae
 from keras_fvvae.data import Collection, load_digits
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.tasks.evaluate import evaluate
-from keras_fvvae.tasks.fuse import fuse
 from keras_fvvae.tasks.predict import predict
 from tests import layer_harness
 

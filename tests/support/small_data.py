@@ -100,3 +100,8 @@ def small_disk(tmp_path):
     yield resize
     if mounted:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def noise_images(count=8):
+    """Noise, of the size of digits."""
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3)).astype("float32")

@@ -2,27 +2,27 @@
 
 import numpy as np
 import pytest
-from keras_fvvae.tasks.fuse import fuse
 
-from keras_fvvae.reporting import figures
+from keras_fvvae.data.datasets import digits as digits_module
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks import demo as demo_module
 from keras_fvvae.tasks import video_demo as video_module
 from keras_fvvae.tasks.demo import demo
+from keras_fvvae.tasks.scores.fuse import fuse
+from tests.support.less_data import fewer_digits
 
 SETTINGS = {"steps": 20, "seed": 3, "verbose": 0}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _less_data():
-    """A third of the digits, three videos of a class instead of thirty, embeddings of few images; all else as it is."""
-    load_digits, load_moving_digits = demo_module.load_digits, video_module.load_moving_digits
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(demo_module, "load_digits", lambda: load_digits().subset(np.arange(0, 1797, 3)))
+    """A third of the digits, three videos of a class instead of thirty; all else as it is."""
+    load_moving_digits = video_module.load_moving_digits
+    with fewer_digits(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(demo_module, "load_digits", lambda: digits_module.load_digits())
         patched.setattr(
             video_module, "load_moving_digits", lambda path, verbose: load_moving_digits(path, 2, 1, 8, 64, verbose=0)
         )
-        patched.setattr(figures, "EMBEDDED_IMAGES", 50)
         yield
 
 

@@ -43,10 +43,10 @@ def test_loads_fits_and_survives_saving(name, backbone, tmp_path):
     assert np.isfinite(history["loss"]).all()
     after = [keras.ops.convert_to_numpy(weight) for weight in part.trainable_weights]
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    expected = model.predict_on_batch(images)
+    expected = model.predict_on_batch(images[:1])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    keras.tree.map_structure(np.testing.assert_array_equal, loaded.predict_on_batch(images), expected)
+    keras.tree.map_structure(np.testing.assert_array_equal, loaded.predict_on_batch(images[:1]), expected)
 
 
 @pytest.mark.parametrize("name", ["ucf101_res5c", "cub200_conv5_4"])

@@ -12,12 +12,6 @@ from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.release import import_release, load_release
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(packs.MIRROR_VARIABLE, raising=False)
-
-
 def _release(shared, split):
     return shared / "weights" / "fv_vae_release" / f"caffe_vae_weights_ucf101_split{split}_vgg19.mat"
 
