@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +24,9 @@ except ImportError:  # Windows: two processes should not download the same file 
 # Seconds without a single byte after which a connection counts as broken.
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
+# A server that sends a byte now and then is never silent, and never done: so much has to come in so many seconds.
+SLOWEST_BYTES = 1 << 10  # a second
+SLOW_SECONDS = 60
 # An index or a manifest has a few kilobytes; a server's error page that is sent instead may be anything.
 MAX_TEXT_BYTES = 1 << 20
 # Smaller files are there before a progress bar could be read.
@@ -71,8 +75,12 @@ def read_url(url: str) -> bytes:
         NetworkError: if the server cannot be reached.
         WeightsError: for another answer, or a scheme other than http and https.
     """
+    content, start = b"", time.monotonic()
     with _named_errors(url), _open(url) as response:
-        content = response.read(MAX_TEXT_BYTES + 1)
+        while len(content) <= MAX_TEXT_BYTES and (chunk := response.read1(CHUNK_BYTES)):
+            content += chunk
+            if time.monotonic() - start > SLOW_SECONDS:
+                raise NetworkError(f"{url} did not arrive within {SLOW_SECONDS:g} seconds. Try later.")
     if len(content) > MAX_TEXT_BYTES:
         raise WeightsError(f"{url} is larger than {MAX_TEXT_BYTES} bytes: it is not a file of a zoo.")
     return content
@@ -207,12 +215,19 @@ def _transfer(file, url, size, start):
         name = urllib.parse.unquote(url.rsplit("/", 1)[-1])
         enabled = (total or 0) >= PROGRESS_BYTES
         with progress_bar(f"Downloading {name} (MB)", (total or 0) // 10**6, start // 10**6, enabled) as update:
-            done = start
+            done, before, since = start, start, time.monotonic()
             while chunk := _received(response):
                 while chunk:
                     written = file.write(chunk)  # less than all where the disk is nearly full
                     done, chunk = done + written, chunk[written:]
                 update(done // 10**6)
+                if time.monotonic() - since >= SLOW_SECONDS:
+                    if done - before < SLOWEST_BYTES * SLOW_SECONDS:
+                        raise NetworkError(
+                            f"The download of {url} is too slow (less than {SLOWEST_BYTES:,} bytes a second). What "
+                            f"came is kept: try again later to go on from there."
+                        )
+                    before, since = done, time.monotonic()
                 if total is not None and done > total:
                     raise WeightsError(f"{url} sends more than the {total} bytes that were announced.")
     if total is not None and done < total:

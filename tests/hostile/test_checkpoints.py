@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 
 import keras
@@ -75,23 +76,29 @@ class Trained:
         """There is one process."""
 
 
-@pytest.fixture
-def training(tmp_path):
-    """Checkpoints of a model after its first and its second step, and what opens them with a new model."""
-    (tmp_path / "run").mkdir()
+def opened(folder):
+    """A new model and its checkpoints in a run's folder."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", "mse", run_eagerly=True)
+    return model, TrainingCheckpoints(model, Trained(), RunFolder(folder), "checkpoints", enabled=True, seconds=0)
 
-    def opened():
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="zeros")])
-        model.compile("sgd", "mse")
-        run = RunFolder(tmp_path / "run")
-        return model, TrainingCheckpoints(model, Trained(), run, "checkpoints", enabled=True, seconds=0)
 
-    model, checkpoints = opened()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run's folder with checkpoints after the first and the second step."""
+    folder = tmp_path_factory.mktemp("run")
+    model, checkpoints = opened(folder)
     history = {"loss": []}
     for _ in range(2):
         history["loss"].append(float(model.train_on_batch(np.ones((4, 2)), np.ones((4, 1)))))
         checkpoints.save(history)
-    return opened, tmp_path / "run" / "checkpoints"
+    return folder
+
+
+@pytest.fixture
+def training(trained, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def listed(change):
@@ -129,10 +136,10 @@ HISTORIES = {
 @pytest.mark.parametrize("name", [*WEIGHTS, *HISTORIES])
 def test_trainings(training, name):
     """The one before is taken, with one warning."""
-    opened, folder = training
+    folder = training / "checkpoints"
     file = "step-00000002.weights.h5" if name in WEIGHTS else "step-00000002.json"
     {**WEIGHTS, **HISTORIES}[name](folder / file)
-    model, checkpoints = opened()
+    model, checkpoints = opened(training)
     with pytest.warns(UserWarning, match="checkpoint .*step-00000002.weights.h5 is damaged; .* goes on from step 1"):
         history = checkpoints.restore()
     assert len(history["loss"]) == 1
@@ -141,8 +148,7 @@ def test_trainings(training, name):
 
 
 def test_an_untouched_training(training):
-    opened, _ = training
-    model, checkpoints = opened()
+    model, checkpoints = opened(training)
     assert len(checkpoints.restore()["loss"]) == 2
     assert int(model.optimizer.iterations) == 2
 

@@ -63,7 +63,7 @@ class App:
             "scheme": "http",
             "server": ("127.0.0.1", 8501),
             "client": ("127.0.0.1", 1),
-            "headers": [(b"host", b"127.0.0.1:8501"), *((k.lower().encode(), v.encode()) for k, v in headers)],
+            "headers": [(k.encode(), v.encode()) for k, v in {"host": "127.0.0.1:8501", **dict(headers)}.items()],
         }
         sent, status = [], []
 
@@ -227,14 +227,14 @@ REFUSED = {
     "a status of nobody": (("GET", "/v1/models/nobody", b""), 404, "Could not find any versions of model nobody"),
 }
 SENDERS = {
-    "another name": ([("Host", "evil.example")], "The server is not called 'evil.example'"),
-    "a name that is none": ([("Host", "[::1")], "The server is not called"),
-    "a name that looks like ours": ([("Host", "localhost.evil.example")], "The server is not called"),
-    "another page": ([("Origin", "http://evil.example")], "pages of 'http://evil.example' are not answered"),
-    "a page in a sandbox": ([("Origin", "null")], "pages of 'null' are not answered"),
-    "a file": ([("Origin", "file://")], "are not answered"),
-    "another port of ours": ([("Origin", "http://127.0.0.1:9999")], "are not answered"),
-    "a form of another site": ([("Sec-Fetch-Site", "cross-site")], "pages of other sites are not answered"),
+    "another name": ([("host", "evil.example")], "The server is not called 'evil.example'"),
+    "a name that is none": ([("host", "[::1")], "The server is not called"),
+    "a name that looks like ours": ([("host", "localhost.evil.example")], "The server is not called"),
+    "another page": ([("origin", "http://evil.example")], "pages of 'http://evil.example' are not answered"),
+    "a page in a sandbox": ([("origin", "null")], "pages of 'null' are not answered"),
+    "a file": ([("origin", "file://")], "are not answered"),
+    "another port of ours": ([("origin", "http://127.0.0.1:9999")], "are not answered"),
+    "a form of another site": ([("sec-fetch-site", "cross-site")], "pages of other sites are not answered"),
 }
 
 

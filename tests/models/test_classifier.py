@@ -123,9 +123,15 @@ def test_config_round_trip():
     assert clone.encoder.head.fvvae.latent_dim == 2
 
 
-@pytest.mark.parametrize("names", [[], ["one"], ["a", "b", "a"], [1, "1"]])
+@pytest.mark.parametrize("names", [[], ["one"], ["a", "b", "a"]])
 def test_wrong_class_names(names):
     with pytest.raises(ValueError, match="`class_names` must be at least two different names. Received: "):
+        _classifier(names, build=False)
+
+
+@pytest.mark.parametrize("names", [[1, "1"], [0, 1], "ab", None, {"a": 0, "b": 1}])
+def test_class_names_that_are_no_texts(names):
+    with pytest.raises(TypeError, match="`class_names` must be a list of texts. Received: "):
         _classifier(names, build=False)
 
 

@@ -29,6 +29,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         ranges: whether Range is obeyed.
         status: answered to every request instead, if set.
         delay: seconds before an answer.
+        pause: seconds between two bytes of an answer.
         moved: where every request is sent on to, if set.
     """
 
@@ -38,6 +39,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.requests, self.breaks = Path(folder), [], []
         self.ranges, self.status, self.delay, self.moved = True, None, 0.0, None
+        self.pause = 0.0
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
@@ -78,6 +80,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
+        if self.server.pause:
+            for byte in content[start:]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.server.pause)
         end = start + self.server.breaks.pop(0) if self.server.breaks else None
         self.wfile.write(content[start:end])
 
@@ -337,3 +343,19 @@ def test_upload_that_is_refused(server):
     server.status = 405
     with pytest.raises(WeightsError, match="b.txt cannot be written: HTTP 405 Method Not Allowed"):
         upload(f"{server.url}/b.txt", b"hello")
+
+
+def test_a_byte_now_and_then(server, tmp_path, monkeypatch):
+    """It is never silent for long: the deadline is for what came, and what came is kept."""
+    (server.folder / "a.bin").write_bytes(CONTENT)
+    server.pause = 0.02
+    monkeypatch.setattr(downloads, "SLOW_SECONDS", 0.5)
+    start = time.monotonic()
+    with pytest.raises(NetworkError, match=r"a.bin is too slow \(less than 1,024 bytes a second\). What came is kept"):
+        download(f"{server.url}/a.bin", tmp_path / "a.bin", DIGEST)
+    with pytest.raises(NetworkError, match="a.bin did not arrive within 0.5 seconds. Try later."):
+        read_url(f"{server.url}/a.bin")
+    assert time.monotonic() - start < 10
+    server.pause = 0.0
+    assert download(f"{server.url}/a.bin", tmp_path / "a.bin", DIGEST).read_bytes() == CONTENT
+    assert server.requests[-1][2].startswith("bytes=")
