@@ -27,6 +27,7 @@ from keras_fvvae.training import fine_tune as task_fine_tune
 from keras_fvvae.training import fit as task_fit
 from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.processes.workers import Workers, open_workers
+from keras_fvvae.training.selection.best_step import Selection
 
 STEPS, BATCH = 6, 6
 SHAPE = (4, 4, 3)
@@ -83,12 +84,24 @@ def softmax(recipe):
     return build_softmax(recipe, encoder, 3, SHAPE)
 
 
-def train(name, model, inputs, recipe, folder, workers):
+class Part:
+    """A validation part that likes the second step best."""
+
+    margins_of_steps = ([0.5, -0.5], [0.5, 0.5], [-0.5, -0.5], [-0.5, -0.5])
+
+    def __init__(self):
+        self.next = iter(self.margins_of_steps)
+
+    def margins(self):
+        return np.array(next(self.next))
+
+
+def train(name, model, inputs, recipe, folder, workers, selection=None):
     run = RunFolder(folder / name)
     if workers is None or workers.is_chief:
         run.path.mkdir(exist_ok=True)
     indices = np.arange(len(inputs.collection))
-    history = task_fit.fit(model, inputs, indices, recipe, run, verbose=0, workers=workers)
+    history = task_fit.fit(model, inputs, indices, recipe, run, verbose=0, workers=workers, selection=selection)
     return {"history": history, "weights": [weight.tolist() for weight in model.get_weights()]}
 
 
@@ -132,6 +145,8 @@ def main(strategy, folder, options):
     results = {"described": workers.describe(BATCH) if workers else None}
     if "only" not in options:
         results["plain"] = train("plain", fvvae(recipe, False), inputs, recipe, folder, workers)
+        selection = Selection(Part(), steps=STEPS, every=1, patience=2)
+        results["selected"] = train("selected", fvvae(recipe, False), inputs, recipe, folder, workers, selection)
         labelled = ArrayInputs(20)
         labelled.labels = labelled.collection.labels % 3
         results["softmax"] = train("softmax", softmax(recipe), labelled, recipe, folder, workers)

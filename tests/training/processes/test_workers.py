@@ -119,6 +119,15 @@ def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case):
     _assert_close(mirrored[case], one[case])
 
 
+def test_the_chief_chooses_the_step_for_all(one, mirrored, pair):
+    """All stop two scores after the best step, whose weights the chief takes."""
+    for result in (one, mirrored, *pair):
+        assert len(result["selected"]["history"]["loss"]) == 4
+    for chief in (mirrored, pair[0]):
+        _assert_close(chief["selected"], one["selected"])
+    assert pair[0]["selected"]["weights"] != pair[1]["selected"]["weights"]
+
+
 @pytest.mark.parametrize("case", ["plain", "softmax", "fine_tuning", "noisy"])
 def test_two_processes_train_as_two_devices(mirrored, pair, case):
     """The same losses and weights in both processes, and bit by bit those of two devices in one."""
