@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_fvvae import zoo
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
@@ -15,6 +16,7 @@ from keras_fvvae.explanations import descriptor_contributions
 from keras_fvvae.export import export_fused, export_saved_model
 from keras_fvvae.export.warmup import WARMUP_FILE
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.serving.sampling import SAMPLING, Sampling, read_sampling
 from keras_fvvae.tasks.verify import encoded_images, scores_in_fresh_process
 from tests.export.test_warmup import read_log
 from tests.support.c_api import run_signatures
@@ -296,6 +298,17 @@ def test_videos_equal_keras(classifier, videos):
         assert outputs.pop("valid").all()
         _assert_close(outputs, expected[name])
     _assert_close(_call(model, "classify_raw", **expected["encode_raw"]), expected["classify_raw"])
+
+
+def test_videos_through_the_c_api(classifier, videos, tmp_path):
+    """The signature that tells the sampling, which nobody can call, does not disturb the loader of TensorFlow Serving."""
+    path, frames, count, pixels, mask = videos
+    content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    told = read_sampling(content.meta_graphs[0].signature_def[SAMPLING].method_name)
+    assert told == {"frames": Sampling(25, size=(8, 8))}
+    (outputs,) = run_signatures(path, [("encode", {"frames": frames, "num_frames": count})], tmp_path)
+    assert outputs.pop("valid").all()
+    _assert_close(outputs, _by_keras(classifier, pixels, mask)["encode"])
 
 
 def test_a_long_video_in_pieces(videos):

@@ -35,7 +35,8 @@ FILE = Path(__file__).parents[2] / "keras_fvvae" / "serving" / "known_operations
 # One of each family: its larger sisters hold the same operations.
 NETWORKS = (
     "VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "InceptionV3", "InceptionResNetV2",
-    "Xception", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "NASNetMobile", "DigitsConvNet",
+    "Xception", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "NASNetMobile",
+    "DigitsConvNet",
 )  # fmt: skip
 SIZES = {"NASNetMobile": 224}
 SIZE = 75  # InceptionV3 and its kin take no smaller images
@@ -47,10 +48,11 @@ CHANGES = [
     {},
     {"descriptors": "spp"},
     {"descriptors": "spp", "spp_pooling": "average"},
-    {"normalization": "l2"},
+    {"normalization": "map"},
+    {"normalization": "descriptor"},
     {"normalization": "none"},
     {"information": "none"},
-    {"information": "full"},
+    {"information": "kronecker"},
     {"attention": True},
     {"decoder_units": [5]},
     {"hidden_units": [6]},
