@@ -301,7 +301,7 @@ def test_videos_equal_keras(classifier, videos):
 
 
 def test_videos_through_the_c_api(classifier, videos, tmp_path):
-    """The signature that tells the sampling, which nobody can call, does not disturb the loader of TensorFlow Serving."""
+    """The signature that tells the sampling, which nobody can call, does not disturb TensorFlow Serving's loader."""
     path, frames, count, pixels, mask = videos
     content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     told = read_sampling(content.meta_graphs[0].signature_def[SAMPLING].method_name)
