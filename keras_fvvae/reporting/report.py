@@ -16,7 +16,6 @@ import numpy as np
 import keras_fvvae
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
@@ -28,6 +27,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import recipe_views
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.text import normal_name
 
 # Gives a matplotlib figure and its caption.
 Drawing = Callable[[], tuple[Any, str]]
