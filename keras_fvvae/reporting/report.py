@@ -75,7 +75,7 @@ def _write(run_paths, out, collection, streams, fusion):
     results = {name: result for part in metrics[::-1] for name, result in part.items()}
     histories = {name: run.history for name, run in zip(named, runs, strict=True)}
     facts = runs[0].results
-    pictures: dict[str, Drawing] = {}
+    pictures = {}
     if any(histories.values()):
         pictures["Loss curves"] = lambda: (
             figures.loss_curves(histories),
