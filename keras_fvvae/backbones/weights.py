@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
+from keras import ops
 
 from keras_fvvae.errors import WeightsError
 
@@ -24,9 +24,8 @@ def require_finite(model: keras.Model, path: str | os.PathLike) -> None:
         WeightsError: naming the first of them.
     """
     for variable in model.weights:
-        value = np.asarray(keras.ops.convert_to_numpy(variable))
-        # Of half precision too, whose dtype may be none of NumPy's; counters and seeds are integers.
-        if value.dtype.kind not in "biu" and not np.isfinite(value).all():
+        # Counters and seeds are integers.
+        if keras.backend.is_float_dtype(variable.dtype) and not bool(ops.all(ops.isfinite(variable))):
             raise WeightsError(
                 f"The weights {path} hold NaN or infinite values, first in {variable.path}: a training diverged, or "
                 f"the file is damaged; take another."

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data.datasets.activitynet import identifier, read_annotations
-from keras_fvvae.data.datasets.places import normal_name, numbered_lines, read_json, read_text
+from keras_fvvae.data.datasets.places import numbered_lines, read_json, read_text
 from keras_fvvae.errors import DataError, unknown_name
 from keras_fvvae.evaluation.average_precision import average_precision, rank_order
 from keras_fvvae.evaluation.bootstrap import RESAMPLES, bootstrap_intervals
 from keras_fvvae.evaluation.intervals import wilson_interval
 from keras_fvvae.utils.files import write_atomically
-from keras_fvvae.utils.text import parse_json
+from keras_fvvae.utils.text import normal_name, parse_json
 
 VERSION = "VERSION 1.3"
 OFFICIAL_TOP_K = 3

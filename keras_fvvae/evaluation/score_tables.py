@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_fvvae.data.datasets.places import normal_name, numbered_lines, read_csv, read_json, stem_key
+from keras_fvvae.data.datasets.places import numbered_lines, read_csv, read_json, stem_key
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.activitynet import read_predictions
 from keras_fvvae.features import DAMAGE
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.text import normal_name
 
 
 @dataclasses.dataclass(eq=False)

@@ -63,8 +63,8 @@ def style(names: Iterable[str] = (), **changes: Any) -> Iterator[None]:
         **changes: of other settings, with `_` for `.`.
     """
     family = [FIRST_FONT, *fonts_for(frozenset("".join(names)))]
-    changed: Any = {key.replace("_", "."): value for key, value in changes.items()}
-    with plt.rc_context({**STYLE, **changed, "text.parse_math": False, "font.family": family}):
+    settings: Any = {**STYLE, **{key.replace("_", "."): value for key, value in changes.items()}}
+    with plt.rc_context({**settings, "text.parse_math": False, "font.family": family}):
         yield
 
 

@@ -17,7 +17,6 @@ import keras_fvvae
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection
 from keras_fvvae.data.collection import SPLITS, UNLABELLED
-from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
@@ -28,6 +27,7 @@ from keras_fvvae.reporting.names import shown
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
+from keras_fvvae.utils.text import normal_name
 
 # Gives a matplotlib figure and its caption.
 Drawing = Callable[[], tuple[Any, str]]
@@ -75,7 +75,7 @@ def _write(run_paths, out, collection, streams, fusion):
     results = {name: result for part in metrics[::-1] for name, result in part.items()}
     histories = {name: run.history for name, run in zip(named, runs, strict=True)}
     facts = runs[0].results
-    pictures: dict[str, Drawing] = {}
+    pictures = {}
     if any(histories.values()):
         pictures["Loss curves"] = lambda: (
             figures.loss_curves(histories),

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import DAMAGE
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files, format1
 from keras_fvvae.runs.manifest import Manifest
 from keras_fvvae.runs.results import RunResults
-from keras_fvvae.utils.text import parse_json
+from keras_fvvae.utils.text import normal_name, parse_json
 
 
 def read_results(folder: Path, manifest: Manifest, recipe: Recipe) -> RunResults:

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -119,6 +120,20 @@ def csv_rows(text: str, delimiter: str = ",", strict: bool = False) -> Iterator[
         except csv.Error as error:
             raise TextError(f"line {reader.line_num}: {error}") from error
         yield reader.line_num, fields
+
+
+def normal_name(name: str) -> str:
+    """The one spelling of a listed name: without `./`, `//` and `a/../`; upper and lower case stay what they are.
+
+    Addresses such as `http://host/a.jpg` are no paths and stay too.
+
+    Example:
+        >>> normal_name("./a//b/../c.JPG")
+        'a/c.JPG'
+    """
+    if not name or "://" in name:
+        return name
+    return re.sub("^//+", "/", posixpath.normpath(name))  # two slashes at the beginning are something else to POSIX
 
 
 def to_bytes(text: str) -> bytes:

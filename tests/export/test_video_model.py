@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_fvvae.data import Views, resize_image
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_fused, export_saved_model
+from keras_fvvae.serving.sampling import SAMPLING, Sampling, read_sampling
+from tests.support.c_api import run_signatures
 from tests.support.served import assert_outputs, call_signature, outputs_by_keras, random_classifier
 
 
@@ -20,6 +23,17 @@ def test_videos_equal_keras(classifier, videos):
         assert outputs.pop("valid").all()
         assert_outputs(outputs, expected[name])
     assert_outputs(call_signature(model, "classify_raw", **expected["encode_raw"]), expected["classify_raw"])
+
+
+def test_videos_through_the_c_api(classifier, videos, tmp_path):
+    """The signature that tells the sampling, which nobody can call, does not disturb TensorFlow Serving's loader."""
+    path, frames, count, pixels, mask = videos
+    content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    told = read_sampling(content.meta_graphs[0].signature_def[SAMPLING].method_name)
+    assert told == {"frames": Sampling(25, size=(8, 8))}
+    (outputs,) = run_signatures(path, [("encode", {"frames": frames, "num_frames": count})], tmp_path)
+    assert outputs.pop("valid").all()
+    assert_outputs(outputs, outputs_by_keras(classifier, pixels, mask)["encode"])
 
 
 def test_a_long_video_in_pieces(videos):

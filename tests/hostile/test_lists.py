@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from keras_fvvae.tasks.evaluate import evaluate
 
 from keras_fvvae.data import load_folder
 from keras_fvvae.data.datasets.cub import load_cub
@@ -10,6 +9,7 @@ from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.data.datasets.ucf101 import load_ucf101
 from keras_fvvae.evaluation.activitynet import read_blocked
 from keras_fvvae.evaluation.score_tables import read_features, read_scores
+from keras_fvvae.tasks.scores.evaluate import evaluate
 from tests.support.hostile import Refused, check
 
 HEAD = "file,label,split\n"

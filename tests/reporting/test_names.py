@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-from keras_fvvae.tasks.evaluate import evaluate
 
 from keras_fvvae.data import load_folder
 from keras_fvvae.evaluation.evaluate import plain_metrics
@@ -19,6 +18,7 @@ from keras_fvvae.reporting import figures, names, pictures, report
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.explain import explain
 from keras_fvvae.tasks.predict import predict
+from keras_fvvae.tasks.scores.evaluate import evaluate
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.text import to_bytes
 from tests.support.small_data import write_digits

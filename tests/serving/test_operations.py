@@ -102,7 +102,9 @@ def test_exports_are_known(exported, classifier, tmp_path):
     assert verify_export(fused) == [fused]
 
 
-@pytest.mark.parametrize("options", [{"representation": "vlad"}, {"representation": "fv"}, {"attention": True}])
+@pytest.mark.parametrize(
+    "options", [{"representation": "vlad"}, {"representation": "gmm_fisher_vector"}, {"attention": True}]
+)
 def test_exports_of_other_representations_are_known(options, tmp_path):
     require_known_operations(export_saved_model(classifier_of(**options), tmp_path))
 

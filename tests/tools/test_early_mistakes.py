@@ -66,6 +66,7 @@ MISTAKES = [
     (["data", "check", *WRONG_DATA], 1, "The data folder or list /nowhere does not exist."),
     (["zoo", "show", "digits"], 1, "Unknown zoo entry 'digits'"),
     (["zoo", "publish", "/nowhere"], 1, "The run /nowhere does not exist."),
+    (["zoo", "verify", "/nowhere"], 1, "The file /nowhere does not exist."),
     (["zoo", "import-release", "/nowhere"], 1, "The file /nowhere does not exist."),
     (["serve", "/nowhere"], 1, "There is no folder /nowhere."),
     (["serve", "--config", "/nowhere"], 1, "The file /nowhere does not exist."),

@@ -1,8 +1,11 @@
 """`keras-fvvae zoo publish` and `import-release`: what is written, printed, and said when something is wrong."""
 
+from importlib import resources
+
 import pytest
 
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.recipes.load import ENTRIES
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.zoo import packs
@@ -68,3 +71,11 @@ def test_mistakes_are_one_sentence(run, tmp_path, run_command):
     (run / "model.keras").write_bytes(b"other")
     assert "was altered after the training" in run_command("zoo", "publish", run)[2]
     assert not (tmp_path / "cache").exists()
+
+
+def test_verify(run, tmp_path, run_command):
+    weights = resources.files(ENTRIES) / "weights" / "digits_conv.keras"
+    assert run_command("zoo", "verify", weights) == (0, f"{weights}: a model of known classes.\n", "")
+    code, _, errors = run_command("zoo", "verify", run)
+    assert code == 1
+    assert "model.keras is damaged or of another version: File is not a zip file" in errors

@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained, walk
-from keras_fvvae.data.datasets.places import contradiction, normal_name, note_missing, numbered_lines, same_item
+from keras_fvvae.data.datasets.places import contradiction, note_missing, numbered_lines, same_item
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.text import normal_name
 
 CUB_FOLDER = "CUB_200_2011"
 CUB_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")

@@ -19,7 +19,6 @@ from keras_fvvae.data.datasets.folder import (
 from keras_fvvae.data.datasets.places import (
     contradiction,
     find_file,
-    normal_name,
     note_missing,
     numbered_lines,
     read_text,
@@ -28,7 +27,7 @@ from keras_fvvae.data.datasets.places import (
 from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
-from keras_fvvae.utils.text import TextError, csv_rows, parse_json
+from keras_fvvae.utils.text import TextError, csv_rows, normal_name, parse_json
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")

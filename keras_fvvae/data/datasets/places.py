@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from keras_fvvae.data.datasets.folder import walk
 from keras_fvvae.data.readers.media import is_image, is_video
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
-from keras_fvvae.utils.text import TextError, csv_rows, parse_json
+from keras_fvvae.utils.text import TextError, csv_rows, normal_name, parse_json
 
 # Folders of videos whose lists lie beside them; other folders are not taken for a part of what lies beside them.
 _VIDEO_FOLDERS = ("ucf-101", "videos", "rawframes")
@@ -95,20 +94,6 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
         for number, fields in rows
         if fields
     ]
-
-
-def normal_name(name: str) -> str:
-    """The one spelling of a listed name: without `./`, `//` and `a/../`; upper and lower case stay what they are.
-
-    Addresses such as `http://host/a.jpg` are no paths and stay too.
-
-    Example:
-        >>> normal_name("./a//b/../c.JPG")
-        'a/c.JPG'
-    """
-    if not name or "://" in name:
-        return name
-    return re.sub("^//+", "/", posixpath.normpath(name))  # two slashes at the beginning are something else to POSIX
 
 
 def same_item(name: str, source: Path | None) -> str:

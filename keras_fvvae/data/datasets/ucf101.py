@@ -12,7 +12,6 @@ from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained
 from keras_fvvae.data.datasets.places import (
     index_videos,
-    normal_name,
     numbered_lines,
     places_of_lists,
     present_rows,
@@ -20,6 +19,7 @@ from keras_fvvae.data.datasets.places import (
 )
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.text import normal_name
 
 UCF101_SPLITS = (1, 2, 3)
 # Names of the training and the test list, and how many numbers follow a video's name in each.

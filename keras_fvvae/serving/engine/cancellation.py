@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 try:
@@ -19,21 +20,32 @@ class Cancellation:
     """
 
     def __init__(self) -> None:
-        self._manager = None if _tensorflow is None else _tensorflow.CancellationManager()
         self.asked = False
+        self._manager = None
+        self._lock = threading.Lock()
 
     def ask(self) -> None:
         """Asks for it."""
-        if not self.asked:
-            self.asked = True
-            if self._manager is not None:
-                self._manager.start_cancel()
+        with self._lock:
+            self.asked, manager = True, self._manager
+        if manager is not None:
+            manager.start_cancel()
 
     @contextlib.contextmanager
     def cancels(self) -> Iterator[None]:
         """What TensorFlow computes in this block, in this thread."""
-        if self._manager is None:
+        if _tensorflow is None:
             yield
             return
-        with _tensorflow.CancellationManagerContext(self._manager):
-            yield
+        # One for each attempt: TensorFlow cancels the rest of what fails by the same means.
+        manager = _tensorflow.CancellationManager()
+        with self._lock:
+            asked, self._manager = self.asked, manager
+        if asked:
+            manager.start_cancel()
+        try:
+            with _tensorflow.CancellationManagerContext(manager):
+                yield
+        finally:
+            with self._lock:
+                self._manager = None

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_fvvae.data.datasets.places import contradiction, normal_name, read_table
+from keras_fvvae.data.datasets.places import contradiction, read_table
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import read_label_sets
 from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_scores
 from keras_fvvae.tasks.scores.streams import read_run
+from keras_fvvae.utils.text import normal_name
 
 
 @dataclasses.dataclass(eq=False)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_fvvae.data.datasets.places import normal_name
 from keras_fvvae.errors import DataError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
@@ -21,6 +20,7 @@ from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.progress import progress_bar
+from keras_fvvae.utils.text import normal_name
 
 
 def view_scores(
