@@ -51,7 +51,7 @@ def require_backbone(name: str) -> None:
 
 
 def default_tap(name: str) -> str | None:
-    """Where a network of the table is tapped when nothing else is said; `None`: at its last stage."""
+    """Where a network of the table is tapped when nothing else is said; `None`: at its last stage, or unknown."""
     from keras_fvvae.backbones import BACKBONES
 
-    return BACKBONES[name].default_tap
+    return BACKBONES[name].default_tap if name in BACKBONES else None

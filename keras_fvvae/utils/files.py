@@ -70,6 +70,8 @@ def replacing(path: str | os.PathLike, *, folder: bool = False, unique: bool = T
 
 def _name(error, partial, path):
     """An error of writing to the hidden name becomes one of the user's; a full disk's tells no name at all."""
+    if error.errno is None:
+        return  # NumPy's: with a name it would tell nothing else
     named = error.filename
     if named is None:
         error.filename = str(path)

@@ -250,7 +250,7 @@ def test_names_with_blanks_and_unicode(class_folders, train):
 def test_a_list_with_absent_and_duplicated_names(class_folders, train, tmp_path):
     rows = [f"{c}/{n}.avi,{c},{'test' if n > 3 else 'train'}" for c in ("left", "right") for n in range(6)]
     clean = train(load_list(_written(class_folders / "clean.csv", rows)), out="clean")
-    rows[3:3] = ["left/absent.avi,left,train", "left/0.avi,right,test", rows[1], "../outside.avi,right,test"]
+    rows[3:3] = ["left/absent.avi,left,train", "left/0.avi,left,test", rows[1], "../outside.avi,right,test"]
     collection = load_list(_written(class_folders / "list.csv", rows))
     assert collection.missing == ["left/absent.avi", "../outside.avi"]
     run = train(collection)
@@ -259,7 +259,7 @@ def test_a_list_with_absent_and_duplicated_names(class_folders, train, tmp_path)
     notes = " ".join(run.results.notes)
     assert "12 of 14 listed files of list.csv" in notes
     assert "2 lines of list.csv repeat a file; its first line counts" in notes
-    assert "1 of them say something else than the first" in notes
+    assert "1 of them say another split than the first, such as line 6" in notes
 
 
 def _written(path, rows):

@@ -236,9 +236,25 @@ def _run(batch, cancellation):
         with cancellation.cancels():
             return _run_together(batch)
     except Exception as error:  # whatever it was, it must reach its request and leave the thread alive
-        if len(batch) == 1 or cancellation.asked:
+        if cancellation.asked:
             return [_as_serving_error(error)] * len(batch)
+        if len(batch) == 1:
+            return [_failure(batch, error)]
         return [_run([task], cancellation)[0] for task in batch]
+
+
+def _failure(batch, error):
+    """Why a request failed; its result if it does not without a cancellation.
+
+    What fails cancels the operations beside it, and TensorFlow can tell of one of these instead.
+    """
+    error = _as_serving_error(error)
+    if error.code != "CANCELLED":
+        return error
+    try:
+        return _run_together(batch)[0]
+    except Exception as told:
+        return _as_serving_error(told)
 
 
 def _run_together(batch):
