@@ -28,3 +28,13 @@ def test_imports_nothing_of_the_tests():
     names = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     assert len(names) > 20
     assert not [name for name in names if name and name.split(".")[0] == "tests"]
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_is_silent(tmp_path, monkeypatch):
+    from keras_fvvae.benchmarks.long.bit_flips import OUTCOMES, flip_all
+
+    monkeypatch.setenv("KERAS_FVVAE_ZOO", "")  # which it sets
+    counts = flip_all(tmp_path, 60, seed=1)
+    assert {what for what, _, _ in counts} == {"run", "pack", "store"}
+    assert {outcome for _, _, outcome in counts} <= set(OUTCOMES) - {"silent"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 # How often a training is scored when the recipe does not say, every time after twice as many steps as before: few
-# images are learnt in few steps, many need all, and six scores take a tenth of the default training's time.
+# images are learnt in few steps, many need all, and what is scored for nothing costs little of what is trained.
 SCORES_PER_TRAINING = 6
 RECORD, WEIGHTS = "validation.json", "best.weights.h5"
 

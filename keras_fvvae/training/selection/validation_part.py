@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from keras_fvvae.training.inputs.activations import ActivationInputs
     from keras_fvvae.training.inputs.pixels import PixelInputs
 
-# Items of each of the two parts, and what is taken of each: enough to tell steps apart by more than the noise of the
-# items themselves, and little enough for six scores to take a tenth of the default training's time.
+# Items of each of the two parts, and what is taken of each: a score is to cost a few training steps, however many
+# images there are and however long the videos.
 MAX_ITEMS = 128
 MAX_VIEWS = 4
 MAX_DESCRIPTORS = 100
