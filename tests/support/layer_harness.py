@@ -26,13 +26,14 @@ ALL_FILES = bool(os.environ.get("KERAS_FVVAE_ALL_FILES"))
 _with_files = set()
 
 
-def check_layer(build, inputs, without_gradient=()):
+def check_layer(build, inputs, without_gradient=(), half_precision=1):
     """Checks configuration, saving, symbolic calls, training, mixed precision, dynamic batches and export of a layer.
 
     Args:
         build: function of keyword arguments (`dtype`) that makes a new layer; each call may draw other weights.
         inputs: array, a batch of at least two different examples.
         without_gradient: names of trainable weights on which the outputs do not depend; all others must be trained.
+        half_precision: factor of its tolerances, for layers that turn whole units on and off at a threshold.
     """
     layer_class = _check_config(build, inputs)
     _check_dynamic_batch(build, inputs)
@@ -45,7 +46,7 @@ def check_layer(build, inputs, without_gradient=()):
         _check_symbolic_call(build, inputs, dtype)
         _check_training_step(build, inputs, dtype, without_gradient)
     for dtype, tolerance in HALF_PRECISION.items():
-        _check_half_precision(build, inputs, dtype, tolerance)
+        _check_half_precision(build, inputs, dtype, half_precision * tolerance)
 
 
 def assert_close(actual, desired, tolerance=1e-5):
