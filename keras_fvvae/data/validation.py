@@ -18,7 +18,7 @@ def validation_items(collection: Collection, folds: int, seed: int = 0) -> np.nd
     """Positions of the labelled training items that make the validation part: one fold of several.
 
     Folds are stratified by class; items of one group (the clips of one video) stay together. A class with fewer items
-    than folds stays in training whole: what is alone in its class would leave it without training items.
+    than folds stays in training whole, and so does one of which a fold would leave nothing there.
 
     Args:
         collection: a `Collection`.
@@ -56,5 +56,6 @@ def validation_items(collection: Collection, folds: int, seed: int = 0) -> np.nd
     else:
         groups = [collection.groups[index] for index in frequent]
         split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(frequent, labels, groups)
-    _, held_out = next(split)
-    return np.sort(frequent[held_out])
+    learnt, held_out = next(split)
+    left = np.isin(labels[held_out], labels[learnt])
+    return np.sort(frequent[held_out[left]])

@@ -66,6 +66,15 @@ def test_groups_stay_together():
     assert not parts["train"] & parts["test"]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_of_one_group_stays_in_training(seed):
+    labels = np.repeat([0, 1, 2], [12, 12, 4])
+    groups = [f"{label}{i // 3}" if label < 2 else "all" for i, label in enumerate(labels)]
+    chosen = validation_collection(_collection(labels, groups=groups), seed=seed)
+    parts = {part: set(chosen.labels[chosen.indices(part)]) for part in ("train", "test")}
+    assert parts["test"] <= parts["train"] == {0, 1, 2}
+
+
 def test_rare_classes_and_unlabelled_items_stay_in_training():
     chosen = validation_collection(_collection([0] * 6 + [1] * 6 + [2] + [-1] * 2))
     assert set(chosen.labels[chosen.indices("test")]) == {0, 1}
