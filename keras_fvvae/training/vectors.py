@@ -129,6 +129,17 @@ def adapt_head(
     encoder.adapt_head(parts, verbose)
 
 
+def means_of_items(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean of each item's rows, those of one item after the other.
+
+    Example:
+        >>> means_of_items(np.array([[1.0], [3.0], [5.0]]), np.array([2, 1])).tolist()
+        [[2.0], [5.0]]
+    """
+    sums = np.add.reduceat(values, np.cumsum(counts) - counts, axis=0)
+    return sums / counts.reshape(-1, *[1] * (sums.ndim - 1))
+
+
 def encode_averages(backbone: keras.Model | None, inputs: PixelInputs | ActivationInputs) -> np.ndarray:
     """AVE: the mean of an item's local activations over positions and views, signed square root, L2 normalised.
 
@@ -146,8 +157,7 @@ def encode_averages(backbone: keras.Model | None, inputs: PixelInputs | Activati
     for views, counts in inputs.batches(np.arange(len(inputs.collection))):
         maps = (part if backbone is None else backbone.predict_on_batch(part) for part in _parts(views))
         averages = np.concatenate([np.mean(part, axis=(1, 2), dtype="float32") for part in maps])
-        first = np.cumsum(counts) - counts
-        means.append(np.add.reduceat(averages, first, axis=0) / counts[:, None])
+        means.append(means_of_items(averages, counts))
     return ops.convert_to_numpy(l2_normalize(signed_sqrt(np.concatenate(means).astype("float32")), axis=-1))
 
 

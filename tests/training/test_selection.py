@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.training import stages
 from keras_fvvae.training import train as training
 from keras_fvvae.training.inputs.sampled import SampledInputs
+from keras_fvvae.training.selection import validation_part
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
 from keras_fvvae.training.selection.validation_part import Score
 
@@ -208,6 +210,17 @@ def test_wrong_shares(value):
 def test_the_last_step_is_scored(steps):
     assert max(scored_steps(steps)) == max(scored_steps(steps, every=3)) == steps
     assert len(scored_steps(steps)) <= 6
+
+
+def test_of_many_classes_both_parts_have_the_same(monkeypatch):
+    """A class that the SVM has not seen would be taken for another."""
+    monkeypatch.setattr(validation_part, "MAX_ITEMS", 2)
+    inputs = SimpleNamespace(collection=SimpleNamespace(labels=np.array([0, 1, 2, 2, 1, 0, 0])))
+    encoder = SimpleNamespace(head=SimpleNamespace(output_dim=8))
+    part = validation_part.ValidationPart(encoder, inputs, [0, 1, 2, 6], [3, 4, 5], C=1.0)
+    assert part.known.tolist() == [0, 1]
+    assert part.held_out.tolist() == [4, 5]
+    assert (part.num_learnt, part.num_held_out) == (4, 3)
 
 
 def test_margins_break_ties():

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from keras import ops, tree
 
-from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.svm import OneVsRestSVM
-from keras_fvvae.training.vectors import encode_averages
+from keras_fvvae.training.vectors import encode_averages, means_of_items
 from keras_fvvae.training.verdict import margins_of
 from keras_fvvae.utils.labels import UNLABELLED
 
@@ -66,7 +65,8 @@ class ValidationPart:
 
     Attributes:
         num_learnt, num_held_out: how many items there are of each.
-        known, held_out: positions of the at most `MAX_ITEMS` of each that are used, in equal shares of the classes.
+        known, held_out: positions of the at most `MAX_ITEMS` of each that are used, in equal shares of the classes
+            that both have.
     """
 
     def __init__(
@@ -83,18 +83,16 @@ class ValidationPart:
         labels = inputs.collection.labels
         limit = max(2, min(MAX_ITEMS, MAX_BYTES // (8 * encoder.head.output_dim)))
         self.num_learnt, self.num_held_out = len(learnt), len(held_out)
-        self.known = balanced(learnt, labels, limit)
-        self.held_out = balanced(held_out, labels, limit)
+        # Of more classes than items: a class that the SVM does not know can be told of nobody.
+        self.known = balanced(_of_classes(learnt, labels, held_out), labels, limit)
+        self.held_out = balanced(_of_classes(held_out, labels, self.known), labels, limit)
         self._descriptors: list[tuple[Any, np.ndarray]] = []
 
     def margins(self) -> np.ndarray:
         """Of the held-out items, `(held_out,)`, with the encoder as it is now: positive where it is right."""
         raw, known = self._raw_vectors(), len(self.known)
-        normalization = self.encoder.normalization
-        if isinstance(normalization, FisherNormalization):
-            statistics = FisherStatistics(kronecker=normalization.information == "kronecker")
-            statistics.update(raw[:known])
-            normalization.set_statistics(statistics)
+        if isinstance(self.encoder.normalization, FisherNormalization):
+            self.encoder.normalization.adapt(raw[:known])
         vectors = [self.encoder.normalize_on_batch(part, compress=False) for part in _batches(raw)]
         return self._margins(np.concatenate(vectors).reshape(len(raw), -1))
 
@@ -117,8 +115,7 @@ class ValidationPart:
         rows = []
         for descriptors, counts in self._read():
             raw = np.concatenate([ops.convert_to_numpy(self.encoder.head(part)) for part in _batches(descriptors)])
-            sums = np.add.reduceat(raw, np.cumsum(counts) - counts, axis=0)
-            rows.append(sums / counts.reshape(-1, *[1] * (sums.ndim - 1)))
+            rows.append(means_of_items(raw, counts))
         return np.concatenate(rows).astype("float32")
 
     def _read(self) -> Iterator[tuple[Any, np.ndarray]]:
@@ -136,6 +133,12 @@ class ValidationPart:
             if self.encoder.backbone is None:
                 self._descriptors.append(items)
             yield items
+
+
+def _of_classes(positions, labels, others):
+    """The positions whose class others have too."""
+    positions = np.asarray(positions)
+    return positions[np.isin(labels[positions], labels[np.asarray(others)])]
 
 
 def balanced(positions: Positions, labels: np.ndarray, limit: int) -> np.ndarray:
