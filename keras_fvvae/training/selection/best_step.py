@@ -6,6 +6,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.selection.validation_part import Score, ValidationPart
 from keras_fvvae.training.verdict import compare
@@ -79,12 +81,18 @@ class Selection:
         """Scores the encoder as it is now, unless it was, and keeps the model's weights if it is the best so far."""
         if step in self.scores:
             return
-        self.scores[step] = score = Score.of(self.part.margins())
+        margins = self.part.margins()
+        self.scores[step] = score = Score.of(margins)
         if not self._best or score > Score(*self._best["score"]) or step == self._best["step"]:
             (self.run.path / self.folder).mkdir(exist_ok=True)
             with self.run.partial(f"{self.folder}/{WEIGHTS}") as partial:
                 model.save_weights(partial, overwrite=True)
-                self._best = {"step": step, "score": score, "sha256": sha256(partial)}
+                self._best = {
+                    "step": step,
+                    "score": score,
+                    "margins": margins.tolist(),
+                    "sha256": sha256(partial),
+                }
         self.run.write_json(f"{self.folder}/{RECORD}", {"scores": self.scores, "best": self._best})
 
     @property
@@ -97,7 +105,7 @@ class Selection:
         model.load_weights(self.run.path / self.folder / WEIGHTS)
 
     def outcome(self) -> dict[str, Any]:
-        """What the run's `validation.json` holds of a finished training, whose best step the encoder has now."""
+        """What the run's `validation.json` holds of a finished training."""
         part = self.part
         return {
             "learnt": part.num_learnt,
@@ -106,7 +114,7 @@ class Selection:
             "planned_steps": self.steps,
             "best_step": self.best_step,
             "scores": {str(step): score._asdict() for step, score in self.scores.items()},
-            **compare(part.margins(), part.average_margins()),
+            **compare(np.array(self._best["margins"]), part.average_margins()),
         }
 
 
