@@ -64,22 +64,24 @@ def validation_curves(outcomes: dict[str, dict[str, Any]]) -> Figure:
         outcomes: dictionary from a name to what `RunFolder.validation` gives.
     """
     names = [shown(name) for name in outcomes]
+    lines: dict[str, Any] = {}
     with style(names):
         figure, axis = plt.subplots(figsize=(5, 2.8))
         for color, name, outcome in zip(COLORS, names, outcomes.values(), strict=False):
             steps = [int(step) for step in outcome["scores"]]
             values = [100 * score["accuracy"] for score in outcome["scores"].values()]
-            axis.plot(steps, values, color=color, marker="o", markersize=3, label=name)
+            (lines[name],) = axis.plot(steps, values, color=color, marker="o", markersize=3)
             best = steps.index(outcome["best_step"])
             axis.plot(steps[best], values[best], color=color, marker="o", markersize=9, fillstyle="none")
-            axis.axhline(100 * outcome["average_accuracy"], color=color, linestyle=":", label=f"AVE beside {name}")
+            average = 100 * outcome["average_accuracy"]
+            lines[f"AVE beside {name}"] = axis.axhline(average, color=color, linestyle=":")
         axis.set_xscale("log")
         scored = sorted({int(step) for outcome in outcomes.values() for step in outcome["scores"]})
         axis.set_xticks(scored, labels=map(str, scored))
         axis.minorticks_off()
         axis.set_xlabel("step")
         axis.set_ylabel("accuracy (%)")
-        axis.legend()
+        named_legend(axis, list(lines.values()), list(lines))
     return figure
 
 
