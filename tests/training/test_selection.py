@@ -19,6 +19,7 @@ from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.selection import validation_part
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
 from keras_fvvae.training.selection.validation_part import Score
+from tests.support.trained_runs import same
 
 
 @pytest.fixture
@@ -56,10 +57,6 @@ def _fvvae(run):
     return zoo.load_classifier(run.path / "model.keras").encoder.head.fvvae.get_weights()
 
 
-def _same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 def test_the_best_step_is_kept(folder, train, scored):
     scored(0.5, 0.75, 0.625)
     run = train(folder)
@@ -67,7 +64,7 @@ def test_the_best_step_is_kept(folder, train, scored):
     assert list(run.validation["scores"]) == ["2", "4", "6"]
     assert len(run.history["loss"]) == 6
     scored(0.5, 0.75)
-    assert _same(_fvvae(run), _fvvae(train(folder, out="four", steps=4)))
+    assert same(_fvvae(run), _fvvae(train(folder, out="four", steps=4)))
     assert run.results.notes[-1].startswith("Of 6 steps; the weights after step 4 are kept, the best on the validation")
 
 
@@ -132,7 +129,7 @@ def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatc
     again = train(folder, out="again", sampled_descriptors=5)
     assert run.validation == again.validation != {}
     assert run.history == again.history
-    assert _same(_fvvae(run), _fvvae(again))
+    assert same(_fvvae(run), _fvvae(again))
 
 
 def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
@@ -150,7 +147,7 @@ def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
     with pytest.warns(UserWarning, match="The best step in .* is damaged; the training begins anew"):
         run = train(folder)
     assert run.validation == whole.validation != {}
-    assert _same(_fvvae(run), _fvvae(whole))
+    assert same(_fvvae(run), _fvvae(whole))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +209,7 @@ def test_the_last_step_is_scored(steps):
     assert len(scored_steps(steps)) <= 6
 
 
-def test_of_many_classes_both_parts_have_the_same(monkeypatch):
+def test_of_many_classes_both_parts_have_thesame(monkeypatch):
     """A class that the SVM has not seen would be taken for another."""
     monkeypatch.setattr(validation_part, "MAX_ITEMS", 2)
     inputs = SimpleNamespace(collection=SimpleNamespace(labels=np.array([0, 1, 2, 2, 1, 0, 0])))

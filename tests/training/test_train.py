@@ -3,17 +3,16 @@
 import csv
 import os
 import signal
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fvvae import data, zoo
+from keras_fvvae import data
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection, load_folder
-from keras_fvvae.errors import DataError, RecipeError, RunError, WeightsError
+from keras_fvvae.errors import DataError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
@@ -21,34 +20,7 @@ from keras_fvvae.training.inputs import batch_sizes
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import SampledInputs
-
-
-@pytest.fixture
-def train(tmp_path, recipe):
-    """`train` with the fixture's recipe, random backbone weights and a cache of its own; keywords change the recipe."""
-
-    def run(directory, out="run", overwrite=False, max_unreadable=0.1, backbone=None, **changes):
-        return task_train.train(
-            recipe.replace(**changes),
-            load_folder(directory),
-            tmp_path / out,
-            backbone_weights=None,
-            backbone=backbone,
-            cache=tmp_path / "cache",
-            overwrite=overwrite,
-            max_unreadable=max_unreadable,
-            verbose=0,
-        )
-
-    return run
-
-
-def _weights(run):
-    return zoo.load_classifier(run.path / "model.keras").get_weights()
-
-
-def _same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+from tests.support.trained_runs import same, weights
 
 
 @pytest.mark.parametrize("trainable_from", [None, "all"])
@@ -77,20 +49,20 @@ def test_saved_model_gives_the_evaluated_scores(folder, train):
 
 def test_the_model_comes_from_the_training_part_only(folder, train):
     """Other test images must not change it: normalising over all images would be transductive."""
-    before = _weights(train(folder))
+    before = weights(train(folder))
     collection = load_folder(folder)
     blank = tf.io.encode_png(np.full((8, 8, 3), 90, "uint8")).numpy()
     for index in collection.indices("test"):
         collection.sources[index].write_bytes(blank)
-    after = _weights(train(folder, out="other"))
+    after = weights(train(folder, out="other"))
     for one, other in zip(before, after, strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_same_seed_same_result(folder, train):
-    first = _weights(train(folder, out="one", trainable_from="all", random_shift=1))
-    assert _same(first, _weights(train(folder, out="two", trainable_from="all", random_shift=1)))
-    assert not _same(first, _weights(train(folder, out="three", trainable_from="all", random_shift=1, seed=1)))
+    first = weights(train(folder, out="one", trainable_from="all", random_shift=1))
+    assert same(first, weights(train(folder, out="two", trainable_from="all", random_shift=1)))
+    assert not same(first, weights(train(folder, out="three", trainable_from="all", random_shift=1, seed=1)))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +94,7 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
         RunFolder.open(run.path)
     run = train(folder, **changes)
     assert run.history == whole.history
-    assert _same(_weights(run), _weights(whole))
+    assert same(weights(run), weights(whole))
 
 
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
@@ -137,7 +109,7 @@ def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     checkpoints = sorted((whole.path.parent / "run" / "checkpoints").glob("*.h5"))
     assert len(checkpoints) == 2
     checkpoints[-1].write_bytes(checkpoints[-1].read_bytes()[:100])
-    assert _same(_weights(train(folder)), _weights(whole))
+    assert same(weights(train(folder)), weights(whole))
 
 
 def test_activations_are_computed_once(folder, train, monkeypatch):
@@ -185,7 +157,7 @@ def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
     assert rows[0] == ["file", "reason"]
     assert dict(rows[1:]) == {"0/broken.jpg": "truncated or damaged", "7/empty.png": "the file is empty"}
     assert run.results.skipped == 2
-    assert _same(_weights(run), _weights(clean))
+    assert same(weights(run), weights(clean))
 
 
 def test_too_many_bad_files(folder, train):
@@ -243,7 +215,7 @@ def test_diverging_training_is_stopped(folder, train):
 
 
 def test_no_test_images(folder, train, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "load_folder", lambda path: data.load_folder(path, 0.0))
+    monkeypatch.setattr("tests.training.conftest.load_folder", lambda path: data.load_folder(path, 0.0))
     run = train(folder)
     assert run.results.metrics == {}
     assert run.scores() == {}
@@ -252,104 +224,18 @@ def test_no_test_images(folder, train, monkeypatch):
         _ = run.vectors().test
 
 
-def test_finished_run_is_not_trained_again(folder, train, monkeypatch):
-    run = train(folder)
-    monkeypatch.setattr(task_train.Training, "complete", lambda *a: pytest.fail("trained again"))
-    assert train(folder).path == run.path
-
-
-def test_two_trainings_in_one_folder(folder, train, tmp_path, monkeypatch):
-    """The second is told, with `overwrite` too, and the first ends as if it had been alone."""
-    whole, original = train(folder, out="whole"), task_train.Training.fit
-
-    def meanwhile(self):
-        for overwrite in (False, True):
-            with pytest.raises(RunError, match="Another training is writing to .*: wait until it has ended"):
-                train(folder, overwrite=overwrite)
-        monkeypatch.undo()
-        original(self)
-
-    monkeypatch.setattr(task_train.Training, "fit", meanwhile)
-    assert _same(_weights(train(folder)), _weights(whole))
-    assert not (tmp_path / "run" / ".lock").exists()
-
-
-def test_other_settings_in_the_same_folder(folder, train):
-    train(folder)
-    with pytest.raises(RunError, match=r"holds another training \(latent_dim = 3, now 2\)"):
-        train(folder, latent_dim=2)
-    (folder / "0" / "new.png").write_bytes(next((folder / "0").iterdir()).read_bytes())
-    with pytest.raises(RunError, match="other images, labels or splits"):
-        train(folder)
-    assert train(folder, latent_dim=2, overwrite=True).recipe.latent_dim == 2
-
-
 def test_settings_that_do_not_go_together_fail_first(folder, train, monkeypatch):
     monkeypatch.setattr(ActivationInputs, "prepare", lambda *a: pytest.fail("activations were computed"))
     with pytest.raises(ValueError, match="smaller than the finest level 9"):
         train(folder, descriptors="spp", spp_levels=[9])
 
 
-def test_a_mistake_in_the_first_call_leaves_the_folder_free(folder, train):
-    with pytest.raises(RecipeError, match="Unknown tap"):
-        train(folder, tap="conv9")
-    assert train(folder).recipe.tap is None
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_other_files_are_never_deleted(folder, train, tmp_path, overwrite):
-    with pytest.raises(RecipeError):
-        train(folder, tap="conv9")
-    (tmp_path / "run" / "photos").mkdir()
-    with pytest.raises(RunError, match=r"is not a run of keras_fvvae alone \(it holds 'photos'\)"):
-        train(folder, overwrite=overwrite)
-    assert (tmp_path / "run" / "photos").is_dir()
-
-
-def test_changed_images_are_another_training(folder, train):
-    train(folder)
-    first, second = sorted((folder / "0").iterdir())[:2]
-    first.write_bytes(second.read_bytes())
-    with pytest.raises(RunError, match="other images, labels or splits"):
-        train(folder)
-
-
-def test_other_backbone_weights_are_another_training(folder, recipe, tmp_path):
-    collection = load_folder(folder)
-    build_recipe_backbone(recipe, None).get_layer("trunk").save_weights(tmp_path / "trunk.weights.h5")
-    task_train.train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
-    with pytest.raises(RunError, match="other backbone weights"):
-        task_train.train(
-            recipe,
-            collection,
-            tmp_path / "run",
-            backbone_weights=tmp_path / "trunk.weights.h5",
-            cache=tmp_path / "cache",
-            verbose=0,
-        )
-
-
 @pytest.mark.parametrize("pattern", ["*.npy", "shard-*.json"])
 def test_damaged_cache_is_computed_again(folder, train, tmp_path, pattern):
-    whole = _weights(train(folder))
+    whole = weights(train(folder))
     for path in (tmp_path / "cache").rglob(pattern):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert _same(whole, _weights(train(folder, out="again")))
-
-
-def test_settings_left_incomplete_by_a_kill(folder, train, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".labels.json.1.partial").write_text("{")
-    (tmp_path / "run" / "labels.json").write_text("{}")
-    assert train(folder).recipe.name == "tiny"
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "{"])
-def test_damaged_manifest(folder, train, content):
-    run = train(folder)
-    (run.path / "manifest.json").write_text(content)
-    with pytest.raises(RunError, match=r"manifest.json is damaged"):
-        RunFolder.open(run.path)
+    assert same(whole, weights(train(folder, out="again")))
 
 
 def test_name_that_is_not_utf8(folder, train):
@@ -357,42 +243,6 @@ def test_name_that_is_not_utf8(folder, train):
     (folder / "0" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
     run = train(folder)
     assert b"bad" in (run.path / "skipped.csv").read_bytes()
-
-
-def test_output_folder_that_is_something_else(folder, train, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.tex").write_text("")
-    with pytest.raises(RunError, match="exists and is not a run"):
-        train(folder, overwrite=True)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
-        train(folder, out="file/run")
-
-
-@pytest.mark.parametrize(
-    "name", ["model.keras", "metrics.json", "vectors.json", "scores.npy", "history.json", "seconds.json"]
-)
-def test_altered_run_is_refused(folder, train, name):
-    run = train(folder)
-    content = (run.path / name).read_bytes()
-    (run.path / name).write_bytes(content + b" ")
-    with pytest.raises(RunError, match="was altered after the training"):
-        RunFolder.open(run.path)
-    (run.path / name).unlink()
-    with pytest.raises(RunError, match=f"is incomplete: {name} is missing"):
-        RunFolder.open(run.path)
-
-
-def test_newer_format_is_refused(folder, train):
-    run = train(folder)
-    run.write_json("manifest.json", {**run.read_json("manifest.json"), "format": 99})
-    with pytest.raises(RunError, match="written by a newer keras_fvvae"):
-        RunFolder.open(run.path)
-
-
-def test_not_a_run(tmp_path):
-    with pytest.raises(RunError, match="is not a run of keras_fvvae"):
-        RunFolder.open(tmp_path)
 
 
 def test_predict_reports_bad_files(folder, train):

@@ -22,6 +22,7 @@ from keras_fvvae.training import train as task_train
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import SampledInputs
+from tests.support.trained_runs import same, weights
 from tests.support.video_files import broken_videos, numbered_frames, write_video
 
 UNREADABLE = {
@@ -48,14 +49,6 @@ def train(tmp_path, video_recipe):
         )
 
     return run
-
-
-def weights(run):
-    return zoo.load_classifier(run.path / "model.keras").get_weights()
-
-
-def same(one, other):
-    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def skipped_in(run, name="skipped.csv"):
