@@ -5,15 +5,9 @@ import pytest
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
-from keras_fvvae.zoo import packs, publishing
-from tests.support.pack_files import ENTRY
+from keras_fvvae.zoo import publishing
+from tests.support.pack_files import ENTRY, own_cache  # noqa: F401  (a fixture)
 from tests.zoo.test_downloads import serving
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(packs.MIRROR_VARIABLE, raising=False)
 
 
 @pytest.fixture

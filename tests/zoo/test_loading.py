@@ -1,7 +1,6 @@
 """Entries are loaded: the model of the recipe, with what is overridden, and with the weights of a file."""
 
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from keras_fvvae.layers import (
 )
 from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
+from tests.support.pack_files import save_model_with_code
 from tests.support.small_data import noise_images
 
 SMALL = {"latent_dim": 3, "backbone_options": {"filters": 4}}
@@ -191,14 +191,10 @@ def test_weights_of_something_else(tmp_path):
 
 def test_code_in_a_file_is_not_run(tmp_path):
     """A model with a Lambda layer, whose Python code Keras would run to rebuild it."""
-    trace = str(tmp_path / "trace")
-    inputs = keras.Input((3,))
-    layer = keras.layers.Lambda(lambda x: (open(trace, "w").close(), x)[1])
-    keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
-    Path(trace).unlink()
+    trace = save_model_with_code(tmp_path / "model.keras")
     with pytest.raises(WeightsError, match="model.keras is damaged or of another version"):
         zoo.load_classifier(tmp_path / "model.keras")
-    assert not Path(trace).exists()
+    assert not trace.exists()
 
 
 def test_unknown_entry_and_key(tmp_path):

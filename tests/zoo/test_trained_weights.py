@@ -3,9 +3,7 @@
 import hashlib
 import json
 import warnings
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -22,6 +20,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.zoo import packs, publishing
+from tests.support.pack_files import save_model_with_code
 from tests.support.small_data import noise_images
 
 SMALL = {"latent_dim": 3, "backbone_options": {"filters": 4}}
@@ -258,15 +257,11 @@ def test_pack_of_another_library_version_is_one_sentence(run):
 
 def test_code_in_a_pack_is_not_run(tmp_path):
     """Its hashes are right, its model has a Lambda layer."""
-    trace = str(tmp_path / "trace")
-    inputs = keras.Input((3,))
-    layer = keras.layers.Lambda(lambda x: (open(trace, "w").close(), x)[1])
-    keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
-    Path(trace).unlink()
+    trace = save_model_with_code(tmp_path / "model.keras")
     publishing.publish(recipes.load_recipe("digits_conv"), {"model.keras": tmp_path / "model.keras"})
     with pytest.raises(WeightsError, match="model.keras is damaged or of another version"):
         zoo.load("digits_conv")
-    assert not Path(trace).exists()
+    assert not trace.exists()
 
 
 def test_run_without_labels(tmp_path):
