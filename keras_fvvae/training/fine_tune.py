@@ -11,7 +11,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.checkpoints import History
-from keras_fvvae.training.fit import fit
+from keras_fvvae.training.fit import CHECKPOINT_SECONDS, fit
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.processes.interface import Processes
 
@@ -28,6 +28,7 @@ def fine_tune(
     *,
     verbose: int = 1,
     workers: Processes | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> History:
     """Trains a backbone to classify single views, and leaves it frozen or trainable as the recipe says.
 
@@ -43,6 +44,7 @@ def fine_tune(
         verbose: 1 for a progress bar.
         workers: `Workers` of `keras_fvvae.training.processes.workers`; all end with the same weights. Default: one
             process.
+        checkpoint_seconds: as for `keras_fvvae.training.fit.fit`.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step.
@@ -93,6 +95,7 @@ def fine_tune(
         checkpoints=files.FINE_TUNING,
         title="Fine-tuning",
         workers=workers,
+        checkpoint_seconds=checkpoint_seconds,
     )
     set_trainable(backbone, recipe.trainable_from)
     return history

@@ -24,8 +24,8 @@ from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.selection.best_step import Selection
 from keras_fvvae.utils.progress import progress_bar
 
-# A checkpoint is written when this many seconds have passed since the last: what a kill costs at most.
-CHECKPOINT_SECONDS = 10
+# Between two checkpoints: what a kill costs at most.
+CHECKPOINT_SECONDS = 10.0
 
 
 class TrainingInputs(Protocol):
@@ -49,6 +49,7 @@ def fit(
     title: str = "Training",
     workers: Processes | None = None,
     selection: Selection | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> History:
     """Trains a compiled model for the recipe's steps, continuing from the run's newest checkpoint.
 
@@ -72,6 +73,7 @@ def fit(
         workers: who trains: `OneProcess` (default) or `keras_fvvae.training.processes.workers.Workers`.
         selection: what scores the training on a validation part: it ends early where the score has not become better
             for long, and the model is left with the weights of the best step. `None` (default): those of the last.
+        checkpoint_seconds: a checkpoint is written when so many have passed since the last; 0: after every step.
 
     Returns:
         Dictionary from the name of each reported loss to the list of its values, one per step; on workers other than
@@ -86,7 +88,7 @@ def fit(
     items = [[inputs.collection.names[i], int(inputs.collection.labels[i])] for i in train_indices]
     workers.require_same({"settings": recipe.to_yaml(), "training items": json.dumps(items)})
     trained = workers.replicate(model, recipe.batch_size)
-    states = TrainingCheckpoints(model, trained, run, checkpoints, enabled=workers.is_chief, seconds=CHECKPOINT_SECONDS)
+    states = TrainingCheckpoints(model, trained, run, checkpoints, enabled=workers.is_chief, seconds=checkpoint_seconds)
     if selection is not None and workers.is_chief and not selection.begin(run, checkpoints):
         states.discard()
     history = states.restore()

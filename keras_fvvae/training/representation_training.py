@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -20,7 +22,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
-from keras_fvvae.training.fit import fit
+from keras_fvvae.training.fit import CHECKPOINT_SECONDS, fit
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import trained_on
@@ -102,9 +104,11 @@ class RepresentationTraining:
         inputs: PixelInputs | ActivationInputs,
         indices: Positions,
         run: RunFolder,
+        *,
         verbose: int = 1,
         workers: Processes | None = None,
         held_out: Positions = (),
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> History:
         """Trains on items of the inputs; returns the history of losses, empty where nothing is learnt by steps.
 
@@ -116,8 +120,10 @@ class RepresentationTraining:
             workers: `Workers` of `keras_fvvae.training.processes.workers`; a codebook is fitted by each for itself.
             held_out: positions, among the training items, of the validation part: nothing is learnt by steps from it,
                 and the step is kept whose vectors classify it best. Empty (default): the last step is.
+            checkpoint_seconds: as for `keras_fvvae.training.fit.fit`.
         """
         learnt = np.setdiff1d(indices, held_out)
+        fit_options: dict[str, Any] = {"verbose": verbose, "workers": workers, "checkpoint_seconds": checkpoint_seconds}
         if self.fvvae is not None:
             if self.donor:
                 history = self.donor.history
@@ -125,23 +131,14 @@ class RepresentationTraining:
                 model, batches = trained_on(inputs, self.fvvae, self.recipe)
                 if len(held_out):
                     self.selection = self._selection(self._encoder_of_fvvae(), inputs, learnt, held_out, self.recipe)
-                history = fit(
-                    model,
-                    batches,
-                    learnt,
-                    self.recipe,
-                    run,
-                    verbose=verbose,
-                    workers=workers,
-                    selection=self.selection,
-                )
+                history = fit(model, batches, learnt, self.recipe, run, selection=self.selection, **fit_options)
             self.encoder = self._encoder_of_fvvae()
             adapt_head(self.encoder, inputs, indices, verbose)
             return history
         adapt_head(self.encoder, inputs, indices, verbose)
         if not self.by_softmax:
             return {}
-        history = self._softmax_stages(inputs, learnt, held_out, run, verbose, workers)
+        history = self._softmax_stages(inputs, learnt, held_out, run, fit_options)
         if self.encoder.backbone is not None and not self.encoder.head.trainable_weights:
             adapt_head(self.encoder, inputs, indices, verbose)  # to what the backbone gives now
         return history
@@ -166,7 +163,7 @@ class RepresentationTraining:
         part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c)
         return Selection(part, steps=schedule.steps, every=recipe.validate_every, patience=recipe.patience)
 
-    def _softmax_stages(self, inputs, indices, held_out, run, verbose, workers):
+    def _softmax_stages(self, inputs, indices, held_out, run, fit_options):
         recipe, history = self.recipe, {}
         model = build_softmax(recipe, self.encoder, self.num_classes, self.shape)
         for number, stage in enumerate(recipe.softmax_stages, start=1):
@@ -183,11 +180,10 @@ class RepresentationTraining:
                 indices,
                 schedule,
                 run,
-                verbose=verbose,
                 checkpoints=name,
                 title=f"Softmax, stage {number}",
-                workers=workers,
                 selection=self.selection if stage.train == "all" else None,
+                **fit_options,
             )
             for key, values in losses.items():
                 history.setdefault(key, []).extend(values)

@@ -47,7 +47,7 @@ class TrainingSettings:
     """What a training needs beside its recipe and its data.
 
     Attributes:
-        backbone_weights, backbone, cache, max_unreadable, verbose, trained: as for
+        backbone_weights, backbone, cache, max_unreadable, verbose, trained, checkpoint_seconds: as for
             `keras_fvvae.training.train.train`.
         start: run that the training starts from.
         tuned: run whose fine-tuned backbone is taken.
@@ -61,6 +61,7 @@ class TrainingSettings:
     tuned: InitialRun | None
     trained: str | os.PathLike | None
     verbose: int
+    checkpoint_seconds: float
 
 
 class Training:
@@ -151,7 +152,15 @@ class Training:
         verbose = self.settings.verbose
         skipped = PixelInputs(self.collection, self.recipe).prepare(verbose)
         readable = self._usable(skipped)
-        losses = fine_tune(self._backbone, readable, self.recipe, self.run, verbose=verbose, workers=self.workers)
+        losses = fine_tune(
+            self._backbone,
+            readable,
+            self.recipe,
+            self.run,
+            verbose=verbose,
+            workers=self.workers,
+            checkpoint_seconds=self.settings.checkpoint_seconds,
+        )
         self.run.write_json(files.FINE_TUNING_LOSSES, losses)
 
     def collect_inputs(self) -> None:
@@ -173,7 +182,13 @@ class Training:
         held_out = self._validation_items()
         with self._timed("fit"):
             history = self._representation.run(
-                self._inputs, self.usable.indices("train"), self.run, self.settings.verbose, self.workers, held_out
+                self._inputs,
+                self.usable.indices("train"),
+                self.run,
+                verbose=self.settings.verbose,
+                workers=self.workers,
+                held_out=held_out,
+                checkpoint_seconds=self.settings.checkpoint_seconds,
             )
         if self.workers.is_chief:
             self.run.write_json(files.HISTORY, history)

@@ -17,6 +17,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import lock
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
+from keras_fvvae.training.fit import CHECKPOINT_SECONDS
 from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.stages import Training, TrainingSettings
@@ -42,6 +43,7 @@ def train(
     workers: Processes | None = None,
     trained: str | os.PathLike | None = None,
     tuned: str | os.PathLike | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> RunFolder | None:
     """Trains a recipe on a collection of labelled images or videos.
 
@@ -73,6 +75,8 @@ def train(
             is taken as it is: only what comes afterwards is computed. Its seconds are added to this one's.
         tuned: path of a finished run whose backbone, fine-tuned by the same recipe on the same data, is taken instead
             of being fine-tuned again. The result is the same to the bit.
+        checkpoint_seconds: training steps write a checkpoint when so many have passed since the last: what a kill
+            costs at most. 0: after every step.
 
     Returns:
         The finished `RunFolder`; on workers other than the chief `None`.
@@ -109,6 +113,7 @@ def train(
             tuned=tuned_by,
             trained=trained,
             verbose=verbose,
+            checkpoint_seconds=checkpoint_seconds,
         )
         try:
             Training(recipe, collection, run, workers, settings).complete()

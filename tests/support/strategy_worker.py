@@ -96,12 +96,22 @@ class Part:
         return np.array(next(self.next))
 
 
-def train(name, model, inputs, recipe, folder, workers, selection=None):
+def train(name, model, inputs, recipe, folder, workers, selection=None, checkpoint_seconds=0):
     run = RunFolder(folder / name)
     if workers is None or workers.is_chief:
         run.path.mkdir(exist_ok=True)
     indices = np.arange(len(inputs.collection))
-    history = task_fit.fit(model, inputs, indices, recipe, run, verbose=0, workers=workers, selection=selection)
+    history = task_fit.fit(
+        model,
+        inputs,
+        indices,
+        recipe,
+        run,
+        verbose=0,
+        workers=workers,
+        selection=selection,
+        checkpoint_seconds=checkpoint_seconds,
+    )
     return {"history": history, "weights": [weight.tolist() for weight in model.get_weights()]}
 
 
@@ -117,7 +127,7 @@ def fine_tuning(folder, workers):
     run = RunFolder(folder / "fine_tuning")
     run.path.mkdir()
     items = load_digits().subset(np.arange(20))
-    history = task_fine_tune.fine_tune(backbone, items, recipe, run, verbose=0, workers=workers)
+    history = task_fine_tune.fine_tune(backbone, items, recipe, run, verbose=0, workers=workers, checkpoint_seconds=0)
     return {"history": history, "weights": [weight.tolist() for weight in backbone.get_weights()]}
 
 
@@ -135,7 +145,6 @@ def main(strategy, folder, options):
     if "devices" in options:
         logical = [tf.config.LogicalDeviceConfiguration()] * int(options["devices"])
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-    task_fit.CHECKPOINT_SECONDS = 0
     if "devices" in options:  # `open_workers` takes GPUs, or one CPU
         workers = Workers(tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(int(options["devices"]))]))
     else:

@@ -4,14 +4,12 @@ import json
 
 import pytest
 
-from keras_fvvae.training import fit as task_fit
 from tests.support import strategy_worker
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch):
+def train(tmp_path):
     """Trains for so many steps in all, with a checkpoint after every one, and returns losses and weights."""
-    monkeypatch.setattr(task_fit, "CHECKPOINT_SECONDS", 0)
 
     def run(steps, folder="one"):
         (tmp_path / folder).mkdir(exist_ok=True)

@@ -26,20 +26,21 @@ class _Losing(OneProcess):
         return trained
 
 
-def _train(folder, workers=None):
+def _train(folder, workers=None, checkpoint_seconds=0):
     recipe = strategy_worker.tiny_recipe(dropout=0.5, sampled_descriptors=9)
     model = strategy_worker.fvvae(recipe, noisy=True)
-    return strategy_worker.train("run", model, strategy_worker.ArrayInputs(20), recipe, folder, workers)
+    return strategy_worker.train(
+        "run", model, strategy_worker.ArrayInputs(20), recipe, folder, workers, None, checkpoint_seconds
+    )
 
 
 @pytest.mark.parametrize("seconds", [0, 1000])
-def test_a_step_that_failed_is_not_kept(tmp_path, monkeypatch, seconds):
+def test_a_step_that_failed_is_not_kept(tmp_path, seconds):
     """Checkpoints after every step, or none before the loss."""
     (tmp_path / "whole").mkdir()
     whole = _train(tmp_path / "whole")
-    monkeypatch.setattr(task_fit, "CHECKPOINT_SECONDS", seconds)
     with pytest.raises(RunError, match="Another worker was lost"):
-        _train(tmp_path, _Losing())
+        _train(tmp_path, _Losing(), seconds)
     checkpoints = sorted(path.name[5:13] for path in (tmp_path / "run").glob("checkpoints/*.h5"))
     assert checkpoints == ([] if seconds else ["00000002", "00000003"])
     assert _train(tmp_path) == whole

@@ -28,7 +28,7 @@ def train(tmp_path, recipe, monkeypatch):
 
     monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 6)
 
-    def run(directory, out="run", **changes):
+    def run(directory, out="run", checkpoint_seconds=10, **changes):
         changes = {"validation": 1 / 3, "validate_every": 2, **changes}
         return training.train(
             recipe.replace(**changes),
@@ -37,6 +37,7 @@ def train(tmp_path, recipe, monkeypatch):
             backbone_weights=None,
             cache=tmp_path / "cache",
             verbose=0,
+            checkpoint_seconds=checkpoint_seconds,
         )
 
     return run
@@ -113,7 +114,6 @@ def test_nothing_is_learnt_from_the_validation_part(folder, train, monkeypatch, 
 
 def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatch):
     original = SampledInputs.training_batches
-    monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
 
     def interrupting(self, *arguments):
         for number, batch in enumerate(original(self, *arguments)):
@@ -124,7 +124,7 @@ def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(SampledInputs, "training_batches", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            train(folder, sampled_descriptors=5)
+            train(folder, sampled_descriptors=5, checkpoint_seconds=0)
     run = train(folder, sampled_descriptors=5)
     again = train(folder, out="again", sampled_descriptors=5)
     assert run.validation == again.validation != {}

@@ -99,12 +99,11 @@ def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypat
 
 def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
     whole = train(folder, out="whole")
-    monkeypatch.setattr("keras_fvvae.training.fit.CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(
         "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
-        train(folder)
+        train(folder, checkpoint_seconds=0)
     monkeypatch.undo()
     checkpoints = sorted((whole.path.parent / "run" / "checkpoints").glob("*.h5"))
     assert len(checkpoints) == 2

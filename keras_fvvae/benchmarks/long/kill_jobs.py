@@ -14,6 +14,7 @@ import numpy as np
 from keras_fvvae.benchmarks.harness.commands import call_command
 
 STEPS = 60
+TEXTS = ("history.json", "validation.json", "metrics.json", "vectors.json")
 EVERY = 4
 # Of the exported signatures, bytes of images; of the encoding, files.
 REQUESTS, IMAGES = 16, 400
@@ -29,13 +30,12 @@ class Train:
     def work(self, folder: Path) -> None:
         from keras_fvvae.data import load_digits
         from keras_fvvae.recipes import load_recipe
-        from keras_fvvae.training import fit
         from keras_fvvae.training.train import train
 
-        fit.CHECKPOINT_SECONDS = 0
         digits = load_digits()
         some = digits.subset(np.arange(0, len(digits), EVERY))
-        train(load_recipe("digits_conv", steps=STEPS), some, folder / "run", verbose=0)
+        recipe = load_recipe("digits_conv", steps=STEPS, validation=0.2, validate_every=STEPS // 10)
+        train(recipe, some, folder / "run", checkpoint_seconds=0, verbose=0)
 
     def phase(self, folder: Path) -> str:
         run = folder / "run"
@@ -48,7 +48,7 @@ class Train:
 
         run = RunFolder.open(folder / "run")  # checks the manifest
         weights = load_classifier(run.path / "model.keras").get_weights()
-        texts = {name: (run.path / name).read_text() for name in ("history.json", "metrics.json", "vectors.json")}
+        texts = {name: (run.path / name).read_text() for name in TEXTS}
         vectors = {name: np.load(run.path / f"{name}.npy") for name in ("vectors", "scores")}
         return texts | vectors | {f"weight {number}": weight for number, weight in enumerate(weights)}
 

@@ -2,11 +2,12 @@
 
     python -m keras_fvvae.benchmarks.long.kills [--kills 60] [--seed 0] [--markdown docs/benchmarks/kills.md]
 
-Five jobs, one after the other: training digits_conv on every fourth digit, an `Extraction` of a folder of images,
-`OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from the first file written on. Each is
-run once undisturbed. Then it is started in a new folder, killed after a random time between 0 and the seconds that the
-undisturbed one worked, and started again in the same folder, up to four times, until a call comes to its end; that
-result is compared with the undisturbed one. New folders follow until the job has had its share of kills.
+Five jobs, one after the other: training digits_conv on every fourth digit, a fifth of which chooses the step, an
+`Extraction` of a folder of images, `OneVsRestSVM.fit` with a checkpoint, `keras-fvvae export`, and its last part, from
+the first file written on. Each is run once undisturbed. Then it is started in a new folder, killed after a random time
+between 0 and the seconds that the undisturbed one worked, and started again in the same folder, up to four times, until
+a call comes to its end; that result is compared with the undisturbed one. New folders follow until the job has had its
+share of kills.
 
 The time begins when the job has begun to work (its first file, or one more than at its start), and processes are forked
 from one that has imported TensorFlow: otherwise most kills would hit the import. Checkpoints are written after every
