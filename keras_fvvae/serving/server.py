@@ -208,7 +208,7 @@ def _http_server(engine):
 
     config = uvicorn.Config(
         build_app(engine, overloaded),
-        http=deadline_protocol(settings.receive_timeout),
+        http=deadline_protocol(settings.receive_timeout, settings.max_connections),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -33,7 +33,8 @@ class ServerSettings:
             its outputs' shapes. 64 MiB hold 20 vectors of 131,072 numbers as JSON, which takes up to 24 bytes for one.
         max_pixels: pixels of an image at most, read from its header before it is decoded, as a small file can claim
             more pixels than memory holds.
-        max_connections: open connections over REST at most (503), and concurrent calls over gRPC.
+        max_connections: open connections over REST at most, and concurrent calls over gRPC. A further connection over
+            REST takes the place of the one that has waited longest for its client to send; where none waits, 503.
         request_timeout: seconds from a request's body to its answer (504).
         receive_timeout: seconds for a request's header, for its body (408), and for a client to go on reading.
         stop_timeout: seconds that running requests have when the server is stopped.

@@ -1,9 +1,11 @@
 """What one client can take from the others: memory, connections, and the server's own names."""
 
+import asyncio
 import base64
 import contextlib
 import json
 import socket
+import threading
 import time
 
 import grpc
@@ -129,16 +131,57 @@ def test_bodies_that_have_arrived_do(tight, url):
     assert requests.post(url, json=encode_request(1)).ok
 
 
-def test_too_many_connections_are_told_why(tight):
+def _posting(tight, body, sent):
+    connection = socket.create_connection(("127.0.0.1", tight.port), timeout=10)
+    head = b"POST /v1/models/images:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall((head + body)[:sent])
+    return connection
+
+
+@pytest.mark.parametrize("sent", [0, 20, 100])
+def test_connections_that_send_nothing_make_room(tight, sent):
+    """Nothing, half a header, half a body: the oldest is closed."""
+    body = json.dumps(encode_request(1)).encode()
     with contextlib.ExitStack() as stack:
-        for _ in range(12):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", tight.port), timeout=10))
-            connection.sendall(b"GET / HTTP/1.1\r\n")
+        connections = [stack.enter_context(_posting(tight, body, sent)) for _ in range(12)]
         time.sleep(0.2)
+        assert requests.post(f"{tight.url}/v1/models/images:predict", data=body, timeout=5).ok
+        with contextlib.suppress(ConnectionResetError):
+            assert connections[0].recv(1) == b""
+        connections[1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connections[1].recv(1)
+
+
+def test_connections_that_are_kept_make_room(tight):
+    """Of clients who were answered, and may ask again."""
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(requests.Session()) for _ in range(14)]
+        for session in [*sessions, *sessions]:
+            assert session.get(f"{tight.url}/v1/models/images", timeout=5).ok
+
+
+def test_too_many_connections_are_told_why(tight, monkeypatch):
+    """Where every one waits for its answer."""
+    run, release = tight.engine.batcher.run, threading.Event()
+
+    async def held(*arguments):
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        return await run(*arguments)
+
+    monkeypatch.setattr(tight.engine.batcher, "run", held)
+    body = json.dumps(encode_request(1)).encode()
+    with contextlib.ExitStack() as stack:
+        stack.callback(release.set)
+        connections = [stack.enter_context(_posting(tight, body, None)) for _ in range(12)]
+        time.sleep(0.5)
         answer = requests.get(f"{tight.url}/v1/models/images", timeout=5)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.json() == {"error": "More than 12 connections are open. Try again later."}
+        release.set()
+        assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in connections)
     deadline = time.monotonic() + 5
     while requests.get(f"{tight.url}/v1/models/images", timeout=5).status_code != 200:
         assert time.monotonic() < deadline

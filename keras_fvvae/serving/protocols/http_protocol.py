@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _UNSENT_BYTES = 1 << 17
 
 
-def deadline_protocol(seconds: float) -> type[H11Protocol]:
+def deadline_protocol(seconds: float, max_connections: int) -> type[H11Protocol]:
     """A protocol class that closes connections of clients that do not go on.
 
     Without it, clients that send a byte now and then, or nothing, or do not read, hold their connections for ever, and
@@ -20,7 +20,11 @@ def deadline_protocol(seconds: float) -> type[H11Protocol]:
         seconds: from the connection, or from the first byte of a further request, to the end of the header; half of the
             time for a body, which the application has a deadline for where it reads it; and between two parts of an
             answer that a client reads.
+        max_connections: open connections at most. Beyond, the one is closed that has waited longest for its client: for
+            a header, else for a body. Who opens connections and sends nothing denies others nothing that way; where
+            none waits, the application refuses the new one.
     """
+    waiting: dict[H11Protocol, None] = {}  # from the one that has waited longest
 
     class DeadlineProtocol(H11Protocol):
         _state = _deadline = _unread = None
@@ -31,6 +35,8 @@ def deadline_protocol(seconds: float) -> type[H11Protocol]:
                 connection = transport.get_extra_info("socket")
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             self._watch()
+            if len(self.connections) > max_connections:
+                self._make_room()
 
         def data_received(self, data):
             super().data_received(data)
@@ -45,6 +51,11 @@ def deadline_protocol(seconds: float) -> type[H11Protocol]:
             super().resume_writing()
             self._read()
 
+        def on_response_complete(self):
+            super().on_response_complete()
+            if self.conn.their_state is h11.IDLE:  # the connection is kept for another request
+                waiting[self] = None
+
         def connection_lost(self, exc):
             self._disarm()
             self._read()
@@ -56,14 +67,25 @@ def deadline_protocol(seconds: float) -> type[H11Protocol]:
             if state is not self._state:
                 self._disarm()
             self._state = state
+            if state in (h11.IDLE, h11.SEND_BODY):
+                waiting.setdefault(self)
             if self._deadline is None and state in (h11.IDLE, h11.SEND_BODY):
                 limit = seconds if state is h11.IDLE else 2 * seconds
                 self._deadline = self.loop.call_later(limit, self.transport.close)
 
         def _disarm(self):
+            waiting.pop(self, None)
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+
+        def _make_room(self):
+            for state in (h11.IDLE, h11.SEND_BODY):
+                for other in waiting:
+                    if other is not self and other.conn.their_state is state:
+                        del waiting[other]
+                        other.transport.abort()
+                        return
 
         def _read(self):
             if self._unread is not None:
