@@ -84,7 +84,7 @@ def _compare(arguments, folder):
         + "".join(f'config {{ name: "{name}" base_path: "{name}" }}\n' for name in ("backbone", "fv_vae"))
         + "}\n"
     )
-    body = _body([_jpeg()])
+    body = body_of([jpeg()])
     rows = []
     print(
         f"{recipe.backbone} {recipe.tap or ''} {arguments.size}x{arguments.size}, JPEG of 500x375, {CLASSES} classes; "
@@ -94,7 +94,7 @@ def _compare(arguments, folder):
     print("| --- | --- | --- | --- | --- | --- |")
     for mode, options in MODES.items():
         options = [*options, "--batch-timeout-ms", str(arguments.batch_timeout_ms)]
-        with _server(["--config", str(folder / "models.config"), *options]) as url:
+        with server(["--config", str(folder / "models.config"), *options]) as url:
             for name in ("backbone", "fv_vae"):
                 _load(url, name, body, 2, max(arguments.clients))  # the first calls of a graph are slow
             for clients in arguments.clients:
@@ -115,25 +115,25 @@ def _soak(arguments, folder):
     encoder = build_encoder(recipe, fvvae=model, backbone=model.backbone)
     classifier = build_classifier(encoder, [f"digit {i}" for i in range(10)])
     export_saved_model(classifier, folder / "digits", recipe_views(recipe))
-    bodies = [_body([content]) for content in encoded_images(load_digits(), range(64))]
+    bodies = [body_of([content]) for content in encoded_images(load_digits(), range(64))]
     clients = max(arguments.clients)
     rows, failed = [], 0
     options = ["--max-batch-size", str(arguments.max_batch_size), "--batch-timeout-ms", str(arguments.batch_timeout_ms)]
     print("| requests | resident memory, MB | requests per second | CPU ms per request |\n| --- | --- | --- | --- |")
     with (
-        _server([str(folder / "digits"), *options]) as url,
+        server([str(folder / "digits"), *options]) as url,
         ThreadPoolExecutor(clients) as pool,
         requests.Session() as session,
     ):
         session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=clients))
         address, step = f"{url}/v1/models/digits:predict", max(1, arguments.soak // 10)
         for done in range(0, arguments.soak, step):
-            start, cpu = time.perf_counter(), _metric(url, "process_cpu_seconds_total")
+            start, cpu = time.perf_counter(), metric(url, "process_cpu_seconds_total")
             jobs = [pool.submit(session.post, address, bodies[i % len(bodies)]) for i in range(step)]
             failed += sum(job.result().status_code != 200 for job in jobs)
             seconds = time.perf_counter() - start
-            memory = _metric(url, "process_resident_memory_bytes") / 1e6
-            cpu = 1000 * (_metric(url, "process_cpu_seconds_total") - cpu) / step
+            memory = metric(url, "process_resident_memory_bytes") / 1e6
+            cpu = 1000 * (metric(url, "process_cpu_seconds_total") - cpu) / step
             rows.append({"requests": done + step, "megabytes": memory, "per_second": step / seconds, "cpu_ms": cpu})
             print(f"| {done + step:,} | {memory:,.1f} | {step / seconds:.0f} | {cpu:.2f} |", flush=True)
     print(f"\n{failed} of {rows[-1]['requests']:,} requests failed; {clients} clients.")
@@ -141,7 +141,7 @@ def _soak(arguments, folder):
 
 
 @contextlib.contextmanager
-def _server(arguments):
+def server(arguments):
     command = [sys.executable, "-c", COMMAND, *arguments, "--port", "0", "--grpc-port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -162,14 +162,14 @@ def _load(url, name, body, count, clients):
         assert answer.status_code == 200, answer.text
         latencies.append(time.perf_counter() - start)
 
-    cpu = _metric(url, "process_cpu_seconds_total")
+    cpu = metric(url, "process_cpu_seconds_total")
     with requests.Session() as session, ThreadPoolExecutor(clients) as pool:
         session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=clients))
         start = time.perf_counter()
         for job in [pool.submit(ask, session) for _ in range(max(count, clients))]:
             job.result()
         seconds = time.perf_counter() - start
-    cpu = _metric(url, "process_cpu_seconds_total") - cpu
+    cpu = metric(url, "process_cpu_seconds_total") - cpu
     return {
         "per_second": len(latencies) / seconds,
         "median_ms": 1000 * statistics.median(latencies),
@@ -185,16 +185,16 @@ def _line(row):
     )
 
 
-def _metric(url, name):
+def metric(url, name):
     text = requests.get(f"{url}/monitoring/prometheus/metrics").text
     return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
 
 
-def _body(contents):
+def body_of(contents):
     return json.dumps({"instances": [{"b64": base64.b64encode(one).decode()} for one in contents]}).encode()
 
 
-def _jpeg():
+def jpeg():
     coarse = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype("float32")
     image = tf.cast(tf.clip_by_value(tf.image.resize(coarse, (375, 500), method="bicubic"), 0, 255), tf.uint8)
     return tf.io.encode_jpeg(image).numpy()
