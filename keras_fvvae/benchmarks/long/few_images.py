@@ -1,12 +1,14 @@
 """Does the default recipe help, and never hurt, with few images? FV-VAE beside average pooling, by images a class.
 
     python -m keras_fvvae.benchmarks.long.few_images --data DIR --backbone-weights FILE [--backbone MobileNetV2] \
-        [--backbone-option alpha=0.35] [--size 224] [--classes 5] [--images 5 10 19] [--seeds 5] \
+        [--backbone-option alpha=0.35] [--size 224] [--skip-classes 0] [--classes 5] [--images 5 10 19] [--seeds 5] \
         [--markdown docs/results/few_images/results.md]
 
-DIR has a folder for each class; the first so many are taken. For every seed, so many images of each class, drawn by the
-seed, are the training part, and all others the test part. Everything else is `image_folder` as it is, which chooses its
-step on a fifth of the training images. Activations and finished runs are kept (`--out`), so a repeated call continues.
+DIR has a folder for each class; so many are taken. For every seed, so many images of each class, drawn by the seed, are
+the training part, and all others the test part. Everything else is `image_folder` as it is, which chooses its step on a
+fifth of the training images. Average pooling of the network's last stage under a linear SVM is the usual linear probe;
+joined with it, FV-VAE adds its kernel (`keras-fvvae fuse --method kernel`). Activations and finished runs are kept
+(`--out`), so a repeated call continues.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from keras_fvvae.backbones import BACKBONES
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import write_atomically
 
@@ -42,7 +45,7 @@ def main() -> None:
     rows = []
     for images in arguments.images:
         for seed in range(arguments.seeds):
-            few = few_images(whole, arguments.classes, images, seed)
+            few = few_images(whole, arguments.skip_classes, arguments.classes, images, seed)
             out = Path(arguments.out) / f"{images}_images_seed_{seed}"
             shared = {
                 "backbone_weights": arguments.backbone_weights,
@@ -52,7 +55,8 @@ def main() -> None:
             run = train(recipe.replace(seed=seed), few, out, **shared)
             last = recipe.replace(seed=seed, tap=None, representation="ave")
             probe = train(last, few, out.with_name(f"{out.name}_last_stage"), **shared)
-            rows.append(_row(images, seed, run, probe))
+            joined = fuse([run.path, probe.path], method="kernel", resamples=0)
+            rows.append(_row(images, seed, run, probe, joined))
             print(rows[-1], flush=True)
     text = _markdown(rows, recipe, arguments)
     print(text)
@@ -61,10 +65,11 @@ def main() -> None:
         write_atomically(arguments.markdown, text.encode())
 
 
-def few_images(whole: Collection, classes: int, images: int, seed: int) -> Collection:
-    """The first classes of a collection; of each so many images are the training part, all others the test part."""
-    chosen = whole.subset(np.flatnonzero(whole.labels < classes))
-    chosen.class_names = whole.class_names[:classes]
+def few_images(whole: Collection, skipped: int, classes: int, images: int, seed: int) -> Collection:
+    """So many classes of a collection; of each so many images are the training part, all others the test part."""
+    chosen = whole.subset(np.flatnonzero((whole.labels >= skipped) & (whole.labels < skipped + classes)))
+    chosen.class_names = whole.class_names[skipped : skipped + classes]
+    chosen.labels = chosen.labels - skipped
     chosen.notes = []
     rng = np.random.default_rng(seed)
     splits = np.full(len(chosen), "test", dtype="<U5")
@@ -83,6 +88,7 @@ def _arguments():
     parser.add_argument("--tap")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--set", nargs="*", default=[], help="other keys of the recipe")
+    parser.add_argument("--skip-classes", type=int, default=0, help="the first so many are not taken")
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--images", type=int, nargs="*", default=[5, 10, 19])
     parser.add_argument("--seeds", type=int, default=5)
@@ -96,7 +102,7 @@ def _settings(words: list[str]) -> dict:
     return {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words)}
 
 
-def _row(images: int, seed: int, run: RunFolder, probe: RunFolder) -> dict:
+def _row(images: int, seed: int, run: RunFolder, probe: RunFolder, joined: dict) -> dict:
     metrics, validation = run.results.metrics, run.validation
     return {
         "images": images,
@@ -105,6 +111,7 @@ def _row(images: int, seed: int, run: RunFolder, probe: RunFolder) -> dict:
         "ave": 100 * metrics["AVE"]["accuracy"],
         "last": 100 * probe.results.own["accuracy"],
         "own": 100 * run.results.own["accuracy"],
+        "joined": 100 * joined["fusion"]["accuracy"],
         "step": validation.get("best_step", run.recipe.steps),
         "seconds": run.seconds["fit"],
         "warned": bool(run.results.warning),
@@ -122,7 +129,8 @@ def _markdown(rows: list[dict], recipe: Recipe, arguments: argparse.Namespace) -
         "",
         f"FV-VAE beside average pooling (AVE) of the same activations, and of the network's last stage: "
         f"{recipe.backbone} {recipe.backbone_options or ''}, {recipe.input_size[0]}x{recipe.input_size[1]}, "
-        f"`{recipe.tap or 'its last stage'}`; {arguments.classes} classes of "
+        f"`{recipe.tap or 'its last stage'}`; classes {arguments.skip_classes + 1} to "
+        f"{arguments.skip_classes + arguments.classes} of "
         f"{Path(arguments.data).resolve().parent.name}; "
         f"of each class so many training images, drawn by the seed, and all others as test images "
         f"({min(row['test'] for row in rows)} to {max(row['test'] for row in rows)}). Accuracies in percent, mean over "
@@ -134,16 +142,19 @@ def _markdown(rows: list[dict], recipe: Recipe, arguments: argparse.Namespace) -
         f"{datetime.date.today()}, {platform.machine()}, Python {platform.python_version()}.",
         "",
         "| images a class | AVE of the last stage | AVE | FV-VAE | FV-VAE less AVE, seed by seed | mean | "
-        "less AVE of the last stage | steps kept | seconds of training |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "less AVE of the last stage | both joined | less AVE of the last stage, seed by seed | mean | steps kept | "
+        "seconds of training |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for images in arguments.images:
         part = [row for row in rows if row["images"] == images]
         differences = [row["own"] - row["ave"] for row in part]
+        gains = [row["joined"] - row["last"] for row in part]
         lines.append(
             f"| {images} | {_mean(part, 'last')} | {_mean(part, 'ave')} | {_mean(part, 'own')} | "
             f"{', '.join(f'{value:+.1f}' for value in differences)} | {np.mean(differences):+.1f} | "
-            f"{np.mean([row['own'] - row['last'] for row in part]):+.1f} | "
+            f"{np.mean([row['own'] - row['last'] for row in part]):+.1f} | {_mean(part, 'joined')} | "
+            f"{', '.join(f'{value:+.1f}' for value in gains)} | {np.mean(gains):+.1f} | "
             f"{', '.join(str(row['step']) for row in part)} | {np.mean([row['seconds'] for row in part]):.0f} |"
         )
     lines += ["", f"Runs that said that they did not help: {sum(row['warned'] for row in rows)} of {len(rows)}.", ""]
