@@ -61,9 +61,9 @@ class _Worker:
     """A process, the parent's end of its pipe, and the items that it holds."""
 
     def __init__(self, encoding, cores):
-        # Not a fork: TensorFlow's threads do not survive one. A pipe for each process, not a common queue: a process
-        # that is killed while it holds a queue's lock would stop all others.
-        context = multiprocessing.get_context("spawn")
+        # A pipe for each process, not a common queue: a process that is killed while it holds a queue's lock would stop
+        # all others.
+        context = _context()
         self.connection, far_end = context.Pipe()
         self.process = context.Process(target=_work, args=(far_end, encoding, cores), daemon=True)
         self.process.start()
@@ -77,6 +77,19 @@ class _Worker:
         self.alone = alone
         with contextlib.suppress(OSError):  # it is dead: the pipe's end will say so, and its items go to another
             self.connection.send(items)
+
+
+def _context():
+    """How processes are started. Not as forks of this one, as TensorFlow's threads do not survive that.
+
+    Where there are forks, those of a server that has imported TensorFlow and computed nothing: the import, which takes
+    seconds, is done once for all processes and for those that replace them.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([ItemEncoder.__module__])
+    return context
 
 
 class _Pool:

@@ -18,8 +18,6 @@ from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import RunError, WeightsError
 
-KILLS = 3
-
 
 class _Lethal:
     """What ends the process that unpickles it, as a crash of a decoder would."""
@@ -51,18 +49,19 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(module, "CHUNKS_AHEAD", 0)
 
 
-def test_killed_processes(run, videos, small_chunks):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_processes(run, videos, small_chunks, kills):
     """Two processes; after every second result one of them, drawn at random, is killed."""
     items = list_items(load_folder(videos, unlabelled=True))
     encoding = open_encoding(run, "video")
     draw, results, killed = random.Random(0), [], []
     for result in encode_in_processes(encoding, items, processes=2):
         results.append(result)
-        if len(killed) < KILLS and len(results) % 2 == 0:
+        if len(killed) < kills and len(results) % 2 == 0:
             victim = draw.choice([child for child in multiprocessing.active_children() if child.pid not in killed])
             os.kill(victim.pid, signal.SIGKILL)
             killed.append(victim.pid)
-    assert len(killed) == KILLS
+    assert len(killed) == kills
     _assert_same(results, _expected(encoding, items))
     assert not multiprocessing.active_children()
 
