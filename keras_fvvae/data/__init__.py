@@ -1,4 +1,4 @@
-"""Data sets of images and videos as they lie on disk, and what ships with scikit-learn, as one kind of collection."""
+"""Data sets of images and videos as they lie on disk, and what ships with packages, as one kind of collection."""
 
 from keras_fvvae.data.catalogue import load_dataset
 from keras_fvvae.data.collection import Collection
@@ -9,6 +9,7 @@ from keras_fvvae.data.datasets.digits import load_digits
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits, write_moving_digits
+from keras_fvvae.data.datasets.textiles import load_textiles
 from keras_fvvae.data.datasets.tfds import load_tfds
 from keras_fvvae.data.datasets.ucf101 import load_ucf101
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
@@ -30,6 +31,7 @@ __all__ = [
     "load_folder",
     "load_list",
     "load_moving_digits",
+    "load_textiles",
     "load_tfds",
     "load_ucf101",
     "optical_flow",
