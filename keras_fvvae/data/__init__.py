@@ -16,6 +16,7 @@ from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_b
 from keras_fvvae.data.readers.flow import FlowSettings, optical_flow, quantize_flow
 from keras_fvvae.data.readers.image import decode_image, resize_image
 from keras_fvvae.data.readers.video import read_video, uniform_positions
+from keras_fvvae.data.textile_defects import paste_defect
 from keras_fvvae.data.views import Views
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "load_tfds",
     "load_ucf101",
     "optical_flow",
+    "paste_defect",
     "quantize_flow",
     "random_view",
     "read_video",
