@@ -10,6 +10,8 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "keras_fvvae" / "__init__.
 REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
 # TensorFlow Datasets imports importlib_resources without requiring it.
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources"]
+# Data only, without requirements: one version, so that figures have one set of images.
+TEXTILES = ["conformal-clip-data==0.1.4"]
 SERVING = [
     "uvicorn>=0.30",
     "starlette>=0.40",
@@ -35,6 +37,7 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "tfds": TFDS,
+        "textiles": TEXTILES,
         "serving": SERVING,
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
@@ -48,6 +51,7 @@ setup(
             "setuptools>=77",
             "wheel",
             *TFDS,
+            *TEXTILES,
             *SERVING,
         ],
     },

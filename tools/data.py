@@ -20,10 +20,10 @@ def command() -> None:
 
 
 @command.command("check")
-@data_options(required=True, default="auto", classes=False)
+@data_options(default="auto", classes=False)
 @workers_option
 @json_option
-def check(data: str, dataset: str, dataset_options: dict[str, Any], workers: int | None, as_json: bool) -> None:
+def check(data: str | None, dataset: str, dataset_options: dict[str, Any], workers: int | None, as_json: bool) -> None:
     """Read everything once and report what a training would meet: classes and splits, sizes, lengths, unreadable and
     truncated files, duplicates, missing files.
 

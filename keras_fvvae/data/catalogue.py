@@ -17,7 +17,8 @@ def load_dataset(directory: str | os.PathLike | None, name: str = "auto", **opti
     """Collects the images or videos of a data set.
 
     Args:
-        directory: the data folder, or a list; `None` for what brings its own data (`"digits"`, `"moving_digits"`).
+        directory: the data folder, or a list; `None` for what brings its own data (`"digits"`, `"moving_digits"`,
+            `"textiles"`).
         name: one of `keras_fvvae.recipes.DATASETS`; `"auto"`: the first that recognises the path.
         **options: further arguments of that data set's loader.
 

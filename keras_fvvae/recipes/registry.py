@@ -181,5 +181,13 @@ DATASETS = {
     "moving_digits": Dataset(
         f"{_LAYOUTS}.moving_digits:load_moving_digits", "digits that move, drawn", None, "video", 8, embedded=True
     ),
+    "textiles": Dataset(
+        f"{_LAYOUTS}.textiles:load_textiles",
+        "simulated textiles with and without defects: pip install keras_fvvae[textiles]",
+        None,
+        "image",
+        3,
+        embedded=True,
+    ),
     "folder": Dataset(f"{_LAYOUTS}.folder:load_folder", "a folder with one sub-folder per class", "is_folder"),
 }

@@ -17,7 +17,7 @@ from keras_fvvae.runs.requirements import require_data, require_recipe_data
 
 
 def open_dataset(
-    data: str | os.PathLike,
+    data: str | os.PathLike | None,
     name: str,
     options: dict[str, Any],
     test_fraction: float = DEFAULT_TEST_FRACTION,

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
 
 
-def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
+def require_data(data: str | os.PathLike | None, dataset: str | None = None) -> None:
     """Refuses data that do not exist; where the loader fills the folder itself, it need not be there.
 
     Args:
-        data: folder or list.
+        data: folder or list; `None`: none, as a data set wants that brings its own.
         dataset: kind of the data set; `None` and `"auto"`: by its layout.
 
     Raises:
-        DataError: if there is nothing, or the data set brings its own data.
+        DataError: if there is nothing, or the data set brings its own data and is given others.
 
     Example:
         >>> require_data("/nowhere")
@@ -30,10 +30,15 @@ def require_data(data: str | os.PathLike, dataset: str | None = None) -> None:
         keras_fvvae.errors.DataError: The data folder or list /nowhere does not exist.
     """
     kind = DATASETS.get(dataset)
+    if kind and kind.embedded:
+        if data is None:
+            return
+        raise DataError(f"The data set {dataset!r} brings its own data; open its folder as another, without `dataset`.")
+    if data is None:
+        own = ", ".join(name for name, entry in DATASETS.items() if entry.embedded)
+        raise DataError(f"--data is missing: a folder or list; or name by --dataset what brings its own data ({own}).")
     if not Path(data).exists() and not (kind and kind.fills_folder):
         raise DataError(f"The data folder or list {data} does not exist.")
-    if kind and kind.embedded:
-        raise DataError(f"The data set {dataset!r} brings its own data; open its folder as another, without `dataset`.")
 
 
 def require_recipe_data(recipe: Recipe, data: str | os.PathLike | None) -> None:
@@ -56,4 +61,7 @@ def require_recipe_data(recipe: Recipe, data: str | os.PathLike | None) -> None:
     if not embedded and data is None:
         raise DataError(f"The recipe {recipe.name} needs --data: the folder or list of your images or videos.")
     if not embedded:
+        named = DATASETS.get(str(data))
+        if named and named.embedded and not Path(data).exists():  # type: ignore[arg-type]
+            raise DataError(f"The data set {data} brings its own data: name it by --dataset {data}, without --data.")
         require_data(data, recipe.dataset)

@@ -81,7 +81,8 @@ WRONG = [
     (
         "dataset",
         "imagenet",
-        "one of 'auto', 'list', 'cub', 'ucf101', 'activitynet', 'tfds', 'digits', 'moving_digits', 'folder'",
+        "one of 'auto', 'list', 'cub', 'ucf101', 'activitynet', 'tfds', 'digits', 'moving_digits', "
+        "'textiles', 'folder'",
     ),
     ("test_fraction", 1.0, "a number in [0, 1)"),
     ("backbone", None, "text"),

@@ -164,6 +164,13 @@ def test_data_check(tmp_path, run_command, videos):
     assert "1 listed but missing:\n  none.avi\n" in output
 
 
+def test_data_check_of_what_brings_its_own_data(run_command):
+    code, output, _ = run_command("data", "check", "--dataset", "digits")
+    assert code == 0
+    assert "1797 of 1797 images can be used; 0 are missing\n" in output
+    assert "Width x height: 8x8 (1797)" in output
+
+
 def test_moving_digits_of_other_settings(tmp_path, run_command):
     run_command("data", "moving-digits", "--out", tmp_path / "videos", *SMALL_VIDEOS)
     assert run_command("data", "moving-digits", "--out", tmp_path / "videos", *SMALL_VIDEOS)[0] == 0
