@@ -139,13 +139,20 @@ def test_attention_is_learnt_from_the_classification_loss():
     descriptors[np.arange(64), rng.integers(8, size=64)] += np.eye(4, dtype="float32")[labels] * 3
     layer = FVVAELayer(latent_dim=3, num_classes=2, attention=True, dropout=0.0, seed=0)
     optimizer = keras.optimizers.Adam(0.03)
-    for _ in range(60):
+
+    @tf.function
+    def step():
         with tf.GradientTape() as tape:
             scores = layer(descriptors, training=True)["class_scores"]
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits=True))
         variables = [v.value for v in layer.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         optimizer.apply(gradients, layer.trainable_variables)
+
+    layer.build(descriptors.shape)
+    optimizer.build(layer.trainable_variables)
+    for _ in range(60):
+        step()
     weights = layer.descriptor_weights(descriptors).numpy()
     informative = np.abs(descriptors).max(axis=-1) > 1.5
     assert weights[informative].mean() > 2 > 1 > weights[~informative].mean()

@@ -323,8 +323,9 @@ def test_the_layer_alone_trains_in_a_functional_model(tmp_path):
     """A plain `keras.Model.fit` follows the gradient of the two terms of Eq. 8, and saves and loads them."""
     descriptors = _descriptors(batch=8).astype("float32")
     layer, model = _trained_in_a_functional_model(add_losses=True)
-    history = model.fit(descriptors, epochs=150, verbose=0).history["loss"]
-    assert history[-1] < 0.95 * history[0]  # 0.89 to 0.93 on the backends, by what they draw
+    start = model.evaluate(descriptors, verbose=0)
+    model.fit(np.tile(descriptors, (150, 1, 1)), batch_size=8, verbose=0)
+    assert model.evaluate(descriptors, verbose=0) < 0.95 * start
     assert np.abs(layer.x_log_variance.numpy()).max() > 0.01
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

@@ -63,10 +63,10 @@ def test_inner_products_are_unbiased():
     x = _descriptors((2, 1, 6))
     x[1] = x[0] + 0.3 * x[1]  # nearly parallel: the kernel is large against the spread of its estimates
     kernel = (x[0, 0] @ x[1, 0]) ** 2
-    estimates = _inner_products(16, range(500), x)
-    # Four standard errors; a bias of 20 % would be seen.
+    estimates = _inner_products(16, range(250), x)
+    # Four standard errors; a bias of 30 % would be seen.
     error = estimates.std() / np.sqrt(len(estimates))
-    assert error < 0.2 * kernel / 4
+    assert error < 0.3 * kernel / 4
     assert abs(estimates.mean() - kernel) < 4 * error
 
 
@@ -74,9 +74,8 @@ def test_error_falls_with_the_root_of_the_output_dim():
     """Dimensions below the C * C pairs: far above, most sketches have no collision and no error at all."""
     x = _descriptors((2, 1, 48))
     kernel = (x[0, 0] @ x[1, 0]) ** 2
-    errors = [np.sqrt(np.mean((_inner_products(d, range(200), x) - kernel) ** 2)) for d in (8, 64, 512)]
-    slopes = np.diff(np.log(errors)) / np.log(8)
-    np.testing.assert_allclose(slopes, -0.5, atol=0.1)
+    errors = [np.sqrt(np.mean((_inner_products(d, range(100), x) - kernel) ** 2)) for d in (8, 512)]
+    assert np.log(errors[1] / errors[0]) / np.log(64) == pytest.approx(-0.5, abs=0.1)
 
 
 def test_many_descriptors_converge_to_bilinear_pooling():
