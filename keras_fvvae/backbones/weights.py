@@ -54,13 +54,15 @@ def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None
 
 
 def with_imagenet_weights(build: Callable[..., keras.Model], name: str, arguments: dict[str, Any]) -> keras.Model:
-    """A network of Keras Applications with the weights that it downloads.
+    """A network with its ImageNet weights: Keras Applications downloads them, other functions have them installed.
 
     Raises:
-        WeightsError: if they cannot be downloaded.
+        WeightsError: if they cannot be downloaded, or are not installed.
     """
     try:
         return build(weights="imagenet", **arguments)
+    except WeightsError:  # of a function of this library, which says more
+        raise
     except Exception as error:  # keras.utils.get_file raises a bare Exception for any failed download
         raise WeightsError(
             f"The ImageNet weights of {name} could not be downloaded ({str(error).splitlines()[0]}). Pass the path of "

@@ -20,8 +20,9 @@ STACK_CHANNELS = 20
 
 
 def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | None) -> keras.Model:
-    """The backbone of a recipe with its trainable part set; `"imagenet"` is for Keras Applications' models only."""
-    if backbone_weights == "imagenet" and recipe.backbone in BACKBONES and BACKBONES[recipe.backbone].build:
+    """The backbone of a recipe with its trainable part set; `"imagenet"` is no weights where there are none."""
+    info = BACKBONES.get(recipe.backbone)
+    if backbone_weights == "imagenet" and info is not None and not info.has_imagenet_weights:
         backbone_weights = None
     backbone = build_backbone(
         recipe.backbone,

@@ -13,23 +13,27 @@ from keras import ops
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 TORCH_MEAN = (0.485, 0.456, 0.406)
 TORCH_STD = (0.229, 0.224, 0.225)
+# Of EfficientNet-Lite, for all channels: where 8-bit quantized inputs have their zero, and their scale.
+LITE_MEAN = 127.0
+LITE_SCALE = 128.0
 # Optical flow as images: the value of no motion, and one scale for all channels instead of three.
 NO_MOTION = 128.0
-FLOW_SCALES = {"caffe": 1.0, "torch": 255.0 * sum(TORCH_STD) / 3, "tf": 127.5}
-SCHEMES = ("caffe", "torch", "tf", "none")
+FLOW_SCALES = {"caffe": 1.0, "torch": 255.0 * sum(TORCH_STD) / 3, "tf": 127.5, "lite": LITE_SCALE}
+SCHEMES = ("caffe", "torch", "tf", "lite", "none")
 
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
 class BackbonePreprocessing(keras.layers.Layer):
     """Brings RGB images with values 0 to 255 to what a backbone was trained on.
 
-    The same as `keras.applications.imagenet_utils.preprocess_input`, as a layer: saved, exported and served with the
-    model, so that it cannot be forgotten or applied twice.
+    The same as `keras.applications.imagenet_utils.preprocess_input` (but for `"lite"`, which that lacks), as a layer:
+    saved, exported and served with the model, so that it cannot be forgotten or applied twice.
 
     Args:
         scheme: `"caffe"`: channels reversed to BGR and centred on ImageNet's mean (VGG, ResNet); `"torch"`: scaled to
-            0..1 and standardised per channel (DenseNet); `"tf"`: scaled to -1..1 (MobileNetV2); `"none"`: unchanged,
-            for backbones that carry their own (EfficientNetV2, ConvNeXt).
+            0..1 and standardised per channel (DenseNet); `"tf"`: scaled to -1..1 (MobileNetV2); `"lite"`:
+            `(x - 127) / 128` (EfficientNet-Lite); `"none"`: unchanged, for backbones that carry their own
+            (EfficientNetV2, ConvNeXt).
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Input shape:
@@ -66,6 +70,8 @@ class BackbonePreprocessing(keras.layers.Layer):
         if self.scheme == "torch":
             mean, std = (ops.convert_to_tensor(values, x.dtype) for values in (TORCH_MEAN, TORCH_STD))
             return (x / 255.0 - mean) / std
+        if self.scheme == "lite":
+            return (x - LITE_MEAN) / LITE_SCALE
         return x / 127.5 - 1.0
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:

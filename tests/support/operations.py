@@ -36,7 +36,7 @@ FILE = Path(__file__).parents[2] / "keras_fvvae" / "serving" / "known_operations
 NETWORKS = (
     "VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "InceptionV3", "InceptionResNetV2",
     "Xception", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "NASNetMobile",
-    "DigitsConvNet",
+    "EfficientNetLite2", "DigitsConvNet",
 )  # fmt: skip
 SIZES = {"NASNetMobile": 224}
 SIZE = 75  # InceptionV3 and its kin take no smaller images
