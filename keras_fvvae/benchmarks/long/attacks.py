@@ -1,6 +1,6 @@
 """Honest clients of a server that is attacked: what they wait for, and how much memory the server takes.
 
-    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--out FILE]
+    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--attacks NAME ...] [--out FILE]
 
 Two clients ask for the class of one JPEG of 500x375 pixels a few times a second, first on a quiet server, then while
 another process of this machine attacks in all these ways at once: requests for answers of half a gigabyte, the
@@ -10,26 +10,20 @@ answers that are not read, bodies of 64 MiB that are announced and not sent, and
 """
 
 import argparse
-import base64
 import contextlib
-import io
-import itertools
 import json
-import multiprocessing
-import os
-import re
-import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import requests
-from PIL import Image
 
+from keras_fvvae.benchmarks.long.attackers import NAME, PATH, PATIENCE
 from keras_fvvae.benchmarks.long.serving import body_of, jpeg, metric, server
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
@@ -37,24 +31,21 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import load_recipe
 
-NAME, SIZE, CLASSES = "birds", 224, 50
-PATH = f"/v1/models/{NAME}:predict"
-GOOD_CLIENTS, PAUSE, PATIENCE = 2, 0.25, 60.0
-# Connections of each kind that sends nothing further; the server takes 1,024 in all.
-SILENT = 400
-SCANS = 40_000
+SIZE, CLASSES = 224, 50
+GOOD_CLIENTS, PAUSE = 2, 0.25
 
 
 def main() -> None:
     """Prints a table, and writes it as JSON with --out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300, help="of the attack; a tenth of it is quiet before")
+    parser.add_argument("--attacks", nargs="+", help="some of them, as they are called in the table")
     parser.add_argument("--out", help="JSON file to write the result to")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / NAME
         _export(model)
-        rows = _measure(str(model), arguments.seconds)
+        rows = _measure(str(model), arguments.seconds, arguments.attacks)
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(rows, indent=2))
 
@@ -74,21 +65,20 @@ def _export(path: Path) -> None:
     export_saved_model(build_classifier(encoder, [f"class {i}" for i in range(CLASSES)]), path, recipe_views(recipe))
 
 
-def _measure(model: str, seconds: float) -> list[dict]:
+def _measure(model: str, seconds: float, chosen: list[str] | None) -> list[dict]:
     rows = []
     print("| | requests | answered | asked again | p50, ms | p99, ms | longest, ms | server's memory, most, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with server([model]) as url:
         _ask_for(url, 3)  # the first calls of a graph are slow
         for phase, length in (("quiet", seconds / 10), ("attacked", seconds), ("quiet again", seconds / 10)):
-            with _attackers(url) if phase == "attacked" else contextlib.nullcontext() as counts:
-                rows.append({"phase": phase, **_ask_for(url, length)})
+            under = _attackers(url, chosen) if phase == "attacked" else _nobody()
+            with under as counts:
+                rows.append({"phase": phase, **_ask_for(url, length), "attacks": counts})
             print(_line(rows[-1]), flush=True)
-            if counts is not None:
-                rows[-1]["attacks"] = dict(counts)
-                print("".join(f"|  {name}: {count:,}" for name, count in sorted(counts.items())) + " | | | | | | |")
     ratio = rows[1]["p99_ms"] / rows[0]["p50_ms"]
-    print(f"\np99 under attack / p50 of the quiet server: {ratio:.1f}")
+    print("\nAttacks: " + ", ".join(f"{name} {count:,}" for name, count in rows[1]["attacks"].items()) + ".")
+    print(f"p99 under attack / p50 of the quiet server: {ratio:.1f}")
     return rows
 
 
@@ -118,7 +108,7 @@ def _ask_for(url: str, seconds: float) -> dict:
 
     def watch():
         while time.monotonic() < end:
-            with contextlib.suppress(requests.RequestException):
+            with contextlib.suppress(requests.RequestException, TypeError):  # refused, or without that number
                 memory.append(metric(url, "process_resident_memory_bytes") / 1e6)
             time.sleep(1)
 
@@ -147,84 +137,18 @@ def _line(row):
 
 
 @contextlib.contextmanager
-def _attackers(url: str) -> Iterator[MutableMapping[str, int]]:
-    """Attacks from a process of its own, of the lowest priority: what they compute is not the server's work."""
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        counts = manager.dict()
-        process = context.Process(target=_attack, args=(url, counts), daemon=True)
-        process.start()
-        try:
-            yield counts
-        finally:
-            process.terminate()
-            process.join()
+def _nobody() -> Iterator[dict[str, int]]:
+    yield {}
 
 
-def _attack(url: str, counts: MutableMapping[str, int]) -> None:
-    os.nice(19)
-    tiny = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(tiny, "PNG")
-    content = base64.b64encode(tiny.getvalue()).decode()
-
-    def encode(count):
-        return json.dumps({"signature_name": "encode", "instances": [{"b64": content}] * count}).encode()
-
-    posted = {
-        "answers of half a gigabyte": encode(64),
-        "the largest answers": encode(8),
-        "scans": body_of([_many_scans()]),
-        "JSON of numbers": b'{"instances": [' + b"1," * 2_000_000 + b"1]}",
-    }
-    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-    promise = head % (PATH.encode(), 64 << 20)
-    silent = {"nothing": b"", "half a header": promise[:20], "half a body": promise + b"{", "promises": promise}
-
-    def posting(body):
-        return lambda: requests.post(url + PATH, data=body, timeout=PATIENCE)
-
-    unread = head % (PATH.encode(), len(encode(8))) + encode(8)
-    attacks = {
-        **{name: posting(body) for name, body in posted.items()},
-        **{name: _holder(url, text, SILENT) for name, text in silent.items()},
-        "answers not read": _holder(url, unread, 4),
-    }
-
-    def repeat(name, attack):
-        for count in itertools.count(1):
-            with contextlib.suppress(requests.RequestException, OSError):
-                attack()
-            counts[name] = count
-
-    threads = [threading.Thread(target=repeat, args=one, daemon=True) for one in attacks.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _holder(url: str, sent: bytes, most: int) -> Callable[[], None]:
-    """Opens one more connection, sends that, and holds it; the oldest of so many is closed for it."""
-    address, held = urlsplit(url), []
-
-    def attack():
-        held.append(socket.create_connection((address.hostname, address.port), timeout=PATIENCE))
-        held[-1].sendall(sent)
-        if len(held) > most:
-            held.pop(0).close()
-        time.sleep(0.005)
-
-    return attack
-
-
-def _many_scans() -> bytes:
-    """A progressive JPEG whose last scan is repeated."""
-    written = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(written, "JPEG", progressive=True)
-    content = written.getvalue()
-    last = max(match.start() for match in re.finditer(rb"\xff\xda", content))
-    return content[:-2] + content[last:-2] * SCANS + content[-2:]
+@contextlib.contextmanager
+def _attackers(url: str, chosen: list[str] | None) -> Iterator[dict[str, int]]:
+    """Attacks from a process of its own; at the end the dictionary has how often each attacked."""
+    command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", url, *(chosen or [])]
+    counts: dict[str, int] = {}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield counts
+        counts |= json.loads(process.communicate()[0])
 
 
 if __name__ == "__main__":
