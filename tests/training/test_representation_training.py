@@ -44,7 +44,10 @@ def train(*arguments, **options):
     return task_train.train(*arguments, backbone_weights=None, verbose=0, **options)
 
 
-@pytest.mark.parametrize("title", CASES)
+# FV-VAE is quick elsewhere: predictions in `test_train.py`, its export in `tests/export`, a PCA here after NetVLAD.
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=[pytest.mark.slow] * (title == "FV-VAE")) for title in CASES]
+)
 def test_train_predict_export(title, digits, finished, tmp_path):
     run = finished(**CASES[title])
     result, tested = run.results.metrics[title], run.scores()[title]
@@ -184,8 +187,9 @@ def test_errors(changes, error, message, digits, recipe, tmp_path):
         train(recipe.replace(**changes), load_folder(digits), tmp_path / "run", cache=tmp_path)
 
 
-def test_report_of_two_runs_of_one_representation(digits, finished, tmp_path):
-    runs = [finished(latent_dim=size) for size in (2, 3)]
+def test_report_of_two_runs_of_one_representation(digits, finished, finished_copy, tmp_path):
+    """They are told apart by the names of their folders."""
+    runs = [finished(), finished_copy]
     page = write_report([run.path for run in runs], tmp_path / "report.html", load_folder(digits)).read_text()
     for run in runs:
         assert f"FV-VAE, {run.path.name}" in page
