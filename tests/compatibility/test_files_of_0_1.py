@@ -53,33 +53,28 @@ def _assert_close(actual, expected, tolerance=1e-3):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(np.abs(expected).max(), 1e-30))
 
 
-def test_run_and_embedded_weights(files):
+def test_run_embedded_weights_and_pack(files):
+    """In one process: what opens the classifier of a run, the first that is opened, opens the other files too."""
     code = """
 classifier = zoo.load_classifier("run/model.keras")
 answer(classifier.predict(pixels, verbose=0))
-from keras_fvvae.tasks.predict import predict
-rows = [dict(zip(row["labels"], row["scores"])) for row in predict("run", files)]
-answer([[row[name] for name in classifier.class_names] for row in rows])
 answer(zoo.load("digits_conv").fvvae.num_classes)
-"""
-    scores, predicted, classes = _fresh(code, files)
-    _assert_close(scores, EXPECTED["scores"])
-    _assert_close(predicted, EXPECTED["scores"])
-    assert classes == 10
-
-
-def test_zoo_opens_run_and_pack(files):
-    code = """
 fvvae = zoo.load("run/recipe.yaml", weights="run")
 answer([fvvae.fvvae.num_classes, fvvae.fvvae.latent_dim])
 model = zoo.load("zoo/net/1/recipe.yaml", weights="zoo/net/1")
 answer(type(model).__name__)
 answer(zoo.load_classifier("zoo/net/1/model.keras").predict(pixels, verbose=0))
+from keras_fvvae.tasks.predict import predict
+rows = [dict(zip(row["labels"], row["scores"])) for row in predict("run", files)]
+answer([[row[name] for name in classifier.class_names] for row in rows])
 """
-    sizes, kind, scores = _fresh(code, files)
+    scores, embedded_classes, sizes, kind, pack_scores, predicted = _fresh(code, files)
+    _assert_close(scores, EXPECTED["scores"])
+    _assert_close(predicted, EXPECTED["scores"])
+    _assert_close(pack_scores, EXPECTED["pack_scores"])
+    assert embedded_classes == 10
     assert sizes == [3, 3]
     assert kind == "SoftmaxClassifier"
-    _assert_close(scores, EXPECTED["pack_scores"])
 
 
 def test_fvvae_model(files):

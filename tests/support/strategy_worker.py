@@ -2,9 +2,9 @@
 
     python strategy_worker.py {none,mirrored,multiworker} FOLDER [KEY=VALUE ...]
 
-Prints JSON: what it saw and computed. In `plain`, dropout is off and the noise of the sampling negligible, so that
-numbers of devices can be compared; in `noisy` nothing is. `stop=N` kills this process with SIGKILL before step N of
-`noisy`; `devices=N` are logical CPUs; `only=noisy` leaves out the rest; `seed` and `keep` (items) make one differ.
+Prints JSON: what it saw and computed. Where numbers of devices are compared, dropout is off and the noise of the
+sampling negligible; in `noisy` neither is. `stop=N` kills this process with SIGKILL before step N of `noisy`;
+`devices=N` are logical CPUs; `only=noisy` leaves out the rest; `seed` and `keep` (items) make one differ.
 """
 
 import json
@@ -116,8 +116,7 @@ def train(name, model, inputs, recipe, folder, workers, selection=None, checkpoi
 
 
 def fine_tuning(folder, workers):
-    """Of a backbone that every worker starts with other weights; without dropout, as `plain`."""
-    task_fine_tune.DROPOUT = 0.0
+    """Of a backbone that every worker starts with other weights."""
     keras.utils.set_random_seed(workers.index if workers else 0)
     recipe = tiny_recipe(
         backbone="DigitsConvNet", backbone_options={"filters": 4}, input_size=[8, 8], random_shift=1,
@@ -141,19 +140,10 @@ def seeds(workers):
     return [part.numpy().tolist() for part in parts]
 
 
-def main(strategy, folder, options):
-    if "devices" in options:
-        logical = [tf.config.LogicalDeviceConfiguration()] * int(options["devices"])
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-    if "devices" in options:  # `open_workers` takes GPUs, or one CPU
-        workers = Workers(tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(int(options["devices"]))]))
-    else:
-        workers = open_workers(strategy)
-    recipe = tiny_recipe(seed=int(options.get("seed", 3)))
-    inputs = ArrayInputs(int(options.get("keep", 20)))
-    results = {"described": workers.describe(BATCH) if workers else None}
-    if "only" not in options:
-        results["plain"] = train("plain", fvvae(recipe, False), inputs, recipe, folder, workers)
+def compute(workers, folder, *, others=True, seed=3, keep=20, stop=None):
+    """Trainings by name, each with its history and its weights, and what the replicas draw their noise from."""
+    recipe, inputs, results = tiny_recipe(seed=seed), ArrayInputs(keep), {}
+    if others:
         selection = Selection(Part(), steps=STEPS, every=1, patience=2)
         results["selected"] = train("selected", fvvae(recipe, False), inputs, recipe, folder, workers, selection)
         labelled = ArrayInputs(20)
@@ -162,9 +152,23 @@ def main(strategy, folder, options):
         results["fine_tuning"] = fine_tuning(folder, workers)
         results["seeds"] = seeds(workers)
     recipe = recipe.replace(dropout=0.5, sampled_descriptors=9)
-    inputs.stop = int(options["stop"]) if "stop" in options else None
+    inputs.stop = stop
     results["noisy"] = train("noisy", fvvae(recipe, True), inputs, recipe, folder, workers)
-    print(json.dumps(results), flush=True)
+    return results
+
+
+def main(strategy, folder, options):
+    if "devices" in options:  # `open_workers` takes GPUs, or one CPU
+        devices = [f"/cpu:{number}" for number in range(int(options["devices"]))]
+        logical = [tf.config.LogicalDeviceConfiguration()] * len(devices)
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+        workers = Workers(tf.distribute.MirroredStrategy(devices))
+    else:
+        workers = open_workers(strategy)
+    task_fine_tune.DROPOUT = 0.0
+    numbers = {key: int(value) for key, value in options.items() if key in ("seed", "keep", "stop")}
+    results = compute(workers, folder, others="only" not in options, **numbers)
+    print(json.dumps({"described": workers.describe(BATCH), **results}), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,19 +26,23 @@ class _Losing(OneProcess):
         return trained
 
 
-def _train(folder, workers=None, checkpoint_seconds=0):
-    recipe = strategy_worker.tiny_recipe(dropout=0.5, sampled_descriptors=9)
+def _train(folder, workers=None, checkpoint_seconds=0, **changes):
+    recipe = strategy_worker.tiny_recipe(dropout=0.5, sampled_descriptors=9, **changes)
     model = strategy_worker.fvvae(recipe, noisy=True)
     return strategy_worker.train(
         "run", model, strategy_worker.ArrayInputs(20), recipe, folder, workers, None, checkpoint_seconds
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What a training gives that loses nobody."""
+    return _train(tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("seconds", [0, 1000])
-def test_a_step_that_failed_is_not_kept(tmp_path, seconds):
+def test_a_step_that_failed_is_not_kept(whole, tmp_path, seconds):
     """Checkpoints after every step, or none before the loss."""
-    (tmp_path / "whole").mkdir()
-    whole = _train(tmp_path / "whole")
     with pytest.raises(RunError, match="Another worker was lost"):
         _train(tmp_path, _Losing(), seconds)
     checkpoints = sorted(path.name[5:13] for path in (tmp_path / "run").glob("checkpoints/*.h5"))
@@ -51,7 +55,7 @@ def test_others_than_the_chief_write_nothing(tmp_path):
         is_chief = False
 
     (tmp_path / "run").mkdir()
-    _train(tmp_path, Other())
+    _train(tmp_path, Other(), steps=1)
     assert list((tmp_path / "run").iterdir()) == []
 
 

@@ -1,46 +1,31 @@
 """A validation part: which step is kept, when a training stops, and that neither depends on interruptions."""
 
 import json
-import os
 import re
-import signal
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from keras_fvvae import zoo
-from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.training import stages
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.training import representation_training, stages
 from keras_fvvae.training import train as training
 from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.selection import validation_part
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
 from keras_fvvae.training.selection.validation_part import Score
-from tests.support.trained_runs import same
+from tests.support.trained_runs import interrupted, same, stopped_before
 
 
 @pytest.fixture
-def train(tmp_path, recipe, monkeypatch):
-    """`train` with a validation part of a third; keywords change the recipe."""
-
+def recipe(recipe, monkeypatch):
+    """With a validation part of a third."""
     monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 6)
-
-    def run(directory, out="run", checkpoint_seconds=10, **changes):
-        changes = {"validation": 1 / 3, "validate_every": 2, **changes}
-        return training.train(
-            recipe.replace(**changes),
-            load_folder(directory),
-            tmp_path / out,
-            backbone_weights=None,
-            cache=tmp_path / "cache",
-            verbose=0,
-            checkpoint_seconds=checkpoint_seconds,
-        )
-
-    return run
+    return recipe.replace(validation=1 / 3, validate_every=2)
 
 
 @pytest.fixture
@@ -58,32 +43,46 @@ def _fvvae(run):
     return zoo.load_classifier(run.path / "model.keras").encoder.head.fvvae.get_weights()
 
 
-def test_the_best_step_is_kept(folder, train, scored):
+def test_the_best_step_is_kept(digits, train, scored):
     scored(0.5, 0.75, 0.625)
-    run = train(folder)
+    run = train(digits)
     assert run.validation["best_step"] == 4
     assert list(run.validation["scores"]) == ["2", "4", "6"]
     assert len(run.history["loss"]) == 6
-    scored(0.5, 0.75)
-    assert same(_fvvae(run), _fvvae(train(folder, out="four", steps=4)))
     assert run.results.notes[-1].startswith("Of 6 steps; the weights after step 4 are kept, the best on the validation")
+    assert json.loads((run.path / "validation.json").read_text()) == run.validation
+    assert "validation.json" in json.loads((run.path / "manifest.json").read_text())["sha256"]
+    scored(0.5, 0.75)
+    assert same(_fvvae(run), _fvvae(train(digits, out="four", steps=4)))
 
 
-def test_of_equal_steps_the_first_is_kept(folder, train, scored):
+def test_of_equal_steps_the_first_is_kept(scored, tmp_path):
     scored(0.5, 0.5, 0.5)
-    assert train(folder).validation["best_step"] == 2
+    (tmp_path / "checkpoints").mkdir()
+    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), steps=6, every=2, patience=2)
+    assert selection.begin(RunFolder(tmp_path), "checkpoints")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    for step in (2, 4, 6):
+        model.set_weights([np.full((1, 1), step)])
+        assert not selection.stops()
+        selection.update(step, model)
+    assert selection.stops()
+    assert selection.best_step == 2
+    selection.take_best(model)
+    assert model.get_weights()[0] == 2
 
 
-def test_it_stops_when_it_gets_no_better(folder, train, scored):
+def test_it_stops_when_it_gets_no_better(digits, train, scored):
     scored(0.5, 0.75, 0.5, 0.5)
-    run = train(folder, steps=100, patience=2)
+    run = train(digits, steps=100, patience=2)
     assert len(run.history["loss"]) == 8
     assert run.validation["best_step"] == 4
     assert run.results.notes[-1].startswith("The training stopped at step 8 of 100; the weights after step 4 are kept")
 
 
-@pytest.mark.parametrize("changes", [{}, {"trainable_from": "all"}, {"vector_normalization": "spectral"}])
-def test_nothing_is_learnt_from_the_validation_part(folder, train, monkeypatch, changes):
+# The items that a training reads are chosen in the same way from activations.
+@pytest.mark.parametrize("changes", [pytest.param({}, marks=pytest.mark.slow), {"trainable_from": "all"}])
+def test_nothing_is_learnt_from_the_validation_part(digits, train, monkeypatch, changes):
     seen = set()
     original = training.Training.fit
 
@@ -105,47 +104,31 @@ def test_nothing_is_learnt_from_the_validation_part(folder, train, monkeypatch, 
     original_stream = fitting.position_stream
     monkeypatch.setattr(fitting, "position_stream", stream)
     monkeypatch.setattr(training.Training, "fit", fit)
-    run = train(folder, **changes)
+    run = train(digits, **changes)
     assert len(seen) == 12
     outcome = run.validation
     assert outcome["learnt"] + outcome["held_out"] == 18
     assert 0 <= outcome["average_accuracy"] <= 1
 
 
-def test_interrupted_and_continued_keeps_the_same_step(folder, train, monkeypatch):
-    original = SampledInputs.training_batches
-
-    def interrupting(self, *arguments):
-        for number, batch in enumerate(original(self, *arguments)):
-            if number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SampledInputs, "training_batches", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            train(folder, sampled_descriptors=5, checkpoint_seconds=0)
-    run = train(folder, sampled_descriptors=5)
-    again = train(folder, out="again", sampled_descriptors=5)
-    assert run.validation == again.validation != {}
-    assert run.history == again.history
-    assert same(_fvvae(run), _fvvae(again))
+def test_interrupted_and_continued_keeps_the_same_step(digits, train, finished):
+    whole = finished()
+    with interrupted(SampledInputs, 2):
+        train(digits, checkpoint_seconds=0)
+    run = train(digits)
+    assert run.validation == whole.validation != {}
+    assert run.history == whole.history
+    assert same(_fvvae(run), _fvvae(whole))
 
 
-def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
-    whole = train(folder, out="whole")
-
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stages, "encode_vectors", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(folder)
-    best = whole.path.parent / "run" / "checkpoints" / "best.weights.h5"
+def test_a_damaged_best_step_begins_anew(digits, train, finished, tmp_path):
+    whole = finished()
+    with stopped_before("encode"):
+        train(digits)
+    best = tmp_path / "run" / "checkpoints" / "best.weights.h5"
     best.write_bytes(best.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="The best step in .* is damaged; the training begins anew"):
-        run = train(folder)
+        run = train(digits)
     assert run.validation == whole.validation != {}
     assert same(_fvvae(run), _fvvae(whole))
 
@@ -157,27 +140,30 @@ def test_a_damaged_best_step_begins_anew(folder, train, monkeypatch):
         (0.5, "9 images are too few for a validation part"),
     ],
 )
-def test_too_few_items_say_so(folder, train, monkeypatch, share, problem):
+def test_too_few_items_say_so(digits, train, monkeypatch, share, problem):
     monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 10)
-    run = train(folder, validation=share, steps=2)
+    # Without steps: what is trained then is as without a validation part.
+    monkeypatch.setattr(representation_training, "fit", lambda *arguments, selection, **options: {"loss": [selection]})
+    run = train(digits, validation=share)
+    assert run.history == {"loss": [None]}
     assert not run.validation
     (note,) = [note for note in run.results.notes if note.endswith("The weights after the last step are kept.")]
     assert re.match(problem, note)
 
 
-def test_codebooks_have_no_steps_to_choose_from(folder, train):
-    run = train(folder, representation="vlad", representation_options={"num_centroids": 2})
+def test_codebooks_have_no_steps_to_choose_from(digits, train):
+    run = train(digits, representation="vlad", representation_options={"num_centroids": 2})
     assert not run.validation
     assert not any("validation" in note for note in run.results.notes)
 
 
-def test_a_softmax_training_keeps_its_best_step(folder, train, scored):
+def test_a_softmax_training_keeps_its_best_step(digits, train, scored):
     scored(0.75, 0.5, 0.5)
-    run = train(folder, representation="net_vlad", representation_options={"num_centroids": 2})
+    run = train(digits, representation="net_vlad", representation_options={"num_centroids": 2})
     assert run.validation["best_step"] == 2
 
 
-def test_a_score_is_what_the_finished_training_gives(folder, train, monkeypatch):
+def test_a_score_is_what_the_finished_training_gives(digits, train, monkeypatch):
     """The score of the last step is that of the vectors that the run ends with."""
     parts = []
     original = Selection.outcome
@@ -187,7 +173,7 @@ def test_a_score_is_what_the_finished_training_gives(folder, train, monkeypatch)
         return parts[-1][1]
 
     monkeypatch.setattr(Selection, "outcome", outcome)
-    run = train(folder, validate_every=6, vector_normalization="spectral", sampled_descriptors=None)
+    run = train(digits, validate_every=6, vector_normalization="spectral", sampled_descriptors=None)
     part, said = parts[0]
     names = [part.inputs.collection.names[i] for i in (*part.known, *part.held_out)]
     vectors = run.vectors()
@@ -222,10 +208,3 @@ def test_of_many_classes_both_parts_have_thesame(monkeypatch):
 
 def test_margins_break_ties():
     assert Score.of(np.array([1.0, -0.1])) > Score.of(np.array([0.5, -0.1])) > Score.of(np.array([-1.0, -0.1]))
-
-
-def test_the_record_is_json(folder, train):
-    run = train(folder, steps=2)
-    content = json.loads((run.path / "validation.json").read_text())
-    assert content == run.validation
-    assert "validation.json" in json.loads((run.path / "manifest.json").read_text())["sha256"]

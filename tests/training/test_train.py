@@ -1,8 +1,8 @@
 """The whole way on a folder of images, with all that can be wrong with it."""
 
 import csv
+import json
 import os
-import signal
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from keras_fvvae import data
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import DataError, RunError, WeightsError
+from keras_fvvae.features import FeatureStore
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
@@ -20,13 +21,15 @@ from keras_fvvae.training.inputs import batch_sizes
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import SampledInputs
-from tests.support.trained_runs import same, weights
+from tests.support.trained_runs import interrupted, same, stopped_before, weights
+
+# With a backbone that learns, and images that are moved at random; `{}`: of activations that are computed once.
+PIXELS = {"trainable_from": "all", "random_shift": 1}
 
 
-@pytest.mark.parametrize("trainable_from", [None, "all"])
-def test_run_is_complete(folder, train, trainable_from):
-    run = train(folder, trainable_from=trainable_from)
-    run = RunFolder.open(run.path)
+@pytest.mark.parametrize("changes", [{}, PIXELS], ids=str)
+def test_run_is_complete(finished, changes):
+    run = RunFolder.open(finished(**changes).path)
     assert list(run.results.metrics) == ["AVE", "FV-VAE"]
     assert run.results.own["examples"] == 6
     assert run.results.own["dimension"] == 8 * 4
@@ -38,86 +41,71 @@ def test_run_is_complete(folder, train, trainable_from):
     assert set(run.manifest.sha256) == {path.name for path in run.path.iterdir()} - {"manifest.json"}
 
 
-def test_saved_model_gives_the_evaluated_scores(folder, train):
-    run = train(folder, trainable_from="all")
+def test_saved_model_gives_the_evaluated_scores(digits, finished):
+    run = finished(**PIXELS)
     names, expected = run.vectors().test.ids, run.scores()["FV-VAE"]
-    results = list(predict(run.path, [folder / name for name in names], top_k=3))
+    results = list(predict(run.path, [digits / name for name in names], top_k=3))
     for row, result in zip(expected, results, strict=True):
         assert np.allclose(np.sort(row)[::-1], result["scores"], atol=1e-4)
         assert result["labels"][0] == run.class_names[row.argmax()]
 
 
-def test_the_model_comes_from_the_training_part_only(folder, train):
+def test_the_model_comes_from_the_training_part_only(folder, train, finished):
     """Other test images must not change it: normalising over all images would be transductive."""
-    before = weights(train(folder))
+    before = weights(finished())
     collection = load_folder(folder)
     blank = tf.io.encode_png(np.full((8, 8, 3), 90, "uint8")).numpy()
     for index in collection.indices("test"):
         collection.sources[index].write_bytes(blank)
-    after = weights(train(folder, out="other"))
+    after = weights(train(folder))
     for one, other in zip(before, after, strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_same_seed_same_result(folder, train):
-    first = weights(train(folder, out="one", trainable_from="all", random_shift=1))
-    assert same(first, weights(train(folder, out="two", trainable_from="all", random_shift=1)))
-    assert not same(first, weights(train(folder, out="three", trainable_from="all", random_shift=1, seed=1)))
+def test_another_seed_gives_another_result(digits, train, finished):
+    """The same one gives the same: see the test below, in which trainings of one recipe must agree to the bit."""
+    assert not same(weights(finished(**PIXELS)), weights(train(digits, seed=1, **PIXELS)))
 
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [
-        (PixelInputs, {"trainable_from": "all", "random_shift": 1}),
-        (ActivationInputs, {"sampled_descriptors": None}),
-        (SampledInputs, {"sampled_descriptors": 5}),
-    ],
+    [(PixelInputs, PIXELS), (ActivationInputs, {"sampled_descriptors": None}), (SampledInputs, {})],
 )
-def test_interrupted_and_continued_equals_uninterrupted(folder, train, monkeypatch, kind, changes):
+def test_interrupted_and_continued_equals_uninterrupted(digits, train, finished, tmp_path, kind, changes):
     """Ctrl-C after the third of six steps; the same call continues and ends with the same weights and history."""
-    whole = train(folder, out="whole", **changes)
-    original = kind.training_batches
-
-    def interrupting(self, *arguments):
-        for number, batch in enumerate(original(self, *arguments)):
-            if number == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    monkeypatch.setattr(kind, "training_batches", interrupting)
-    with pytest.raises(KeyboardInterrupt):
-        train(folder, **changes)
-    monkeypatch.undo()
-    run = RunFolder(whole.path.parent / "run")
+    whole = finished(**changes)
+    with interrupted(kind, 3):
+        train(digits, **changes)
+    run = RunFolder(tmp_path / "run")
     assert [p.name for p in (run.path / "checkpoints").glob("*.h5")] == ["step-00000004.weights.h5"]
     with pytest.raises(RunError, match="is not finished"):
         RunFolder.open(run.path)
-    run = train(folder, **changes)
+    run = train(digits, **changes)
     assert run.history == whole.history
     assert same(weights(run), weights(whole))
 
 
-def test_damaged_checkpoint_falls_back(folder, train, monkeypatch):
-    whole = train(folder, out="whole")
-    monkeypatch.setattr(
-        "keras_fvvae.training.stages.encode_vectors", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    with pytest.raises(KeyboardInterrupt):
-        train(folder, checkpoint_seconds=0)
-    monkeypatch.undo()
-    checkpoints = sorted((whole.path.parent / "run" / "checkpoints").glob("*.h5"))
+@pytest.mark.slow
+def test_damaged_checkpoint_falls_back(digits, train, finished, tmp_path):
+    """Quick ones: `test_checkpoints.py`, of the training steps; `test_full_disk_after_training`, of the place."""
+    with stopped_before("encode"):
+        train(digits, checkpoint_seconds=0)
+    checkpoints = sorted((tmp_path / "run" / "checkpoints").glob("*.h5"))
     assert len(checkpoints) == 2
     checkpoints[-1].write_bytes(checkpoints[-1].read_bytes()[:100])
-    assert same(weights(train(folder)), weights(whole))
+    with pytest.warns(UserWarning, match="is damaged; the training goes on from step 5"):
+        run = train(digits)
+    assert same(weights(run), weights(finished()))
 
 
-def test_activations_are_computed_once(folder, train, monkeypatch):
-    train(folder)
+def test_activations_are_computed_once(digits, train, finished, shared_runs, monkeypatch):
+    finished()
     monkeypatch.setattr(keras.Model, "predict_on_batch", lambda *a: pytest.fail("the backbone ran again"))
-    train(folder, out="second", latent_dim=2)
+    with stopped_before("fit"):
+        train(digits, latent_dim=2, cache=shared_runs.cache)
 
 
-def test_interrupted_activations_are_kept(folder, train, monkeypatch, tmp_path):
+def test_interrupted_activations_are_kept(digits, train, monkeypatch):
     monkeypatch.setattr(batch_sizes, "MAX_BATCH", 8)
     original, calls = keras.Model.predict_on_batch, []
 
@@ -129,15 +117,16 @@ def test_interrupted_activations_are_kept(folder, train, monkeypatch, tmp_path):
 
     monkeypatch.setattr(keras.Model, "predict_on_batch", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        train(folder)
+        train(digits)
     monkeypatch.setattr(keras.Model, "predict_on_batch", lambda self, x: calls.append(len(x)) or original(self, x))
-    train(folder)
+    with stopped_before("fit"):
+        train(digits)
     assert calls == [8, 8, 8]
 
 
-def test_bad_files_are_skipped_and_listed(folder, train, tmp_path):
+def test_bad_files_are_skipped_and_listed(folder, finished, tmp_path):
     """And the result for the rest is the same as without them."""
-    clean = train(folder, out="clean")
+    clean = finished()
     good = load_folder(folder)
     bad = {"0/broken.jpg": b"\xff\xd8\xff\xe0 broken", "7/empty.png": b""}
     for name, content in bad.items():
@@ -182,40 +171,44 @@ def test_only_one_class_is_readable(folder, train):
         train(folder, max_unreadable=1.0)
 
 
-def test_a_class_with_one_image(folder, train):
+def test_a_class_with_one_image_and_names_that_are_not_utf8(folder, train):
     (folder / "lonely").mkdir()
-    (folder / "lonely" / "1.png").write_bytes(next((folder / "7").iterdir()).read_bytes())
+    content = next((folder / "7").iterdir()).read_bytes()
+    (folder / "lonely" / os.fsdecode(b"caf\xe9.png")).write_bytes(content)
+    (folder / "0" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
     run = train(folder)
     assert any("'lonely' has too few images (1)" in note for note in run.results.notes)
     assert run.class_names == ["0", "1", "7", "lonely"]
+    assert len(run.vectors().names) == 24 + 1
+    assert b"bad" in (run.path / "skipped.csv").read_bytes()
 
 
-def test_overflowing_activations(folder, train, recipe):
+def test_overflowing_activations(digits, train, recipe):
     backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[-1][:] = 1e6  # the last bias: beyond float16, in which activations are kept
     backbone.set_weights(weights)
     with pytest.raises(DataError, match="24 of 24 images cannot be used .* activations are NaN, infinite or beyond"):
-        train(folder, backbone=backbone)
+        train(digits, backbone=backbone)
 
 
-def test_nan_weights(folder, train, recipe):
+def test_nan_weights(digits, train, recipe):
     backbone = build_recipe_backbone(recipe, None)
     weights = backbone.get_weights()
     weights[2][..., 0] = np.nan
     backbone.set_weights(weights)
     with pytest.raises(WeightsError, match="weights hold NaN or infinite values, first in conv2/kernel"):
-        train(folder, backbone=backbone)
+        train(digits, backbone=backbone)
 
 
-def test_diverging_training_is_stopped(folder, train):
+def test_diverging_training_is_stopped(digits, train):
     with pytest.raises(RunError, match=r"The loss became nan .*Lower `learning_rate`"):
-        train(folder, optimizer="sgd", learning_rate=1e6)
+        train(digits, optimizer="sgd", learning_rate=1e6)
 
 
-def test_no_test_images(folder, train, monkeypatch):
+def test_no_test_images(digits, train, monkeypatch):
     monkeypatch.setattr("tests.training.conftest.load_folder", lambda path: data.load_folder(path, 0.0))
-    run = train(folder)
+    run = train(digits)
     assert run.results.metrics == {}
     assert run.scores() == {}
     assert "24 training and 0 test images" in run.results.protocol
@@ -223,30 +216,38 @@ def test_no_test_images(folder, train, monkeypatch):
         _ = run.vectors().test
 
 
-def test_settings_that_do_not_go_together_fail_first(folder, train, monkeypatch):
+def test_settings_that_do_not_go_together_fail_first(digits, train, monkeypatch):
     monkeypatch.setattr(ActivationInputs, "prepare", lambda *a: pytest.fail("activations were computed"))
     with pytest.raises(ValueError, match="smaller than the finest level 9"):
-        train(folder, descriptors="spp", spp_levels=[9])
+        train(digits, descriptors="spp", spp_levels=[9])
 
 
 @pytest.mark.parametrize("pattern", ["*.npy", "shard-*.json"])
-def test_damaged_cache_is_computed_again(folder, train, tmp_path, pattern):
-    whole = weights(train(folder))
+def test_damaged_cache_is_computed_again(digits, train, tmp_path, pattern):
+    with stopped_before("fit"):
+        train(digits)
+    before = _cached(tmp_path / "cache")
     for path in (tmp_path / "cache").rglob(pattern):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert same(whole, weights(train(folder, out="again")))
+    with stopped_before("fit"):
+        train(digits)
+    after = _cached(tmp_path / "cache")
+    assert len(before) == 24
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
 
 
-def test_name_that_is_not_utf8(folder, train):
-    (folder / "0" / os.fsdecode(b"caf\xe9.png")).write_bytes(next((folder / "0").iterdir()).read_bytes())
-    (folder / "0" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
-    run = train(folder)
-    assert b"bad" in (run.path / "skipped.csv").read_bytes()
+def _cached(cache):
+    """What a cache of activations holds, by key."""
+    (path,) = cache.glob("*/settings.json")
+    settings = json.loads(path.read_text())
+    store = FeatureStore(cache, settings, settings.pop("dtype"))
+    assert store.discard_damaged() == 0
+    return {key: np.array(store[key]) for key in store}
 
 
-def test_predict_reports_bad_files(folder, train):
-    run = train(folder)
-    good = next((folder / "0").iterdir())
-    results = list(predict(run.path, [folder / "absent.png", good]))
+def test_predict_reports_bad_files(digits, finished):
+    good = next((digits / "0").iterdir())
+    results = list(predict(finished().path, [digits / "absent.png", good]))
     assert results[0]["error"] == "cannot be opened: No such file or directory"
     assert len(results[1]["labels"]) == 3

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.training import fine_tune
 from keras_fvvae.training.processes.workers import Workers, open_workers
 from tests.support import strategy_worker
 from tests.support.small_data import write_digits
@@ -39,12 +40,9 @@ def _ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
-def _run(commands, folder):
-    """Runs processes at the same time, which TF_CONFIG names when they are several; none outlives the call.
-
-    Returns:
-        Exit code, standard output and standard error of each.
-    """
+@contextlib.contextmanager
+def _started(commands, folder):
+    """Processes that run at the same time, which TF_CONFIG names when they are several; none outlives the block."""
     addresses = [f"127.0.0.1:{port}" for port in _ports(len(commands))]
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -57,22 +55,33 @@ def _run(commands, folder):
             stack.callback(process.wait)
             stack.callback(process.kill)
             processes.append((process, streams))
-        results = []
-        for process, streams in processes:
-            code = process.wait(TIMEOUT)
-            for stream in streams:
-                stream.seek(0)
-            results.append((code, *(stream.read() for stream in streams)))
+        yield processes
+
+
+def _ended(processes):
+    """Exit code, standard output and standard error of each, once it has ended."""
+    results = []
+    for process, streams in processes:
+        code = process.wait(TIMEOUT)
+        for stream in streams:
+            stream.seek(0)
+        results.append((code, *(stream.read() for stream in streams)))
     return results
 
 
-def _train(strategy, folder, *options, count=1, of_last=()):
+def _run(commands, folder):
+    with _started(commands, folder) as processes:
+        return _ended(processes)
+
+
+def _trainings(strategy, folder, *options, count=1, of_last=()):
+    """Commands of so many processes that train, each in its folder."""
     commands = []
     for index in range(count):
         (folder / str(index)).mkdir(parents=True, exist_ok=True)
         own = of_last if index == count - 1 else ()
         commands.append([sys.executable, str(SCRIPT), strategy, str(folder / str(index)), *options, *own])
-    return _run(commands, folder / "streams")
+    return commands
 
 
 def _results(runs):
@@ -83,19 +92,38 @@ def _results(runs):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return _results(_train("none", tmp_path_factory.mktemp("one")))[0]
+    """Of this process, without a strategy."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fine_tune, "DROPOUT", 0.0)
+        return strategy_worker.compute(None, tmp_path_factory.mktemp("one"))
 
 
 @pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
-    """Of one process with two logical CPUs."""
-    return _results(_train("mirrored", tmp_path_factory.mktemp("mirrored"), "devices=2"))[0]
+def several(tmp_path_factory):
+    """Of one process with two logical CPUs, `mirrored`, and of two processes, `pair`.
+
+    The pair continues in `noisy` what two others had begun: of these, which ended as `killed` says and left the
+    checkpoints `left`, the second was killed before the fourth of six steps.
+    """
+    folders = [tmp_path_factory.mktemp(name) for name in ("mirrored", "pair")]
+    killing = _trainings("multiworker", folders[1], "only=noisy", count=2, of_last=["stop=3"])
+    mirroring = _trainings("mirrored", folders[0], "devices=2")
+    # Neither needs the other: they start together.
+    with _started(killing, folders[1] / "killed") as first, _started(mirroring, folders[0] / "streams") as second:
+        killed, mirrored = _ended(first), _results(_ended(second))
+    left = sorted(path.relative_to(folders[1]).as_posix() for path in folders[1].glob("*/noisy/checkpoints/*.h5"))
+    pair = _results(_run(_trainings("multiworker", folders[1], count=2), folders[1] / "streams"))
+    return SimpleNamespace(mirrored=mirrored[0], pair=pair, killed=killed, left=left)
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """Of two processes."""
-    return _results(_train("multiworker", tmp_path_factory.mktemp("pair"), count=2))
+@pytest.fixture
+def mirrored(several):
+    return several.mirrored
+
+
+@pytest.fixture
+def pair(several):
+    return several.pair
 
 
 def _assert_same(result, expected):
@@ -111,24 +139,24 @@ def _assert_close(result, expected):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", ["plain", "softmax", "fine_tuning"])
-def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case):
+@pytest.mark.parametrize(("case", "steps"), [("selected", 4), ("softmax", 6), ("fine_tuning", 6)])
+def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case, steps):
     """Without noise; FV-VAE however labelled images fall on the replicas, a softmax with clipping and weight decay."""
     losses = one[case]["history"]["loss"]
-    assert len(set(losses)) == len(losses) == strategy_worker.STEPS
+    assert len(set(losses)) == len(losses) == steps
     _assert_close(mirrored[case], one[case])
 
 
-def test_the_chief_chooses_the_step_for_all(one, mirrored, pair):
+def test_the_chief_chooses_the_step_for_all(mirrored, pair):
     """All stop two scores after the best step, whose weights the chief takes."""
-    for result in (one, mirrored, *pair):
+    for result in (mirrored, *pair):
         assert len(result["selected"]["history"]["loss"]) == 4
-    for chief in (mirrored, pair[0]):
-        _assert_close(chief["selected"], one["selected"])
+        assert result["selected"]["history"] == mirrored["selected"]["history"]
+    assert pair[0]["selected"]["weights"] == mirrored["selected"]["weights"]
     assert pair[0]["selected"]["weights"] != pair[1]["selected"]["weights"]
 
 
-@pytest.mark.parametrize("case", ["plain", "softmax", "fine_tuning", "noisy"])
+@pytest.mark.parametrize("case", ["softmax", "fine_tuning"])
 def test_two_processes_train_as_two_devices(mirrored, pair, case):
     """The same losses and weights in both processes, and bit by bit those of two devices in one."""
     for result in pair:
@@ -149,26 +177,28 @@ def test_what_the_user_is_told(pair, mirrored):
     assert pair[1]["described"].startswith("Worker 1 of 2, which computes for the chief; each step, 3 of 6 items")
 
 
-def test_after_a_worker_was_killed_the_same_call_continues(pair, tmp_path):
-    """SIGKILL before the fourth of six steps; with dropout, sampling of z and of descriptors."""
-    (code, _, errors), (killed, _, _) = _train("multiworker", tmp_path, "only=noisy", count=2, of_last=["stop=3"])
+def test_after_a_worker_was_killed_the_same_call_continues(several, mirrored, pair):
+    """SIGKILL before the fourth of six steps; with dropout, sampling of z and of descriptors.
+
+    Two processes end, together with the two before them, bit by bit as two devices do that nobody stopped.
+    """
+    (code, _, errors), (killed, _, _) = several.killed
     assert killed == -signal.SIGKILL
     assert code == 1
     sentence = errors.splitlines()[-1]
     assert sentence.startswith("Error: Another of the 2 workers was lost: it ended, was killed, or cannot be reached.")
-    checkpoints = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/noisy/checkpoints/*.h5"))
     # The chief's alone. What the worker sent last in step 3 may be lost with it: then the chief stands at step 2.
-    last = 3 if "step-00000003" in checkpoints[-1] else 2
-    assert checkpoints == [f"0/noisy/checkpoints/step-{step:08d}.weights.h5" for step in (last - 1, last)]
-    continued = _results(_train("multiworker", tmp_path, "only=noisy", count=2))
-    _assert_same(continued[0]["noisy"], pair[0]["noisy"])
-    assert continued[1]["noisy"]["weights"] == pair[0]["noisy"]["weights"]
+    last = 3 if "step-00000003" in several.left[-1] else 2
+    assert several.left == [f"0/noisy/checkpoints/step-{step:08d}.weights.h5" for step in (last - 1, last)]
+    _assert_same(pair[0]["noisy"], mirrored["noisy"])
+    assert pair[1]["noisy"]["weights"] == mirrored["noisy"]["weights"]
+    assert pair[1]["noisy"]["history"]["loss"] == mirrored["noisy"]["history"]["loss"][last:]
 
 
 @pytest.mark.slow
 def test_workers_with_other_settings_and_items_are_refused(tmp_path):
-    runs = _train("multiworker", tmp_path, "only=noisy", count=2, of_last=["seed=4", "keep=19"])
-    for code, _, errors in runs:
+    commands = _trainings("multiworker", tmp_path, "only=noisy", count=2, of_last=["seed=4", "keep=19"])
+    for code, _, errors in _run(commands, tmp_path / "streams"):
         assert code == 1
         assert "Error: Worker 1 has settings and training items other than the chief's" in errors
 
@@ -231,14 +261,8 @@ def test_batch_that_devices_cannot_share(size, near):
     workers.require_divisible(66)
 
 
-def test_one_mirrored_device_trains_as_without_a_strategy(tmp_path):
+def test_one_mirrored_device_trains_as_without_a_strategy(one, tmp_path):
     """Bit by bit, with all that is drawn at random."""
     workers = Workers(tf.distribute.MirroredStrategy(["/cpu:0"]))
     assert workers.describe(6) == "One device: the same as without a strategy."
-    recipe = strategy_worker.tiny_recipe(dropout=0.5, sampled_descriptors=9)
-    inputs = strategy_worker.ArrayInputs(20)
-    results = []
-    for name, by in (("none", None), ("mirrored", workers)):
-        model = strategy_worker.fvvae(recipe, noisy=True)
-        results.append(strategy_worker.train(name, model, inputs, recipe, tmp_path, by))
-    _assert_same(*results)
+    _assert_same(strategy_worker.compute(workers, tmp_path, others=False)["noisy"], one["noisy"])
