@@ -65,8 +65,8 @@ def test_recipes_train(videos, finished_videos, changes):
     predicted = list(predict(run.path, [videos.sources[i] for i in test], top_k=8))
     for row, result in zip(run.scores()["FV-VAE"], predicted, strict=True):
         found = dict(zip(result["labels"], result["scores"], strict=True))
-        # Cached activations are float16.
-        assert np.allclose([found[name] for name in names], row, atol=1e-4 if "trainable_from" in changes else 2e-2)
+        # Cached activations are float16: it moves scores of flow, up to 7, by up to 0.036 (float32: 5e-6).
+        assert np.allclose([found[name] for name in names], row, atol=1e-4 if "trainable_from" in changes else 5e-2)
 
 
 # What flow on the fly and stored flow are compared on.
