@@ -106,7 +106,7 @@ file again.
         ) from error
 
 
-def _arrays(stream):
+def _arrays(stream: io.BytesIO) -> dict[str, np.ndarray]:
     """The arrays of a file, checked against its size and one another."""
     storages: dict[str, _Storage] = {}
     if _unpickled(stream, storages) != _MAGIC_NUMBER:
