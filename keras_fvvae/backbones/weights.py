@@ -13,12 +13,12 @@ from keras import ops
 from keras_fvvae.errors import WeightsError
 
 
-def require_finite(model: keras.Model, path: str | os.PathLike) -> None:
+def require_finite(model: keras.Model, what: str) -> None:
     """Refuses weights that hold NaN or infinite values: a ReLU can turn these into zeros, and nothing would show.
 
     Args:
         model: with weights from a file.
-        path: of the file, for the message.
+        what: how the weights are called in the message, such as `"The weights a.h5"`.
 
     Raises:
         WeightsError: naming the first of them.
@@ -27,8 +27,8 @@ def require_finite(model: keras.Model, path: str | os.PathLike) -> None:
         # Counters and seeds are integers.
         if keras.backend.is_float_dtype(variable.dtype) and not bool(ops.all(ops.isfinite(variable))):
             raise WeightsError(
-                f"The weights {path} hold NaN or infinite values, first in {variable.path}: a training diverged, or "
-                f"the file is damaged; take another."
+                f"{what} hold NaN or infinite values, first in {variable.path}: a training diverged, or the file is "
+                f"damaged; take another."
             )
 
 
@@ -50,7 +50,7 @@ def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None
             f"The weights {path} do not fit {name} (without its top, but for fc6 and fc7), or are damaged: "
             f"{reason.rstrip('.')}. Check the backbone, its options (such as alpha) and the file."
         ) from error
-    require_finite(trunk, path)
+    require_finite(trunk, f"The weights {path}")
 
 
 def with_imagenet_weights(build: Callable[..., keras.Model], name: str, arguments: dict[str, Any]) -> keras.Model:

@@ -83,7 +83,7 @@ def load_model(
     if not isinstance(model, kinds):
         names = ", ".join(kind.__name__ for kind in kinds[:-1]) + " or " * (len(kinds) > 1) + kinds[-1].__name__
         raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
-    require_finite(model, path)
+    require_finite(model, f"The weights {path}")
     return model
 
 

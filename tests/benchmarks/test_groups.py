@@ -11,7 +11,7 @@ import pytest
 from keras_fvvae.benchmarks.harness.children import Outcome
 from keras_fvvae.benchmarks.harness.groups import GROUPS
 from keras_fvvae.benchmarks.harness.images import image_paths
-from keras_fvvae.benchmarks.suites import data, encode, export, growth, head, memory, peers, svm, training
+from keras_fvvae.benchmarks.suites import data, encode, export, growth, head, memory, peers, svm, training, validation
 from keras_fvvae.errors import DataError
 
 NETWORK = {"backbone": "DigitsConvNet", "tap": None, "size": 8, "descriptors": "dense", "images": 3}
@@ -80,6 +80,14 @@ def test_training():
     assert [row["at_most"] for row in rows if row["what"] == training.STEP] == [pytest.approx(1 / 0.6)]
     assert rows[0]["case"] == "image_folder, 4 maps of 2x2x4"
     assert settings["batch_size"] == 4  # not consumed
+
+
+def test_validation():
+    settings = {"latent_dim": 3, "batch_size": 8, "sampled_descriptors": 3, "steps": 60}
+    rows = validation.measure(1, [{"recipe": "image_folder", "map": [3, 3, 4], "classes": 3, **settings}])
+    _check(rows, 1)
+    assert [row["what"] for row in rows] == ["1 of 60 training steps", validation.SCORE]
+    assert rows[0]["case"] == "image_folder, 26 and 6 maps of 3x3x4"
 
 
 def test_data_from_a_folder(tmp_path):

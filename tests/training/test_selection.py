@@ -49,7 +49,7 @@ def test_the_best_step_is_kept(digits, train, scored):
     assert run.validation["best_step"] == 4
     assert list(run.validation["scores"]) == ["2", "4", "6"]
     assert len(run.history["loss"]) == 6
-    assert run.results.notes[-1].startswith("Of 6 steps; the weights after step 4 are kept, the best on the validation")
+    assert run.results.notes[-1].startswith("Of 6 steps, the weights after step 4 are kept, the best on the validation")
     assert json.loads((run.path / "validation.json").read_text()) == run.validation
     assert "validation.json" in json.loads((run.path / "manifest.json").read_text())["sha256"]
     scored(0.5, 0.75)

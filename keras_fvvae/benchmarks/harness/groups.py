@@ -54,6 +54,11 @@ GROUPS = {
         },
         {"recipes": [{"recipe": "ucf101_pool5", "map": [7, 7, 64], "classes": 11, "latent_dim": 31, "batch_size": 16}]},
     ),
+    "validation": Group(
+        "A score of the validation part against the training steps that it may cost",
+        {"recipes": [{"recipe": "image_folder", "map": [28, 28, 512], "classes": 20}]},
+        {"recipes": [{"recipe": "image_folder", "map": [7, 7, 64], "classes": 5, "latent_dim": 31, "batch_size": 16}]},
+    ),
     "data": Group(
         "The image pipeline against bare decoding",
         {"images": 200, "size": 224, "batch_size": 32},

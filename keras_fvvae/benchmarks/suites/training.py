@@ -36,14 +36,14 @@ def measure(rounds: int, recipes: Sequence[dict]) -> list[dict]:
         recipe = load_recipe(settings.pop("recipe"), **settings)
         case = f"{recipe.name}, {recipe.batch_size} maps of {'x'.join(map(str, shape))}"
         with tempfile.TemporaryDirectory() as folder:
-            jobs = _jobs(recipe, _stored_maps(recipe, shape, classes, folder), classes)
+            jobs = _jobs(recipe, stored_maps(recipe, shape, classes, folder), classes)
             timings = time_rounds({name: _repeated(job) for name, job in jobs.items()}, rounds)
         rows += time_rows(timings, PRODUCTS, "ms a step", STEPS, case, TARGET)
     return rows
 
 
-def _stored_maps(recipe, shape, classes, folder):
-    """`ActivationInputs` of random maps."""
+def stored_maps(recipe, shape, classes, folder):
+    """`ActivationInputs` of random maps, `BATCHES` of the recipe's batches."""
     maps = keras.Input(shape)
     rng = np.random.default_rng(0)
     collection = as_collection([f"{number}.jpg" for number in range(BATCHES * recipe.batch_size)])

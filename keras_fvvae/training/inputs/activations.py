@@ -14,10 +14,10 @@ import tensorflow as tf
 from keras import ops
 
 from keras_fvvae.backbones.all_layers import all_layers
+from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import Collection, Positions
 from keras_fvvae.data.pipeline import view_batches, without_autotuning
-from keras_fvvae.errors import WeightsError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size, items_per_batch
@@ -205,11 +205,8 @@ def _precision(model):
 
 
 def _weights_digest(model):
+    require_finite(model, "The backbone's weights")
     digest = hashlib.sha256()
     for variable in model.weights:
-        weight = ops.convert_to_numpy(variable)
-        if not np.isfinite(weight).all():
-            # Not left to the activations: a ReLU can turn NaN into 0, and all maps would be zero.
-            raise WeightsError(f"The backbone's weights hold NaN or infinite values, first in {variable.path}.")
-        digest.update(np.ascontiguousarray(weight))
+        digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)))
     return digest.hexdigest()
