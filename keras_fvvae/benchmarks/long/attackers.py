@@ -5,6 +5,7 @@
 A process of its own, with the lowest priority, and without TensorFlow: `keras_fvvae.benchmarks.long.attacks` starts it.
 """
 
+import argparse
 import base64
 import contextlib
 import io
@@ -32,7 +33,10 @@ SCANS = 40_000
 
 def main() -> None:
     """Attacks until standard input ends."""
-    url, *chosen = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url", help="of the server")
+    parser.add_argument("names", nargs="*", help="of the attacks; by default all")
+    arguments = parser.parse_args()
     os.nice(19)
     counts: dict[str, int] = {}
 
@@ -42,8 +46,8 @@ def main() -> None:
                 attack()
             counts[name] = count
 
-    for name, attack in attacks(url).items():
-        if not chosen or name in chosen:
+    for name, attack in attacks(arguments.url).items():
+        if not arguments.names or name in arguments.names:
             threading.Thread(target=repeat, args=(name, attack), daemon=True).start()
     sys.stdin.read()
     print(json.dumps(counts), flush=True)
