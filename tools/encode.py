@@ -9,7 +9,7 @@ import click
 from keras_fvvae.tools.checks import require_run_or_pack
 from keras_fvvae.tools.commands import Command, section
 from keras_fvvae.tools.console import load_tensorflow_quietly, print_list
-from keras_fvvae.tools.options import data_option
+from keras_fvvae.tools.options import DATASET_NAMES, data_option
 from keras_fvvae.tools.types import RUN
 
 from keras_fvvae.recipes import DATASETS
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 _data_options = section(
     "Data",
     click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
-    click.option("--dataset", type=click.Choice(DATASETS), help="Layout of the data. Default: all files, or a list."),
+    click.option(
+        "--dataset",
+        type=click.Choice(DATASETS),
+        metavar="NAME",
+        help=f"Layout of the data. Default: all files, or a list. {DATASET_NAMES}",
+    ),
     data_option,
     click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video"))),
 )

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -141,7 +142,8 @@ def _soak(arguments, folder):
 
 
 @contextlib.contextmanager
-def server(arguments):
+def server(arguments: list[str]) -> Iterator[str]:
+    """A server of these arguments, in a process of its own; gives its URL."""
     command = [sys.executable, "-c", COMMAND, *arguments, "--port", "0", "--grpc-port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -185,16 +187,19 @@ def _line(row):
     )
 
 
-def metric(url, name):
+def metric(url: str, name: str) -> float:
+    """One of a server's metrics."""
     text = requests.get(f"{url}/monitoring/prometheus/metrics").text
     return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
 
 
-def body_of(contents):
+def body_of(contents: list[bytes]) -> bytes:
+    """A request for the classes of encoded images."""
     return json.dumps({"instances": [{"b64": base64.b64encode(one).decode()} for one in contents]}).encode()
 
 
-def jpeg():
+def jpeg() -> bytes:
+    """Of 500x375 pixels."""
     coarse = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype("float32")
     image = tf.cast(tf.clip_by_value(tf.image.resize(coarse, (375, 500), method="bicubic"), 0, 255), tf.uint8)
     return tf.io.encode_jpeg(image).numpy()

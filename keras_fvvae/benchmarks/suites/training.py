@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_fvvae.benchmarks.harness.images import as_collection
 from keras_fvvae.benchmarks.harness.rounds import time_rounds, time_rows
 from keras_fvvae.builders.trainable import build_fvvae
-from keras_fvvae.recipes import load_recipe
+from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.training.fit import position_stream
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.sampled import trained_on
@@ -42,7 +42,7 @@ def measure(rounds: int, recipes: Sequence[dict]) -> list[dict]:
     return rows
 
 
-def stored_maps(recipe, shape, classes, folder):
+def stored_maps(recipe: Recipe, shape: tuple[int, ...], classes: int, folder: str) -> ActivationInputs:
     """`ActivationInputs` of random maps, `BATCHES` of the recipe's batches."""
     maps = keras.Input(shape)
     rng = np.random.default_rng(0)
