@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from keras_fvvae.serving.engine.signatures import Signature
     from keras_fvvae.serving.settings import ServerSettings
 
+# Of a computation that fails, to be told why: one was not enough once in hundreds of them on a busy machine.
+_ATTEMPTS = 3
+
 
 @dataclasses.dataclass(eq=False)
 class _Task:
@@ -246,15 +249,18 @@ def _run(batch, cancellation):
 def _failure(batch, error):
     """Why a request failed; its result if it does not without a cancellation.
 
-    What fails cancels the operations beside it, and TensorFlow can tell of one of these instead.
+    What fails cancels the operations beside it, and TensorFlow can tell of one of these instead: now and then, and
+    rarely also where nothing but the failure can cancel.
     """
     error = _as_serving_error(error)
-    if error.code != "CANCELLED":
-        return error
-    try:
-        return _run_together(batch)[0]
-    except Exception as told:
-        return _as_serving_error(told)
+    for _ in range(_ATTEMPTS):
+        if error.code != "CANCELLED":
+            break
+        try:
+            return _run_together(batch)[0]
+        except Exception as told:
+            error = _as_serving_error(told)
+    return error
 
 
 def _run_together(batch):
