@@ -9,10 +9,9 @@ import click
 from keras_fvvae.tools.checks import require_run_or_pack
 from keras_fvvae.tools.commands import Command, section
 from keras_fvvae.tools.console import load_tensorflow_quietly, print_list
-from keras_fvvae.tools.options import DATASET_NAMES, data_option
+from keras_fvvae.tools.options import data_option, dataset_option
 from keras_fvvae.tools.types import RUN
 
-from keras_fvvae.recipes import DATASETS
 from keras_fvvae.runs.requirements import require_data
 
 if TYPE_CHECKING:
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
 _data_options = section(
     "Data",
     click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
-    click.option(
-        "--dataset",
-        type=click.Choice(DATASETS),
-        metavar="NAME",
-        help=f"Layout of the data. Default: all files, or a list. {DATASET_NAMES}",
-    ),
+    dataset_option("Layout of the data. Default: all files, or a list."),
     data_option,
     click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video"))),
 )

@@ -15,8 +15,6 @@ DATA_HELP = (
     "Folder with one sub-folder of images or videos per class (or train/ and test/ of those), a copy of UCF101, "
     "ActivityNet or CUB-200-2011, or a CSV or JSON-lines list."
 )
-# In the help: as a metavariable, which is not broken, they would take more than a line.
-DATASET_NAMES = f"One of {', '.join(DATASETS)}."
 FLOW_METHODS = ("dis", "farneback")
 
 
@@ -34,6 +32,23 @@ def parse_settings(context: click.Context, parameter: click.Parameter, values: t
     return settings
 
 
+def dataset_option(kind: str, default: str | None = None) -> Decorator:
+    """`--dataset`. Its names are in the help: as a metavariable, which is not broken, they would take more than a line.
+
+    Args:
+        kind: a sentence on what it decides.
+        default: kind of the data set.
+    """
+    return click.option(
+        "--dataset",
+        default=default,
+        show_default=True,
+        type=click.Choice(DATASETS),
+        metavar="NAME",
+        help=f"{kind} One of {', '.join(DATASETS)}.",
+    )
+
+
 def data_options(required: bool = False, default: str | None = None, classes: bool = True) -> Decorator:
     """`--data`, `--dataset`, `--data-option` and `--common-classes`: what is read, and as what.
 
@@ -45,14 +60,7 @@ def data_options(required: bool = False, default: str | None = None, classes: bo
     kind = "Kind of the data." if default else "Kind of the data instead of the recipe's."
     options = [
         click.option("--data", required=required, type=click.Path(), help=DATA_HELP),
-        click.option(
-            "--dataset",
-            default=default,
-            show_default=True,
-            type=click.Choice(DATASETS),
-            metavar="NAME",
-            help=f"{kind} {DATASET_NAMES}",
-        ),
+        dataset_option(kind, default),
         data_option,
     ]
     return section("Data", *options, *([common_classes] if classes else []))

@@ -6,7 +6,6 @@ A process of its own, with the lowest priority, and without TensorFlow: `keras_f
 """
 
 import argparse
-import base64
 import contextlib
 import io
 import itertools
@@ -22,6 +21,8 @@ from urllib.parse import urlsplit
 
 import requests
 from PIL import Image
+
+from keras_fvvae.benchmarks.harness.request_bodies import body_of
 
 NAME = "birds"
 PATH = f"/v1/models/{NAME}:predict"
@@ -65,7 +66,7 @@ def attacks(url: str) -> dict[str, Callable[[], None]]:
     return {
         "answers of half a gigabyte": posting(_encode(64)),
         "the largest answers": posting(largest),
-        "scans": posting(_json([{"b64": base64.b64encode(_many_scans()).decode()}])),
+        "scans": posting(body_of([_many_scans()])),
         "JSON of numbers": posting(b'{"instances": [' + b"1," * 2_000_000 + b"1]}"),
         "nothing": _holder(url, b"", SILENT, 0.05),
         "half a header": _holder(url, promise[:20], SILENT, 0.05),
@@ -75,15 +76,11 @@ def attacks(url: str) -> dict[str, Callable[[], None]]:
     }
 
 
-def _json(instances, **more):
-    return json.dumps({"instances": instances, **more}).encode()
-
-
 def _encode(count):
     """A request for the vectors of so many tiny images."""
     tiny = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(tiny, "PNG")
-    return _json([{"b64": base64.b64encode(tiny.getvalue()).decode()}] * count, signature_name="encode")
+    return body_of([tiny.getvalue()] * count, signature_name="encode")
 
 
 def _holder(url: str, sent: bytes, most: int, seconds: float) -> Callable[[], None]:

@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 import requests
 
+from keras_fvvae.benchmarks.harness.request_bodies import body_of
 from keras_fvvae.benchmarks.long.attackers import NAME, PATH, PATIENCE
-from keras_fvvae.benchmarks.long.serving import body_of, jpeg, metric, server
+from keras_fvvae.benchmarks.long.serving import jpeg, metric, server
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.builders.views import recipe_views

@@ -12,7 +12,6 @@ the way.
 """
 
 import argparse
-import base64
 import contextlib
 import json
 import platform
@@ -30,6 +29,7 @@ import numpy as np
 import requests
 import tensorflow as tf
 
+from keras_fvvae.benchmarks.harness.request_bodies import body_of
 from keras_fvvae.benchmarks.suites.export import export_bare_backbone
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
@@ -191,11 +191,6 @@ def metric(url: str, name: str) -> float:
     """One of a server's metrics."""
     text = requests.get(f"{url}/monitoring/prometheus/metrics").text
     return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
-
-
-def body_of(contents: list[bytes]) -> bytes:
-    """A request for the classes of encoded images."""
-    return json.dumps({"instances": [{"b64": base64.b64encode(one).decode()} for one in contents]}).encode()
 
 
 def jpeg() -> bytes:

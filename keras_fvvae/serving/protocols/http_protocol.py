@@ -69,9 +69,9 @@ def deadline_protocol(seconds: float, max_connections: int) -> type[H11Protocol]
             self._state = state
             if state in (h11.IDLE, h11.SEND_BODY):
                 waiting.setdefault(self)
-            if self._deadline is None and state in (h11.IDLE, h11.SEND_BODY):
-                limit = seconds if state is h11.IDLE else 2 * seconds
-                self._deadline = self.loop.call_later(limit, self.transport.close)
+                if self._deadline is None:
+                    limit = seconds if state is h11.IDLE else 2 * seconds
+                    self._deadline = self.loop.call_later(limit, self.transport.close)
 
         def _disarm(self):
             waiting.pop(self, None)
@@ -80,12 +80,11 @@ def deadline_protocol(seconds: float, max_connections: int) -> type[H11Protocol]
                 self._deadline = None
 
         def _make_room(self):
-            for state in (h11.IDLE, h11.SEND_BODY):
-                for other in waiting:
-                    if other is not self and other.conn.their_state is state:
-                        del waiting[other]
-                        other.transport.abort()
-                        return
+            others = [other for other in waiting if other is not self]
+            headers = [other for other in others if other.conn.their_state is h11.IDLE]
+            for other in (headers or others)[:1]:
+                del waiting[other]
+                other.transport.abort()
 
         def _read(self):
             if self._unread is not None:
