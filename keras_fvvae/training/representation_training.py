@@ -27,7 +27,7 @@ from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import trained_on
 from keras_fvvae.training.processes.interface import Processes
-from keras_fvvae.training.selection.best_step import Selection
+from keras_fvvae.training.selection.best_step import Selection, scored_items, scored_steps
 from keras_fvvae.training.selection.validation_part import ValidationPart
 from keras_fvvae.training.vectors import adapt_head
 
@@ -160,8 +160,10 @@ class RepresentationTraining:
 
     def _selection(self, encoder, inputs, learnt, held_out, schedule):
         recipe = self.recipe
-        part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c)
-        return Selection(part, steps=schedule.steps, every=recipe.validate_every, patience=recipe.patience)
+        due = scored_steps(schedule.steps, recipe.validate_every)
+        items = scored_items(schedule.steps, recipe.batch_size, len(due))
+        part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c, max_items=items)
+        return Selection(part, steps=schedule.steps, due=due, patience=recipe.patience)
 
     def _softmax_stages(self, inputs, indices, held_out, run, fit_options):
         recipe, history = self.recipe, {}

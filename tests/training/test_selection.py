@@ -59,7 +59,7 @@ def test_the_best_step_is_kept(digits, train, scored):
 def test_of_equal_steps_the_first_is_kept(scored, tmp_path):
     scored(0.5, 0.5, 0.5)
     (tmp_path / "checkpoints").mkdir()
-    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), steps=6, every=2, patience=2)
+    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), steps=6, due={2, 4, 6}, patience=2)
     assert selection.begin(RunFolder(tmp_path), "checkpoints")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     for step in (2, 4, 6):
@@ -173,6 +173,7 @@ def test_a_score_is_what_the_finished_training_gives(digits, train, monkeypatch)
         return parts[-1][1]
 
     monkeypatch.setattr(Selection, "outcome", outcome)
+    monkeypatch.setattr(validation_part, "MAX_DESCRIPTORS", 64)  # all
     run = train(digits, validate_every=6, vector_normalization="spectral", sampled_descriptors=None)
     part, said = parts[0]
     names = [part.inputs.collection.names[i] for i in (*part.known, *part.held_out)]
@@ -195,12 +196,11 @@ def test_the_last_step_is_scored(steps):
     assert len(scored_steps(steps)) <= 6
 
 
-def test_of_many_classes_both_parts_have_thesame(monkeypatch):
+def test_of_many_classes_both_parts_have_the_same():
     """A class that the SVM has not seen would be taken for another."""
-    monkeypatch.setattr(validation_part, "MAX_ITEMS", 2)
     inputs = SimpleNamespace(collection=SimpleNamespace(labels=np.array([0, 1, 2, 2, 1, 0, 0])))
     encoder = SimpleNamespace(head=SimpleNamespace(output_dim=8))
-    part = validation_part.ValidationPart(encoder, inputs, [0, 1, 2, 6], [3, 4, 5], C=1.0)
+    part = validation_part.ValidationPart(encoder, inputs, [0, 1, 2, 6], [3, 4, 5], C=1.0, max_items=4)
     assert part.known.tolist() == [0, 1]
     assert part.held_out.tolist() == [4, 5]
     assert (part.num_learnt, part.num_held_out) == (4, 3)

@@ -12,12 +12,10 @@ from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.training.fit import position_stream
 from keras_fvvae.training.inputs.sampled import trained_on
-from keras_fvvae.training.selection.best_step import SCORES_PER_TRAINING
+from keras_fvvae.training.selection.best_step import SHARE, scored_items, scored_steps
 from keras_fvvae.training.selection.validation_part import ValidationPart
 
 SCORE = "a score of the validation part"
-# All scores of a training, of its steps' time at most.
-SHARE = 0.1
 
 
 def measure(rounds: int, recipes: Sequence[dict]) -> list[dict]:
@@ -33,7 +31,8 @@ def measure(rounds: int, recipes: Sequence[dict]) -> list[dict]:
 
 def _rows(rounds, recipe, map, classes, **settings):
     made = load_recipe(recipe, **settings)
-    steps = max(1, round(made.steps * SHARE / SCORES_PER_TRAINING))
+    scores = len(scored_steps(made.steps))
+    steps = max(1, round(made.steps * SHARE / scores))
     allowed = f"{steps} of {made.steps} training steps"
     with tempfile.TemporaryDirectory() as folder:
         inputs = stored_maps(made, tuple(map), classes, folder)
@@ -41,7 +40,9 @@ def _rows(rounds, recipe, map, classes, **settings):
         model, batches = trained_on(inputs, fvvae, made)
         positions = np.arange(len(inputs.collection))
         learnt, held_out = np.split(positions, [round(len(positions) * (1 - made.validation))])
-        part = ValidationPart(build_encoder(made, None, fvvae, inputs.shape), inputs, learnt, held_out, made.svm_c)
+        items = scored_items(made.steps, made.batch_size, scores)
+        encoder = build_encoder(made, None, fvvae, inputs.shape)
+        part = ValidationPart(encoder, inputs, learnt, held_out, made.svm_c, max_items=items)
         drawn = iter(batches.training_batches(position_stream(learnt, made.seed), made.batch_size))
 
         def train():

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 # How often a training is scored when the recipe does not say, every time after twice as many steps as before: few
 # images are learnt in few steps, many need all, and what is scored for nothing costs little of what is trained.
 SCORES_PER_TRAINING = 6
+# All scores of a training are to cost at most so much of the time of its steps, where an item that is scored takes about
+# as long as so many items of a training step (`keras-fvvae benchmark --only validation`).
+SHARE, ITEM_COST = 0.1, 7
+# A short training's scores may cost more: of fewer items they would choose at random.
+MIN_ITEMS = 64
 RECORD, WEIGHTS = "validation.json", "best.weights.h5"
 
 
@@ -31,17 +36,17 @@ class Selection:
     Args:
         part: the `ValidationPart`, with the encoder of the model that is trained.
         steps: of the training.
-        every: steps between two scores; `None`: at a 32nd of the steps, a 16th, ... a half, and all.
+        due: the steps at which it is scored (`scored_steps`).
         patience: scores without a better one after which the training stops.
 
     Attributes:
         scores: dictionary from step to `Score`, in the order of the steps.
     """
 
-    def __init__(self, part: ValidationPart, *, steps: int, every: int | None, patience: int):
+    def __init__(self, part: ValidationPart, *, steps: int, due: set[int], patience: int):
         self.part = part
         self.steps = steps
-        self.due = scored_steps(steps, every)
+        self.due = due
         self.patience = patience
         self.scores: dict[int, Score] = {}
         self._best: dict[str, Any] = {}
@@ -118,8 +123,22 @@ class Selection:
         }
 
 
+def scored_items(steps: int, batch_size: int, scores: int) -> int:
+    """How many items a score may be of, for a training of so many steps that is scored so often.
+
+    Example:
+        >>> scored_items(600, 64, 6), scored_items(100, 64, 6), scored_items(20_000, 128, 6)
+        (91, 64, 6095)
+    """
+    return max(MIN_ITEMS, int(SHARE * steps * batch_size / (scores * ITEM_COST)))
+
+
 def scored_steps(steps: int, every: int | None = None) -> set[int]:
     """The steps at which a training of so many is scored; the last is one of them.
+
+    Args:
+        steps: of the training.
+        every: steps between two scores; `None`: at a 32nd of the steps, a 16th, ... a half, and all.
 
     Example:
         >>> sorted(scored_steps(600)), sorted(scored_steps(500, every=200))

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from keras_fvvae.training.inputs.activations import ActivationInputs
     from keras_fvvae.training.inputs.pixels import PixelInputs
 
-# Items of each of the two parts, and what is taken of each: a score is to cost a few training steps, however many
-# images there are and however long the videos.
-MAX_ITEMS = 128
+# What is taken of an item: a score is to cost a few training steps, however long the videos.
 MAX_VIEWS = 4
-MAX_DESCRIPTORS = 100
+MAX_DESCRIPTORS = 50
 # Of the vectors of both parts.
 MAX_BYTES = 2**28
 BATCH = 32
@@ -62,11 +60,11 @@ class ValidationPart:
         learnt: positions of the items that are learnt from.
         held_out: positions of the validation part.
         C: of the SVM.
+        max_items: how many items of both together are used at most: up to half of them held out.
 
     Attributes:
         num_learnt, num_held_out: how many items there are of each.
-        known, held_out: positions of the at most `MAX_ITEMS` of each that are used, in equal shares of the classes
-            that both have.
+        known, held_out: positions of those that are used, in equal shares of the classes that both have.
     """
 
     def __init__(
@@ -76,16 +74,20 @@ class ValidationPart:
         learnt: Positions,
         held_out: Positions,
         C: float,
+        max_items: int,
     ):
         self.encoder = encoder
         self.inputs = inputs
         self.C = C
         labels = inputs.collection.labels
-        limit = max(2, min(MAX_ITEMS, MAX_BYTES // (8 * encoder.head.output_dim)))
+        max_items = max(4, min(max_items, MAX_BYTES // (4 * encoder.head.output_dim)))
         self.num_learnt, self.num_held_out = len(learnt), len(held_out)
+        common = _of_classes(held_out, labels, learnt)
+        self.known = balanced(
+            _of_classes(learnt, labels, held_out), labels, max_items - min(len(common), max_items // 2)
+        )
         # Of more classes than items: a class that the SVM does not know can be told of nobody.
-        self.known = balanced(_of_classes(learnt, labels, held_out), labels, limit)
-        self.held_out = balanced(_of_classes(held_out, labels, self.known), labels, limit)
+        self.held_out = balanced(_of_classes(common, labels, self.known), labels, max_items - len(self.known))
         self._descriptors: list[tuple[Any, np.ndarray]] = []
 
     def margins(self) -> np.ndarray:
