@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # How often a training is scored when the recipe does not say, every time after twice as many steps as before: few
 # images are learnt in few steps, many need all, and what is scored for nothing costs little of what is trained.
 SCORES_PER_TRAINING = 6
-# All scores of a training are to cost at most so much of the time of its steps, where an item that is scored takes about
-# as long as so many items of a training step (`keras-fvvae benchmark --only validation`).
+# All scores of a training are to cost at most so much of the time of its steps, where an item that is scored takes as
+# long as about so many items of a training step (`keras-fvvae benchmark --only validation`).
 SHARE, ITEM_COST = 0.1, 7
 # A short training's scores may cost more: of fewer items they would choose at random.
 MIN_ITEMS = 64
