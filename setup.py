@@ -32,7 +32,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=[*find_packages(include=["keras_fvvae", "keras_fvvae.*"]), "keras_fvvae.tools", "keras_fvvae.zoo_entries"],
+    packages=[
+        *find_packages(include=["keras_fvvae", "keras_fvvae.*"]),
+        "keras_fvvae.tools",
+        "keras_fvvae.tools.common",
+        "keras_fvvae.zoo_entries",
+    ],
     package_dir={"keras_fvvae.tools": "tools", "keras_fvvae.zoo_entries": "zoo"},
     package_data={
         "keras_fvvae": ["py.typed", "reporting/templates/*", "serving/static/*"],

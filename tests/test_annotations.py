@@ -14,7 +14,7 @@ TOOLS = PACKAGE.parent / "tools"
 def _modules():
     """Pairs of a part of the package and a module of it; names that begin with `_` are private."""
     files = [(path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path) for path in PACKAGE.rglob("*.py")]
-    files += [("tools", path) for path in TOOLS.glob("*.py")]
+    files += [("tools", path) for path in TOOLS.rglob("*.py")]
     return [(part, path) for part, path in sorted(files) if not path.stem.startswith("_") or path.stem == "__init__"]
 
 

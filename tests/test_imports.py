@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 def _sources():
     """Pairs of a module's part of the package and its file; the command line lives in the folder `tools`."""
     files = [(path.relative_to(PACKAGE).parts, path) for path in PACKAGE.rglob("*.py")]
-    tools = [(("tools", *path.relative_to(ROOT / "tools").parts), path) for path in (ROOT / "tools").glob("*.py")]
+    tools = [(("tools", *path.relative_to(ROOT / "tools").parts), path) for path in (ROOT / "tools").rglob("*.py")]
     return [(_part(parts), path) for parts, path in [*files, *tools] if parts != ("__init__.py",)]
 
 

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import click
-from keras_fvvae.tools import evaluating
-from keras_fvvae.tools.checks import require_files, require_runs
-from keras_fvvae.tools.commands import Group
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.metrics_text import csv_text, interval_text
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common import evaluating
+from keras_fvvae.tools.common.checks import require_files, require_runs
+from keras_fvvae.tools.common.commands import Group
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.metrics_text import csv_text, interval_text
+from keras_fvvae.tools.common.types import RUN
 
 FORMATS = ("table", "json", "csv", "official")
 

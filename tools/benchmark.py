@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import say
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import say
 
 from keras_fvvae.benchmarks.harness.groups import GROUPS, ROUNDS
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
-from keras_fvvae.tools.options import recipe_argument
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.experiment import ExperimentSettings, experiment_options, finish_experiment
+from keras_fvvae.tools.common.options import recipe_argument
 
 from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 

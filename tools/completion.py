@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from keras_fvvae.tools.commands import Command
+from keras_fvvae.tools.common.commands import Command
 
 # The variable by which a shell asks the program what may follow, see Click's documentation.
 VARIABLE = "_KERAS_FVVAE_COMPLETE"

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import click
-from keras_fvvae.tools.commands import Group
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_list, print_notes, print_table
-from keras_fvvae.tools.options import data_options, json_option, workers_option
+from keras_fvvae.tools.common.commands import Group
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_list, print_notes, print_table
+from keras_fvvae.tools.common.options import data_options, json_option, workers_option
 
 from keras_fvvae.runs.requirements import require_data
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_fusion, print_results
-from keras_fvvae.tools.options import recipe_seed_option
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_fusion, print_results
+from keras_fvvae.tools.common.options import recipe_seed_option
 
 
 @click.command("demo", cls=Command, short_help="The whole way on embedded data; ends in a report.")

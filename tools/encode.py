@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from keras_fvvae.tools.checks import require_run_or_pack
-from keras_fvvae.tools.commands import Command, section
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_list
-from keras_fvvae.tools.options import data_option, dataset_option
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common.checks import require_run_or_pack
+from keras_fvvae.tools.common.commands import Command, section
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_list
+from keras_fvvae.tools.common.options import data_option, dataset_option
+from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.runs.requirements import require_data
 

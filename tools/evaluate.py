@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools import evaluating
-from keras_fvvae.tools.checks import require_files, require_runs
-from keras_fvvae.tools.commands import Command, section
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.options import scores_option
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common import evaluating
+from keras_fvvae.tools.common.checks import require_files, require_runs
+from keras_fvvae.tools.common.commands import Command, section
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.options import scores_option
+from keras_fvvae.tools.common.types import RUN
 
 _score_options = section(
     "Scores of other methods",

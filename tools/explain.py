@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from keras_fvvae.tools.checks import require_runs
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly, say
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common.checks import require_runs
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
+from keras_fvvae.tools.common.types import RUN
 
 
 @click.command("explain", cls=Command, short_help="Draw where the scores of files come from.")

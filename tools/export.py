@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools.checks import require_runs
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common.checks import require_runs
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.serving.version_folders import require_export_folder
 

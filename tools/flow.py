@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 import click
-from keras_fvvae.tools.checks import require_outside
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_notes, say
-from keras_fvvae.tools.options import data_options, flow_method_option, workers_option
+from keras_fvvae.tools.common.checks import require_outside
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, say
+from keras_fvvae.tools.common.options import data_options, flow_method_option, workers_option
 
 from keras_fvvae.runs.requirements import require_data
 

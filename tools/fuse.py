@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import click
-from keras_fvvae.tools.checks import require_files, require_runs
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_fusion, print_notes
-from keras_fvvae.tools.options import json_option, scores_option
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common.checks import require_files, require_runs
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_fusion, print_notes
+from keras_fvvae.tools.common.options import json_option, scores_option
+from keras_fvvae.tools.common.types import RUN
 
 
 @click.command("fuse", cls=Command, short_help="Fusion of runs and other methods' scores, with its gain.")

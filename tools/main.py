@@ -8,7 +8,7 @@ import sys
 from typing import NoReturn
 
 import click
-from keras_fvvae.tools.commands import LazyGroup
+from keras_fvvae.tools.common.commands import LazyGroup
 from keras_fvvae.tools.completion import VARIABLE
 
 from keras_fvvae import __version__

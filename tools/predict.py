@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from keras_fvvae.tools.checks import require_runs
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly, say
-from keras_fvvae.tools.options import json_option
-from keras_fvvae.tools.types import RUN
+from keras_fvvae.tools.common.checks import require_runs
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
+from keras_fvvae.tools.common.options import json_option
+from keras_fvvae.tools.common.types import RUN
 
 
 @click.command("predict", cls=Command, short_help="Classify images or videos with a trained run.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools.checks import require_files
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
-from keras_fvvae.tools.types import RECIPE
+from keras_fvvae.tools.common.checks import require_files
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.experiment import ExperimentSettings, experiment_options, finish_experiment
+from keras_fvvae.tools.common.types import RECIPE
 from keras_fvvae.tools.weights import weights_by_backbone
 
 from keras_fvvae.recipes import Recipe

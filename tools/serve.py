@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from keras_fvvae.tools.checks import require_files
-from keras_fvvae.tools.commands import Command, section
-from keras_fvvae.tools.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.checks import require_files
+from keras_fvvae.tools.common.commands import Command, section
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
 
 from keras_fvvae.errors import RunError
 

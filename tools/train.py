@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from keras_fvvae.tools import options
-from keras_fvvae.tools.checks import default_tap, require_backbone, require_outside, require_runs
-from keras_fvvae.tools.commands import Command, section
-from keras_fvvae.tools.console import load_tensorflow_quietly, print_notes, print_results, say
-from keras_fvvae.tools.types import BACKBONE, RUN
+from keras_fvvae.tools.common import options
+from keras_fvvae.tools.common.checks import default_tap, require_backbone, require_outside, require_runs
+from keras_fvvae.tools.common.commands import Command, section
+from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, print_results, say
+from keras_fvvae.tools.common.types import BACKBONE, RUN
 from keras_fvvae.tools.weights import weights_of
 
 from keras_fvvae.runs.requirements import require_data, require_recipe_data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_fvvae.tools.types import BACKBONE
+from keras_fvvae.tools.common.types import BACKBONE
 
 from keras_fvvae.errors import WeightsError
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
-from keras_fvvae.tools.checks import require_files, require_runs
-from keras_fvvae.tools.commands import Group
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.types import RECIPE, RUN
+from keras_fvvae.tools.common.checks import require_files, require_runs
+from keras_fvvae.tools.common.commands import Group
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.types import RECIPE, RUN
 
 to_option = click.option(
     "--to",

@@ -2,8 +2,8 @@
 
 import click
 import pytest
+from keras_fvvae.tools.common.options import chosen_recipe, recipe_overrides
 from keras_fvvae.tools.main import cli
-from keras_fvvae.tools.options import chosen_recipe, recipe_overrides
 
 from keras_fvvae.experiments.row import Row
 from keras_fvvae.experiments.rows import Experiment

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 from keras_fvvae.tools import main as command_line
-from keras_fvvae.tools.console import address_space_warning, print_list, print_table, table_text
+from keras_fvvae.tools.common.console import address_space_warning, print_list, print_table, table_text
 
 LONG = [
     (

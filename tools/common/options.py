@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools.commands import Decorator, section
-from keras_fvvae.tools.types import RECIPE
+from keras_fvvae.tools.common.commands import Decorator, section
+from keras_fvvae.tools.common.types import RECIPE
 
 from keras_fvvae.recipes import DATASETS, Recipe, as_number, load_recipe
 from keras_fvvae.utils.text import TextError, parse_yaml

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from keras_fvvae.tools.console import table_text
+from keras_fvvae.tools.common.console import table_text
 
 FORMATS = ("table", "json", "csv")
 # Columns of the table: metric and heading.

@@ -44,7 +44,7 @@ def require_outside(out: str | Path, data: str | None, consequence: str) -> None
 
 def require_backbone(name: str) -> None:
     """Raises `RecipeError` for an unknown network, naming the nearest known one."""
-    from keras_fvvae.tools.types import BACKBONE
+    from keras_fvvae.tools.common.types import BACKBONE
 
     if name not in BACKBONE.known():
         raise RecipeError(unknown_name("backbone", name, BACKBONE.known()))

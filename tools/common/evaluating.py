@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from keras_fvvae.tools.commands import Decorator, section
-from keras_fvvae.tools.metrics_text import FORMATS, metrics_text
+from keras_fvvae.tools.common.commands import Decorator, section
+from keras_fvvae.tools.common.metrics_text import FORMATS, metrics_text
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, write_atomically

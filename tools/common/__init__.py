@@ -1,0 +1,1 @@
+"""What commands share: options and their types, checks, console output."""
