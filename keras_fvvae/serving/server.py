@@ -31,7 +31,7 @@ _LAST_OPERATION = 2.0
 # Connections that wait to be accepted.
 _BACKLOG = 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "grpc", "tensorflow_serving.apis.predict_pb2")
+_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson", "grpc", "tensorflow_serving.apis.predict_pb2")
 
 
 class Server:

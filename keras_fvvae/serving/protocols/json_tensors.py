@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 
 from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
@@ -28,6 +29,7 @@ VALUE_BYTES = 80
 PIECE = 4096
 _BASE64 = re.compile("(?P<digits>[A-Za-z0-9+/]*)(?P<padding>={0,2})")
 _WHITE_SPACE = dict.fromkeys(map(ord, " \t\n\v\f\r"))
+_COMPACT = (",", ":")
 _KINDS = {"float": "iuf", "int": "iu", "bool": "b"}
 
 
@@ -57,7 +59,7 @@ def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signat
 
     """
     try:
-        request = json.loads(body)
+        request = _loads(body)
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of too many digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
         raise invalid(f"JSON Parse error: {reason}") from error
@@ -95,9 +97,9 @@ def format_response(outputs: dict[str, np.ndarray], is_row: bool) -> bytes:
 
     Example:
         >>> format_response({"scores": np.float32([[0.5, 1]]), "labels": np.array([b"a"], object)}, is_row=True)
-        b'{"predictions": [{"scores": [0.5, 1.0], "labels": "a"}]}'
+        b'{"predictions":[{"scores":[0.5,1.0],"labels":"a"}]}'
         >>> format_response({"scores": np.float32([[0.5, 1]])}, is_row=False)
-        b'{"outputs": [[0.5, 1.0]]}'
+        b'{"outputs":[[0.5,1.0]]}'
     """
     single = next(iter(outputs.items())) if len(outputs) == 1 else None
     if not is_row:
@@ -113,21 +115,28 @@ def format_response(outputs: dict[str, np.ndarray], is_row: bool) -> bytes:
     for start in range(0, count, step):
         part = {name: array[start : start + step] for name, array in outputs.items()}
         if step > 1:
-            values = {name: _plain(name, array) for name, array in part.items()}
+            values = {name: _rows(name, array) for name, array in part.items()}
             examples = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
             parts.append(_dumps(examples)[1:-1])
         else:
             parts.append(_written_object({name: array.reshape(array.shape[1:]) for name, array in part.items()}))
-    return _wrapped("predictions", b"[" + b", ".join(parts) + b"]")
+    return _wrapped("predictions", b"[" + b",".join(parts) + b"]")
+
+
+def _loads(body):
+    try:
+        return orjson.loads(body)  # a third of the time of Python's reader, in which no other thread can work
+    except orjson.JSONDecodeError:
+        return json.loads(body)  # takes NaN and Infinity, as TensorFlow Serving does, and tells what is wrong
 
 
 def _wrapped(key, content):
-    return b'{"' + key.encode() + b'": ' + content + b"}"
+    return b'{"' + key.encode() + b'":' + content + b"}"
 
 
 def _written_object(outputs):
-    pairs = (_dumps(name) + b": " + _written_array(name, array) for name, array in outputs.items())
-    return b"{" + b", ".join(pairs) + b"}"
+    pairs = (_dumps(name) + b":" + _written_array(name, array) for name, array in outputs.items())
+    return b"{" + b",".join(pairs) + b"}"
 
 
 def _written_array(name, array):
@@ -137,10 +146,10 @@ def _written_array(name, array):
         return _dumps(_plain(name, array))
     inner = array.size // len(array)
     if inner > PIECE:
-        return b"[" + b", ".join(_written_array(name, one) for one in array) + b"]"
+        return b"[" + b",".join(_written_array(name, one) for one in array) + b"]"
     step = max(1, PIECE // max(1, inner))
     pieces = (_dumps(_plain(name, array[start : start + step]))[1:-1] for start in range(0, len(array), step))
-    return b"[" + b", ".join(pieces) + b"]"
+    return b"[" + b",".join(pieces) + b"]"
 
 
 def error_body(message: str) -> bytes:
@@ -148,13 +157,14 @@ def error_body(message: str) -> bytes:
 
     Example:
         >>> error_body("No such model.")
-        b'{"error": "No such model."}'
+        b'{"error":"No such model."}'
     """
-    return _dumps({"error": message})
+    # Not by `_dumps`, which takes no halves of surrogate pairs: a message can quote them.
+    return json.dumps({"error": message}, ensure_ascii=False, separators=_COMPACT).encode("utf-8", "replace")
 
 
 def _dumps(value):
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _columns_of_rows(instances, signature):
@@ -259,8 +269,12 @@ def _shown(value):
 
 
 def _plain(name, array):
+    """What `_dumps` takes: numbers as an array, where it writes these at once and right, and strings as lists."""
     if array.dtype != object:
-        return array.tolist()
+        kind = array.dtype.kind
+        if kind in "iub" or (kind == "f" and np.isfinite(array).all()):
+            return np.asarray(array, order="C")[()]
+        return orjson.Fragment(json.dumps(array.tolist(), separators=_COMPACT))
     flat = array.reshape(-1)
     if name.endswith("_bytes"):
         texts = [{"b64": base64.b64encode(one).decode()} for one in flat]
@@ -269,3 +283,8 @@ def _plain(name, array):
     result = np.empty(len(texts), object)
     result[:] = texts
     return result.reshape(array.shape).tolist()
+
+
+def _rows(name, array):
+    plain = _plain(name, array)
+    return [_plain(name, np.asarray(row)) for row in array] if isinstance(plain, orjson.Fragment) else list(plain)
