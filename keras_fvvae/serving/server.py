@@ -161,7 +161,7 @@ class Server:
             listening.close()
             if rpc:
                 await rpc.stop(0)
-            engine.batcher.close()
+            engine.close()
 
     def _rpc_server(self):
         if self.settings.grpc_port is None:

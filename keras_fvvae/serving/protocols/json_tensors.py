@@ -27,6 +27,8 @@ MAX_RANK = 16
 VALUE_BYTES = 80
 # Numbers or strings of an answer that are written at once: while a piece is written no other thread can work.
 PIECE = 4096
+# Bytes of a body that are looked through at once: they stay in the processor's cache.
+_PART = 1 << 16
 _BASE64 = re.compile("(?P<digits>[A-Za-z0-9+/]*)(?P<padding>={0,2})")
 _WHITE_SPACE = dict.fromkeys(map(ord, " \t\n\v\f\r"))
 _COMPACT = (",", ":")
@@ -40,7 +42,9 @@ def parsed_bytes(body: bytes) -> int:
         >>> parsed_bytes(b'{"instances": [[1, 2], []]}')
         507
     """
-    return len(body) + VALUE_BYTES * sum(map(body.count, (b",", b"[", b"{")))
+    # By NumPy, whose time does not depend on how many there are.
+    parts = (np.frombuffer(body, "uint8", min(_PART, len(body) - i), i) for i in range(0, len(body), _PART))
+    return len(body) + VALUE_BYTES * sum(int(np.count_nonzero(part == one)) for part in parts for one in b",[{")
 
 
 def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signature, dict[str, np.ndarray], bool]:
