@@ -1,4 +1,5 @@
-"""Attacks on a server, all at once, until standard input ends; then how often each was made, as JSON.
+"""Attacks on a server, all at once, until standard input ends; then how often each was made and the time of the
+processor that they took, as JSON.
 
     python -m keras_fvvae.benchmarks.long.attackers URL [NAME ...]
 
@@ -51,7 +52,7 @@ def main() -> None:
         if not arguments.names or name in arguments.names:
             threading.Thread(target=repeat, args=(name, attack), daemon=True).start()
     sys.stdin.read()
-    print(json.dumps(counts), flush=True)
+    print(json.dumps({"attacks": counts, "attackers_cpu_s": time.process_time()}), flush=True)
 
 
 def attacks(url: str) -> dict[str, Callable[[], None]]:

@@ -73,22 +73,27 @@ def _measure(model: str, seconds: float, chosen: list[str] | None) -> list[dict]
     with server([model]) as url:
         _ask_for(url, 3)  # the first calls of a graph are slow
         for phase, length in (("quiet", seconds / 10), ("attacked", seconds), ("quiet again", seconds / 10)):
-            under = _attackers(url, chosen) if phase == "attacked" else _nobody()
-            with under as counts:
-                rows.append({"phase": phase, **_ask_for(url, length), "attacks": counts})
+            with _attackers(url, chosen) if phase == "attacked" else _nobody() as attacked:
+                rows.append({"phase": phase, **_ask_for(url, length)})
+            rows[-1] |= attacked
             print(_line(rows[-1]), flush=True)
-    ratio = rows[1]["p99_ms"] / rows[0]["p50_ms"]
-    print("\nAttacks: " + ", ".join(f"{name} {count:,}" for name, count in rows[1]["attacks"].items()) + ".")
+    row, ratio = rows[1], rows[1]["p99_ms"] / rows[0]["p50_ms"]
+    print("\nAttacks: " + ", ".join(f"{name} {count:,}" for name, count in row["attacks"].items()) + ".")
+    server_cores, attackers_cores = (row[key] / row["seconds"] for key in ("server_cpu_s", "attackers_cpu_s"))
+    print(
+        f"Cores in use while it was attacked: by the server {server_cores:.2f}, by the attackers {attackers_cores:.2f}."
+    )
     print(f"p99 under attack / p50 of the quiet server: {ratio:.1f}")
     return rows
 
 
 def _ask_for(url: str, seconds: float) -> dict:
-    """Latencies of the honest clients, and the most memory that the server had, as `metric` of every second tells."""
-    body, end = body_of([jpeg()]), time.monotonic() + seconds
+    """Latencies of the honest clients, and the server's time and the most memory it had, by `metric` every second."""
+    body, begin = body_of([jpeg()]), time.monotonic()
+    end = begin + seconds
     latencies: list[float] = []
     failures: list[float] = []
-    repeats, memory = [], []
+    repeats, memory, cpu = [], [], []
 
     def client():
         while time.monotonic() < end:
@@ -111,6 +116,7 @@ def _ask_for(url: str, seconds: float) -> dict:
         while time.monotonic() < end:
             with contextlib.suppress(requests.RequestException, TypeError):  # refused, or without that number
                 memory.append(metric(url, "process_resident_memory_bytes") / 1e6)
+                cpu.append(metric(url, "process_cpu_seconds_total"))
             time.sleep(1)
 
     threads = [threading.Thread(target=target) for target in (*[client] * GOOD_CLIENTS, watch)]
@@ -127,6 +133,8 @@ def _ask_for(url: str, seconds: float) -> dict:
         "p99_ms": float(np.percentile(milliseconds, 99)),
         "longest_ms": float(milliseconds.max()),
         "memory_mb": max(memory),
+        "seconds": time.monotonic() - begin,
+        "server_cpu_s": cpu[-1] - cpu[0],
     }
 
 
@@ -138,18 +146,18 @@ def _line(row):
 
 
 @contextlib.contextmanager
-def _nobody() -> Iterator[dict[str, int]]:
+def _nobody() -> Iterator[dict]:
     yield {}
 
 
 @contextlib.contextmanager
-def _attackers(url: str, chosen: list[str] | None) -> Iterator[dict[str, int]]:
-    """Attacks from a process of its own; at the end the dictionary has how often each attacked."""
+def _attackers(url: str, chosen: list[str] | None) -> Iterator[dict]:
+    """Attacks from a process of its own; at the end the dictionary has what that says."""
     command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", url, *(chosen or [])]
-    counts: dict[str, int] = {}
+    said: dict = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield counts
-        counts |= json.loads(process.communicate()[0])
+        yield said
+        said |= json.loads(process.communicate()[0])
 
 
 if __name__ == "__main__":
