@@ -10,6 +10,7 @@ answers that are not read, bodies of 64 MiB that are announced and not sent, and
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import subprocess
@@ -103,11 +104,11 @@ def _ask_for(url: str, seconds: float) -> dict:
                 try:
                     answer = requests.post(url + PATH, data=body, timeout=PATIENCE)
                 except requests.ConnectionError:
-                    repeats.append("connection")
+                    repeats.append("The connection was closed.")
                     continue
                 if answer.status_code not in (429, 503):
                     break
-                repeats.append(answer.status_code)
+                repeats.append(answer.json()["error"])
                 time.sleep(float(answer.headers["retry-after"]))
             (latencies if answer is not None and answer.ok else failures).append(time.monotonic() - start)
             time.sleep(PAUSE)
@@ -128,7 +129,7 @@ def _ask_for(url: str, seconds: float) -> dict:
     return {
         "requests": len(latencies) + len(failures),
         "answered": len(latencies),
-        "repeats": len(repeats),
+        "repeats": dict(collections.Counter(repeats)),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p99_ms": float(np.percentile(milliseconds, 99)),
         "longest_ms": float(milliseconds.max()),
@@ -140,8 +141,8 @@ def _ask_for(url: str, seconds: float) -> dict:
 
 def _line(row):
     return (
-        f"| {row['phase']} | {row['requests']:,} | {row['answered']:,} | {row['repeats']:,} | {row['p50_ms']:.0f} | "
-        f"{row['p99_ms']:.0f} | {row['longest_ms']:.0f} | {row['memory_mb']:,.0f} |"
+        f"| {row['phase']} | {row['requests']:,} | {row['answered']:,} | {sum(row['repeats'].values()):,} | "
+        f"{row['p50_ms']:.0f} | {row['p99_ms']:.0f} | {row['longest_ms']:.0f} | {row['memory_mb']:,.0f} |"
     )
 
 
