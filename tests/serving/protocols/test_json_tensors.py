@@ -1,6 +1,7 @@
 """TensorFlow Serving's JSON, to arrays and back."""
 
 import base64
+import contextlib
 import json
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_bodies_that_are_no_requests(body):
     with pytest.raises(ServingError) as caught:
         parse_request(body, STRINGS)
     assert caught.value.http_status == 400
+
+
+@pytest.mark.parametrize("body", [b'{"instances": ["a"]}', b'{"instances": [NaN]}', b"no JSON"])
+def test_others_have_a_turn_after_long_reading(body, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(json_tensors.time, "sleep", pauses.append)
+    for long, count in ((10.0, 0), (0.0, 1)):
+        monkeypatch.setattr(json_tensors, "_LONG", long)
+        with contextlib.suppress(ServingError):
+            parse_request(body, STRINGS)
+        assert len(pauses) == count
+    assert pauses[0] > 0
 
 
 def test_deep_but_valid_json():
