@@ -1,12 +1,13 @@
 """Honest clients of a server that is attacked: what they wait for, and how much memory the server takes.
 
-    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--attacks NAME ...] [--out FILE]
+    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--attacks NAME ...] [--nice 19] [--out FILE]
 
 Two clients ask for the class of one JPEG of 500x375 pixels a few times a second, first on a quiet server, then while
 another process of this machine attacks in all these ways at once: requests for answers of half a gigabyte, the
 largest answers that are allowed, JPEGs of 40,000 scans, connections that send nothing, half a header or half a body,
 answers that are not read, bodies of 64 MiB that are announced and not sent, and JSON of millions of numbers. A refusal
-(429 or 503) is asked again after what `Retry-After` says, and the time counts until the answer is there.
+(429 or 503) is asked again after what `Retry-After` says, and the time counts until the answer is there. Attackers
+elsewhere would not take the server's processor: these have the lowest priority (--nice).
 """
 
 import argparse
@@ -42,12 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300, help="of the attack; a tenth of it is quiet before")
     parser.add_argument("--attacks", nargs="+", help="some of them, as they are called in the table")
+    parser.add_argument("--nice", type=int, default=19, help="of the attackers, who share the server's processor")
     parser.add_argument("--out", help="JSON file to write the result to")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / NAME
         _export(model)
-        rows = _measure(str(model), arguments.seconds, arguments.attacks)
+        rows = _measure(str(model), arguments.seconds, arguments.attacks, arguments.nice)
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(rows, indent=2))
 
@@ -67,14 +69,14 @@ def _export(path: Path) -> None:
     export_saved_model(build_classifier(encoder, [f"class {i}" for i in range(CLASSES)]), path, recipe_views(recipe))
 
 
-def _measure(model: str, seconds: float, chosen: list[str] | None) -> list[dict]:
+def _measure(model: str, seconds: float, chosen: list[str] | None, nice: int) -> list[dict]:
     rows = []
     print("| | requests | answered | asked again | p50, ms | p99, ms | longest, ms | server's memory, most, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with server([model]) as url:
         _ask_for(url, 3)  # the first calls of a graph are slow
         for phase, length in (("quiet", seconds / 10), ("attacked", seconds), ("quiet again", seconds / 10)):
-            with _attackers(url, chosen) if phase == "attacked" else _nobody() as attacked:
+            with _attackers(url, chosen, nice) if phase == "attacked" else _nobody() as attacked:
                 rows.append({"phase": phase, **_ask_for(url, length)})
             rows[-1] |= attacked
             print(_line(rows[-1]), flush=True)
@@ -152,9 +154,10 @@ def _nobody() -> Iterator[dict]:
 
 
 @contextlib.contextmanager
-def _attackers(url: str, chosen: list[str] | None) -> Iterator[dict]:
+def _attackers(url: str, chosen: list[str] | None, nice: int) -> Iterator[dict]:
     """Attacks from a process of its own; at the end the dictionary has what that says."""
-    command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", url, *(chosen or [])]
+    command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", "--nice", str(nice), url]
+    command += chosen or []
     said: dict = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield said

@@ -182,6 +182,8 @@ def _dumps(value):
 def _columns_of_rows(instances, signature):
     if not isinstance(instances, list) or not instances:
         raise invalid("`instances` must be a list of at least one example.")
+    if dict not in set(map(type, instances)):  # at once, however many there are
+        return {_only_input(signature, "instances"): instances}
     if not all(_is_object(instance) for instance in instances):
         if any(_is_object(instance) for instance in instances):
             raise invalid("`instances` must be all objects or all plain values.")
