@@ -2,7 +2,7 @@
 
 import importlib.util
 
-SERVING = ("uvicorn", "starlette", "h11", "prometheus_client", "tensorflow_serving")
+SERVING = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson", "tensorflow_serving")
 # Written for version 0.1, whose module names are others.
 collect_ignore = ["tests/compatibility/make.py", "setup.py"]
 # Modules that import a package of an extra at their top; every other module must be importable without extras.

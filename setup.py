@@ -17,6 +17,7 @@ SERVING = [
     "starlette>=0.40",
     "h11>=0.14",
     "prometheus_client>=0.20",
+    "orjson>=3.10",
     "tensorflow-serving-api>=2.21,<3",
 ]
 

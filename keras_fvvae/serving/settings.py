@@ -24,11 +24,13 @@ class ServerSettings:
         batch_timeout: seconds that a request waits for others while a worker is idle; 0: none waits. Two milliseconds
             are nothing beside a backbone, and halve the work of a small model that few clients ask at once
             (docs/benchmarks/serving.md). While the workers are busy, batches form by themselves.
-        workers: batches that are computed at the same time. Default: the number of cores.
-        max_queued: images that wait at most; what comes beyond is refused with 503.
+        workers: batches that are computed at the same time, and one more where none of light or none of heavy requests
+            runs (`keras_fvvae.serving.engine.lanes`). Default: the number of cores.
+        max_queued: images of light and of heavy requests each that wait at most; what comes beyond is refused with 503.
         max_images: images of one example at most: frames of a video.
         max_request_bytes: size of a request's body at most (413). 64 MiB hold 25 frames of full HD.
-        max_pending_bytes: sum of the bodies, as far as they have arrived, and of the answers in memory at most (503).
+        max_pending_bytes: sum of the bodies, as far as they have arrived, and of the answers in memory at most (503). A
+            quarter of it is for light requests alone.
         max_response_bytes: size of an answer at most (400), reckoned before it is computed where the signature tells
             its outputs' shapes. 64 MiB hold 20 vectors of 131,072 numbers as JSON, which takes up to 24 bytes for one.
         max_pixels: pixels of an image at most, read from its header before it is decoded, as a small file can claim

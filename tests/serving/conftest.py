@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "tensorflow_serving")
+EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson", "tensorflow_serving")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,8 +1,9 @@
-"""Attacks on a server, all at once, until standard input ends; then how often each was made, as JSON.
+"""Attacks on a server, all at once, until standard input ends; then how often each was made and the time of the
+processor that they took, as JSON.
 
-    python -m keras_fvvae.benchmarks.long.attackers URL [NAME ...]
+    python -m keras_fvvae.benchmarks.long.attackers [--nice N] URL [NAME ...]
 
-A process of its own, with the lowest priority, and without TensorFlow: `keras_fvvae.benchmarks.long.attacks` starts it.
+A process of its own, and without TensorFlow: `keras_fvvae.benchmarks.long.attacks` starts it.
 """
 
 import argparse
@@ -37,8 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url", help="of the server")
     parser.add_argument("names", nargs="*", help="of the attacks; by default all")
+    parser.add_argument("--nice", type=int, default=0, help="priority lower than the caller's by so much")
     arguments = parser.parse_args()
-    os.nice(19)
+    os.nice(arguments.nice)
     counts: dict[str, int] = {}
 
     def repeat(name, attack):
@@ -51,7 +53,7 @@ def main() -> None:
         if not arguments.names or name in arguments.names:
             threading.Thread(target=repeat, args=(name, attack), daemon=True).start()
     sys.stdin.read()
-    print(json.dumps(counts), flush=True)
+    print(json.dumps({"attacks": counts, "attackers_cpu_s": time.process_time()}), flush=True)
 
 
 def attacks(url: str) -> dict[str, Callable[[], None]]:

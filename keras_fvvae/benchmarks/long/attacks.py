@@ -1,15 +1,17 @@
 """Honest clients of a server that is attacked: what they wait for, and how much memory the server takes.
 
-    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--attacks NAME ...] [--out FILE]
+    python -m keras_fvvae.benchmarks.long.attacks [--seconds 300] [--attacks NAME ...] [--nice 19] [--out FILE]
 
 Two clients ask for the class of one JPEG of 500x375 pixels a few times a second, first on a quiet server, then while
 another process of this machine attacks in all these ways at once: requests for answers of half a gigabyte, the
 largest answers that are allowed, JPEGs of 40,000 scans, connections that send nothing, half a header or half a body,
 answers that are not read, bodies of 64 MiB that are announced and not sent, and JSON of millions of numbers. A refusal
-(429 or 503) is asked again after what `Retry-After` says, and the time counts until the answer is there.
+(429 or 503) is asked again after what `Retry-After` says, and the time counts until the answer is there. Attackers
+elsewhere would not take the server's processor: these have the lowest priority (--nice).
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import subprocess
@@ -41,12 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300, help="of the attack; a tenth of it is quiet before")
     parser.add_argument("--attacks", nargs="+", help="some of them, as they are called in the table")
+    parser.add_argument("--nice", type=int, default=19, help="of the attackers, who share the server's processor")
     parser.add_argument("--out", help="JSON file to write the result to")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / NAME
         _export(model)
-        rows = _measure(str(model), arguments.seconds, arguments.attacks)
+        rows = _measure(str(model), arguments.seconds, arguments.attacks, arguments.nice)
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(rows, indent=2))
 
@@ -66,29 +69,34 @@ def _export(path: Path) -> None:
     export_saved_model(build_classifier(encoder, [f"class {i}" for i in range(CLASSES)]), path, recipe_views(recipe))
 
 
-def _measure(model: str, seconds: float, chosen: list[str] | None) -> list[dict]:
+def _measure(model: str, seconds: float, chosen: list[str] | None, nice: int) -> list[dict]:
     rows = []
     print("| | requests | answered | asked again | p50, ms | p99, ms | longest, ms | server's memory, most, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with server([model]) as url:
         _ask_for(url, 3)  # the first calls of a graph are slow
         for phase, length in (("quiet", seconds / 10), ("attacked", seconds), ("quiet again", seconds / 10)):
-            under = _attackers(url, chosen) if phase == "attacked" else _nobody()
-            with under as counts:
-                rows.append({"phase": phase, **_ask_for(url, length), "attacks": counts})
+            with _attackers(url, chosen, nice) if phase == "attacked" else _nobody() as attacked:
+                rows.append({"phase": phase, **_ask_for(url, length)})
+            rows[-1] |= attacked
             print(_line(rows[-1]), flush=True)
-    ratio = rows[1]["p99_ms"] / rows[0]["p50_ms"]
-    print("\nAttacks: " + ", ".join(f"{name} {count:,}" for name, count in rows[1]["attacks"].items()) + ".")
+    row, ratio = rows[1], rows[1]["p99_ms"] / rows[0]["p50_ms"]
+    print("\nAttacks: " + ", ".join(f"{name} {count:,}" for name, count in row["attacks"].items()) + ".")
+    server_cores, attackers_cores = (row[key] / row["seconds"] for key in ("server_cpu_s", "attackers_cpu_s"))
+    print(
+        f"Cores in use while it was attacked: by the server {server_cores:.2f}, by the attackers {attackers_cores:.2f}."
+    )
     print(f"p99 under attack / p50 of the quiet server: {ratio:.1f}")
     return rows
 
 
 def _ask_for(url: str, seconds: float) -> dict:
-    """Latencies of the honest clients, and the most memory that the server had, as `metric` of every second tells."""
-    body, end = body_of([jpeg()]), time.monotonic() + seconds
+    """Latencies of the honest clients, and the server's time and the most memory it had, by `metric` every second."""
+    body, begin = body_of([jpeg()]), time.monotonic()
+    end = begin + seconds
     latencies: list[float] = []
     failures: list[float] = []
-    repeats, memory = [], []
+    repeats, memory, cpu = [], [], []
 
     def client():
         while time.monotonic() < end:
@@ -98,11 +106,11 @@ def _ask_for(url: str, seconds: float) -> dict:
                 try:
                     answer = requests.post(url + PATH, data=body, timeout=PATIENCE)
                 except requests.ConnectionError:
-                    repeats.append("connection")
+                    repeats.append("The connection was closed.")
                     continue
                 if answer.status_code not in (429, 503):
                     break
-                repeats.append(answer.status_code)
+                repeats.append(answer.json()["error"])
                 time.sleep(float(answer.headers["retry-after"]))
             (latencies if answer is not None and answer.ok else failures).append(time.monotonic() - start)
             time.sleep(PAUSE)
@@ -111,6 +119,7 @@ def _ask_for(url: str, seconds: float) -> dict:
         while time.monotonic() < end:
             with contextlib.suppress(requests.RequestException, TypeError):  # refused, or without that number
                 memory.append(metric(url, "process_resident_memory_bytes") / 1e6)
+                cpu.append(metric(url, "process_cpu_seconds_total"))
             time.sleep(1)
 
     threads = [threading.Thread(target=target) for target in (*[client] * GOOD_CLIENTS, watch)]
@@ -122,34 +131,37 @@ def _ask_for(url: str, seconds: float) -> dict:
     return {
         "requests": len(latencies) + len(failures),
         "answered": len(latencies),
-        "repeats": len(repeats),
+        "repeats": dict(collections.Counter(repeats)),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p99_ms": float(np.percentile(milliseconds, 99)),
         "longest_ms": float(milliseconds.max()),
         "memory_mb": max(memory),
+        "seconds": time.monotonic() - begin,
+        "server_cpu_s": cpu[-1] - cpu[0],
     }
 
 
 def _line(row):
     return (
-        f"| {row['phase']} | {row['requests']:,} | {row['answered']:,} | {row['repeats']:,} | {row['p50_ms']:.0f} | "
-        f"{row['p99_ms']:.0f} | {row['longest_ms']:.0f} | {row['memory_mb']:,.0f} |"
+        f"| {row['phase']} | {row['requests']:,} | {row['answered']:,} | {sum(row['repeats'].values()):,} | "
+        f"{row['p50_ms']:.0f} | {row['p99_ms']:.0f} | {row['longest_ms']:.0f} | {row['memory_mb']:,.0f} |"
     )
 
 
 @contextlib.contextmanager
-def _nobody() -> Iterator[dict[str, int]]:
+def _nobody() -> Iterator[dict]:
     yield {}
 
 
 @contextlib.contextmanager
-def _attackers(url: str, chosen: list[str] | None) -> Iterator[dict[str, int]]:
-    """Attacks from a process of its own; at the end the dictionary has how often each attacked."""
-    command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", url, *(chosen or [])]
-    counts: dict[str, int] = {}
+def _attackers(url: str, chosen: list[str] | None, nice: int) -> Iterator[dict]:
+    """Attacks from a process of its own; at the end the dictionary has what that says."""
+    command = [sys.executable, "-m", "keras_fvvae.benchmarks.long.attackers", "--nice", str(nice), url]
+    command += chosen or []
+    said: dict = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield counts
-        counts |= json.loads(process.communicate()[0])
+        yield said
+        said |= json.loads(process.communicate()[0])
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import collections
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_fvvae.serving.engine.batch_queue import BatchQueue, BatchTask
 from keras_fvvae.serving.engine.cancellation import Cancellation
+from keras_fvvae.serving.engine.lanes import is_heavy
 from keras_fvvae.serving.errors import ServingError, invalid, without_paths
 
 if TYPE_CHECKING:
@@ -23,23 +23,15 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
-@dataclasses.dataclass(eq=False)
-class _Task:
-    servable: object
-    signature: object
-    inputs: dict
-    rows: int
-    images: int
-    future: asyncio.Future
-    arrival: float
-
-
 class Batcher:
     """Groups requests by signature and inner shape, and runs the groups on a few threads.
 
-    A batch is started as soon as a worker is free and it is full or its oldest request has waited for
-    `batch_timeout`. Videos of different numbers of frames are not put together: padding them would cost more than a
-    batch saves. If a batch fails, its requests are run alone, so that undecodable bytes fail their own request only.
+    A batch is started as soon as a worker is free and it is full or its first request has waited for
+    `batch_timeout`. Light and heavy requests (`keras_fvvae.serving.engine.lanes`) have batches of their own, and a
+    kind of which nothing runs does not wait for a worker. Of one kind the request comes first that costs least, as
+    long as it has not come too late for that (`BatchTask.due`). Videos of different numbers of frames are not put
+    together: padding them would cost more than a batch saves. If a batch fails, its requests are run alone, so that
+    undecodable bytes fail their own request only.
 
     Args:
         settings: a `ServerSettings`.
@@ -51,16 +43,16 @@ class Batcher:
     def __init__(self, settings: ServerSettings, metrics: Metrics):
         self._settings = settings
         self._metrics = metrics
-        self._queues: collections.OrderedDict[tuple, collections.deque[_Task]] = collections.OrderedDict()
-        self._queued_images = 0
+        self._queue = BatchQueue(settings.max_batch_size, settings.batch_timeout)
+        self._queued = {False: 0, True: 0}  # images, of light and of heavy requests
         self._closed = False
-        self._running: list[tuple[list[_Task], Cancellation]] = []
+        self._running: list[tuple[list[BatchTask], Cancellation]] = []
         self._timer = None
         self._jobs: set[asyncio.Task] = set()
-        self._executor = ThreadPoolExecutor(settings.workers, thread_name_prefix="batch")
+        self._executor = ThreadPoolExecutor(settings.workers + 1, thread_name_prefix="batch")
 
     async def run(
-        self, servable: Servable, signature: Signature, inputs: dict[str, np.ndarray]
+        self, servable: Servable, signature: Signature, inputs: dict[str, np.ndarray], cost: int = 0
     ) -> dict[str, np.ndarray]:
         """Computes a request.
 
@@ -68,6 +60,7 @@ class Batcher:
             servable: a `Servable`.
             signature: its `Signature`; the inputs fit it.
             inputs: dictionary from name to array.
+            cost: in bytes, what it holds of the memory, and its images as `decoding_cost` has them.
 
         Returns:
             Dictionary from output name to array.
@@ -77,17 +70,16 @@ class Batcher:
         """
         if self._closed:
             raise _stopping()
-        tasks = self._tasks(servable, signature, inputs)
+        tasks = self._tasks(servable, signature, inputs, cost)
         images = sum(task.images for task in tasks)
         limit = self._settings.max_queued
         if images > limit:
             raise invalid(
                 f"The request holds {images:,} images, more than the limit of {limit:,}: send several requests."
             )
-        if self._queued_images + images > limit:
-            raise ServingError(
-                "UNAVAILABLE", f"The queue is full ({self._queued_images:,} images wait). Try again later."
-            )
+        queued = self._queued[is_heavy(cost)]
+        if queued + images > limit:
+            raise ServingError("UNAVAILABLE", f"The queue is full ({queued:,} images wait). Try again later.")
         for task in tasks:
             self._enqueue(task)
         self._pump()
@@ -103,8 +95,7 @@ class Batcher:
     def abort(self) -> None:
         """Answers what waits and what runs with UNAVAILABLE, ends what runs, and takes nothing more."""
         self._closed = True
-        waiting = [task for queue in self._queues.values() for task in queue]
-        for task in [*waiting, *(task for batch, _ in self._running for task in batch)]:
+        for task in [*self._queue, *(task for batch, _ in self._running for task in batch)]:
             if not task.future.done():
                 task.future.set_exception(_stopping())
         for _, cancellation in self._running:
@@ -115,7 +106,7 @@ class Batcher:
         self.abort()
         self._executor.shutdown(cancel_futures=True)
 
-    def _tasks(self, servable, signature, inputs):
+    def _tasks(self, servable, signature, inputs, cost):
         loop = asyncio.get_running_loop()
         rows, images = 1, 1
         if signature.batchable:
@@ -129,68 +120,48 @@ class Batcher:
         for start in range(0, rows, step):
             part = {k: v[start : start + step] for k, v in inputs.items()} if rows > step else inputs
             count = min(step, rows - start)
-            tasks.append(_Task(servable, signature, part, count, count * images, loop.create_future(), loop.time()))
+            size = count, count * images, cost
+            tasks.append(BatchTask(servable, signature, part, *size, loop.time(), loop.create_future()))
         return tasks
 
     def _enqueue(self, task):
-        key = _key(task)
-        self._queues.setdefault(key, collections.deque()).append(task)
-        self._change_queued(task.images)
-        task.future.add_done_callback(lambda _: self._forget(key, task))
+        self._queue.add(task)
+        self._change_queued(task.heavy, task.images)
+        task.future.add_done_callback(lambda _: self._forget(task))
 
-    def _forget(self, key, task):
-        """Takes a task that was given up before it was started out of its queue."""
-        queue = self._queues.get(key, ())
-        if task in queue:
-            queue.remove(task)
-            self._change_queued(-task.images)
-            if not queue:
-                del self._queues[key]
+    def _forget(self, task):
+        """Takes a task that was given up before it was started out of the queue."""
+        if self._queue.remove(task):
+            self._change_queued(task.heavy, -task.images)
 
-    def _change_queued(self, images):
-        self._queued_images += images
-        self._metrics.queued_images.set(self._queued_images)
+    def _change_queued(self, heavy, images):
+        self._queued[heavy] += images
+        self._metrics.queued_images.set(sum(self._queued.values()))
 
     def _pump(self):
-        while len(self._running) < self._settings.workers:
-            batch = self._next_batch()
+        loop = asyncio.get_running_loop()
+        while lanes := self._open_lanes():
+            batch, soonest = self._queue.take(loop.time(), lanes)
             if not batch:
+                if soonest is not None and self._timer is None:
+                    self._timer = loop.call_at(soonest, self._on_timer)
                 return
+            self._change_queued(batch[0].heavy, -sum(task.images for task in batch))
             running = batch, Cancellation()
             self._running.append(running)
-            job = asyncio.get_running_loop().create_task(self._finish(*running))
+            job = loop.create_task(self._finish(*running))
             self._jobs.add(job)  # the loop itself holds tasks weakly
             job.add_done_callback(self._jobs.discard)
 
-    def _next_batch(self):
-        """The queue whose first request has waited longest, if that one may start; else a timer is set for it."""
-        now = asyncio.get_running_loop().time()
-        limit = self._settings.max_batch_size
-        soonest = None
-        for key, queue in sorted(self._queues.items(), key=lambda item: item[1][0].arrival):
-            due = queue[0].arrival + self._settings.batch_timeout
-            full = not queue[0].signature.batchable or sum(task.images for task in queue) >= limit
-            if full or due <= now:
-                return self._take(key, queue, limit)
-            soonest = min(due, soonest or due)
-        if soonest is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(soonest, self._on_timer)
-        return None
+    def _open_lanes(self):
+        """Kinds, heavy or not, of which a batch may start: both while a worker is free, else one of which none runs."""
+        if len(self._running) < self._settings.workers:
+            return {False, True}
+        return {False, True} - {batch[0].heavy for batch, _ in self._running}
 
     def _on_timer(self):
         self._timer = None
         self._pump()
-
-    def _take(self, key, queue, limit):
-        batch = [queue.popleft()]
-        images = batch[0].images
-        while queue and batch[0].signature.batchable and images + queue[0].images <= limit:
-            images += queue[0].images
-            batch.append(queue.popleft())
-        if not queue:
-            del self._queues[key]
-        self._change_queued(-images)
-        return batch
 
     async def _finish(self, batch, cancellation):
         loop = asyncio.get_running_loop()
@@ -215,13 +186,6 @@ class Batcher:
             else:
                 task.future.set_result(result)
         self._pump()
-
-
-def _key(task):
-    if not task.signature.batchable:
-        return id(task)
-    shapes = tuple((name, value.shape[1:]) for name, value in sorted(task.inputs.items()))
-    return id(task.servable), task.signature.name, shapes
 
 
 def _images_per_example(inputs):

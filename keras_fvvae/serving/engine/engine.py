@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from keras_fvvae.serving.engine.answer_size import actual_bytes, check_size, expected_bytes
 from keras_fvvae.serving.engine.batching import Batcher
 from keras_fvvae.serving.engine.image_limits import check_images
+from keras_fvvae.serving.engine.lanes import Lanes, decoding_cost, is_heavy
 from keras_fvvae.serving.engine.metrics import Metrics
 from keras_fvvae.serving.engine.repository import ModelRepository
 from keras_fvvae.serving.errors import ServingError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # The optional output with which a signature flags images that it could not decode.
 VALID_OUTPUT = "valid"
+# Of the memory for requests, kept for light ones.
+_LIGHT_SHARE = 0.25
 
 
 class Held:
@@ -34,7 +37,7 @@ class Held:
 
     def __init__(self, engine: Engine):
         self._engine = engine
-        self._size = 0
+        self.size = 0
 
     def add(self, size: int) -> None:
         """Counts so many bytes more.
@@ -42,13 +45,13 @@ class Held:
         Raises:
             ServingError: UNAVAILABLE if there is no room for them.
         """
-        self._engine.change_pending(size)
-        self._size += size
+        self._engine.change_pending(size, self.size + size)
+        self.size += size
 
     def release(self) -> None:
         """Gives everything back."""
-        self._engine.change_pending(-self._size)
-        self._size = 0
+        self._engine.change_pending(-self.size)
+        self.size = 0
 
 
 class Engine:
@@ -64,6 +67,7 @@ class Engine:
         self.metrics = Metrics()
         self.repository = ModelRepository(models, self.metrics, settings.verify_operations)
         self.batcher = Batcher(settings, self.metrics)
+        self.lanes = Lanes(settings.workers)
         self._pending_bytes = 0
 
     async def predict(
@@ -97,17 +101,31 @@ class Engine:
         with model.lease(servable):
             try:
                 async with asyncio.timeout(limit):
-                    signature, inputs, *rest = await asyncio.to_thread(self._checked, parse, servable)
+                    cost, signature, inputs, *rest = await self.lanes.run(held.size, self._read, parse, servable)
+                    if is_heavy(cost):
+                        await self.lanes.run(cost, self._check, signature, inputs)
                     expected = expected_bytes(signature, inputs, number_bytes)
                     check_size(expected, most)
                     held.add(expected)
-                    outputs = await self.batcher.run(servable, signature, inputs)
+                    outputs = await self.batcher.run(servable, signature, inputs, cost + held.size)
                     actual = actual_bytes(outputs, number_bytes)
                     check_size(actual, most)
                     held.add(max(0, actual - expected))
                     return servable, outputs, rest
             except TimeoutError as error:
                 raise ServingError("DEADLINE_EXCEEDED", f"The request took longer than {limit:g} seconds.") from error
+
+    def _read(self, parse, servable):
+        signature, inputs, *rest = parse(servable)
+        cost = decoding_cost(inputs.values())
+        if not is_heavy(cost):
+            self._check(signature, inputs)
+        return cost, signature, inputs, *rest
+
+    def _check(self, signature, inputs):
+        for value in inputs.values():
+            if value.dtype == object:
+                check_images(value, self.settings.max_pixels, VALID_OUTPUT in signature.outputs)
 
     @contextlib.contextmanager
     def pending(self) -> Iterator[Held]:
@@ -140,20 +158,27 @@ class Engine:
             self.metrics.requests.labels(label, entry, status).inc()
             self.metrics.seconds.labels(label, entry).observe(time.perf_counter() - start)
 
-    def change_pending(self, size: int) -> None:
-        """Counts bytes that requests hold, or give back where `size` is negative.
+    def room(self, total: int) -> int:
+        """Bytes that all requests together may hold, for one that holds so many of them to be given any."""
+        limit = self.settings.max_pending_bytes
+        return limit - int(_LIGHT_SHARE * limit) if is_heavy(total) else limit
+
+    def change_pending(self, size: int, total: int = 0) -> None:
+        """Counts bytes that a request holds further, or gives back where `size` is negative.
+
+        Args:
+            size: number of bytes.
+            total: what the request holds with them.
 
         Raises:
             ServingError: UNAVAILABLE if there is no room for them; they are not counted then.
         """
-        if size > 0 and self._pending_bytes + size > self.settings.max_pending_bytes:
+        if size > 0 and self._pending_bytes + size > self.room(total):
             raise ServingError("UNAVAILABLE", "The requests that are being answered fill the memory. Try again later.")
         self._pending_bytes += size
         self.metrics.pending_bytes.set(self._pending_bytes)
 
-    def _checked(self, parse, servable):
-        signature, inputs, *rest = parse(servable)
-        for value in inputs.values():
-            if value.dtype == object:
-                check_images(value, self.settings.max_pixels, VALID_OUTPUT in signature.outputs)
-        return signature, inputs, *rest
+    def close(self) -> None:
+        """Ends what is running, and the threads when it has ended."""
+        self.lanes.close()
+        self.batcher.close()

@@ -54,7 +54,8 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 lambda servable: self._parse(request, servable),
                 held,
             )
-            return await asyncio.to_thread(_response, servable, name, outputs, request.output_filter or outputs)
+            names = request.output_filter or outputs
+            return await self._engine.lanes.run(held.size, _response, servable, name, outputs, names)
 
     def _parse(self, request, servable):
         signature = find_signature(servable.signatures, request.model_spec.signature_name)

@@ -85,6 +85,8 @@ def deadline_protocol(seconds: float, max_connections: int) -> type[H11Protocol]
             for other in (headers or others)[:1]:
                 del waiting[other]
                 other.transport.abort()
+                # It is lost in the loop's next round only: until then the requests of others would find one too many.
+                self.connections.discard(other)
 
         def _read(self):
             if self._unread is not None:

@@ -131,7 +131,7 @@ async def _predict(engine, request, name, version, label):
     held = Held(engine)
     try:
         body = await _read_body(request, engine.settings, held)
-        held.add(_parsed_bytes(body, engine.settings))
+        held.add(_parsed_bytes(body, engine))
         work = asyncio.ensure_future(_predicted(engine, name, version, label, body, held))
         gone = asyncio.ensure_future(request.receive())  # nothing but a disconnect can follow the body
         try:
@@ -162,6 +162,7 @@ class _Answer(Response):
             for start in range(0, len(self.body), _PIECE_BYTES):
                 piece = self.body[start : start + _PIECE_BYTES]
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)  # `send` alone lets others go on only where the client reads too slowly
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._held.release()
@@ -176,7 +177,7 @@ async def _predicted(engine, name, version, label, body, held):
         held,
         JSON_NUMBER_BYTES,
     )
-    return await asyncio.to_thread(format_response, outputs, is_row)
+    return await engine.lanes.run(held.size, format_response, outputs, is_row)
 
 
 async def _read_body(request, settings, held):
@@ -215,8 +216,9 @@ async def _read_body(request, settings, held):
     return b"".join(chunks)
 
 
-def _parsed_bytes(body, settings):
-    size, limit = parsed_bytes(body), settings.max_pending_bytes
+def _parsed_bytes(body, engine):
+    size = parsed_bytes(body)
+    limit = engine.room(len(body) + size)
     if size > limit:
         message = f"The JSON would take some {size:,} bytes of memory, more than the limit of {limit:,}: use gRPC."
         raise ServingError("RESOURCE_EXHAUSTED", message, http_status=413)

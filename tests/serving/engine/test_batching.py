@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_fvvae.serving import ServerSettings, ServingError
 from keras_fvvae.serving.engine import batching, metrics
+from keras_fvvae.serving.engine.lanes import LIGHT_BYTES
 from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.engine.signatures import TensorSpec
 
@@ -152,6 +153,40 @@ def test_the_queue_is_bounded_and_empties():
     assert len(results) == 6
     assert sum(map(len, batches)) == 6
     assert batches[-1][-1] == b"c"
+
+
+HEAVY = 2 * LIGHT_BYTES
+
+
+def test_a_light_request_starts_beside_heavy_ones_that_hold_all_workers():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        costs = {b"heavy": HEAVY, b"second": HEAVY, b"light": 0, b"another": 0}
+        jobs = [asyncio.create_task(batcher.run(servable, Signature(), strings(one), costs[one])) for one in costs]
+        await asyncio.sleep(0.05)
+        started = list(servable.batches)
+        servable.gate.set()
+        await asyncio.gather(*jobs)
+        return started
+
+    started, batches = play(scenario)
+    assert sorted(started) == [[b"heavy"], [b"light"]]
+    assert sorted(batches[2:]) == [[b"another"], [b"second"]]
+
+
+def test_heavy_requests_do_not_fill_the_queue_of_light_ones():
+    async def scenario(batcher, servable):
+        servable.gate.clear()
+        heavy = [asyncio.create_task(batcher.run(servable, Signature(), strings(b"heavy"), HEAVY)) for _ in range(6)]
+        await asyncio.sleep(0)
+        with pytest.raises(ServingError, match=r"The queue is full \(5 images wait\)"):
+            await batcher.run(servable, Signature(), strings(b"heavy"), HEAVY)
+        light = [asyncio.create_task(batcher.run(servable, Signature(), strings(b"light"))) for _ in range(6)]
+        await asyncio.sleep(0)
+        servable.gate.set()
+        return await asyncio.gather(*heavy, *light)
+
+    assert len(play(scenario, max_queued=5)[0]) == 12
 
 
 def test_more_than_the_queue_holds_is_the_clients_mistake():

@@ -1,6 +1,7 @@
 """TensorFlow Serving's JSON, to arrays and back."""
 
 import base64
+import contextlib
 import json
 
 import numpy as np
@@ -130,6 +131,18 @@ def test_bodies_that_are_no_requests(body):
     assert caught.value.http_status == 400
 
 
+@pytest.mark.parametrize("body", [b'{"instances": ["a"]}', b'{"instances": [NaN]}', b"no JSON"])
+def test_others_have_a_turn_after_long_reading(body, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(json_tensors.time, "sleep", pauses.append)
+    for long, count in ((10.0, 0), (0.0, 1)):
+        monkeypatch.setattr(json_tensors, "_LONG", long)
+        with contextlib.suppress(ServingError):
+            parse_request(body, STRINGS)
+        assert len(pauses) == count
+    assert pauses[0] > 0
+
+
 def test_deep_but_valid_json():
     body = b'{"instances": ' + b"[" * 100 + b"]" * 100 + b"}"
     with pytest.raises(ServingError, match="nested too deeply"):
@@ -145,7 +158,19 @@ def test_answers():
 
 def test_bytes_and_nan():
     outputs = {"x_bytes": np.array([b"\xff"], object), "y": np.float32([np.nan])}
-    assert format_response(outputs, False) == b'{"outputs": {"x_bytes": [{"b64": "/w=="}], "y": [NaN]}}'
+    assert format_response(outputs, False) == b'{"outputs":{"x_bytes":[{"b64":"/w=="}],"y":[NaN]}}'
+
+
+def test_nan_in_rows_beside_other_outputs():
+    outputs = {"a": np.array([b"x", b"y"], object), "b": np.float32([[0.1, np.nan], [np.inf, 1]])}
+    expected = b'{"predictions":[{"a":"x","b":[0.10000000149011612,NaN]},{"a":"y","b":[Infinity,1.0]}]}'
+    assert format_response(outputs, True) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "bool", "uint8", "int64"])
+def test_numbers_of_every_dtype(dtype):
+    array = np.asarray(tf.cast([[0, 1], [1, 0]], dtype)).T  # not contiguous
+    assert json.loads(format_response({"y": array}, False)) == {"outputs": [[0, 1], [1, 0]]}
 
 
 def test_floats_come_back_exactly():
@@ -185,6 +210,14 @@ def test_base64_that_it_does_not_take(text):
         parse(STRINGS, instances=[{"b64": text}])
 
 
+def _values(array):
+    """Nested lists; floats as the float32 that they are."""
+    if array.ndim:
+        return [_values(np.asarray(one)) for one in array]
+    value = array.item()
+    return value.decode() if isinstance(value, bytes) else np.float32(array) if array.dtype.kind == "f" else value
+
+
 SHAPES = [(), (0,), (3,), (5000,), (2, 5000), (5000, 2), (3, 3, 3000), (4097,), (0, 5), (5, 0), (2, 0, 3)]
 
 
@@ -198,7 +231,7 @@ def test_answers_in_pieces_are_the_same_json(shape, is_row, several, monkeypatch
     if several:
         outputs["labels"] = np.full(shape[:1], b"a", object)
         outputs["more"] = rng.integers(0, 9, (*shape[:1], 5000 if shape == (3,) else 2))
-    values = {name: json.loads(json.dumps(value.tolist(), default=bytes.decode)) for name, value in outputs.items()}
+    values = {name: _values(value) for name, value in outputs.items()}
     pieces, dumps = [], json_tensors._dumps
     monkeypatch.setattr(json_tensors, "_dumps", lambda value: pieces.append(value) or dumps(value))
     if is_row and not shape:
@@ -211,5 +244,5 @@ def test_answers_in_pieces_are_the_same_json(shape, is_row, several, monkeypatch
         expected = {"predictions": [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]}
     else:
         expected = {"predictions": values["scores"]}
-    assert format_response(outputs, is_row) == json.dumps(expected).encode()
+    assert json.loads(format_response(outputs, is_row), parse_float=np.float32) == expected
     assert max((len(dumps(piece)) for piece in pieces), default=0) < 30 * json_tensors.PIECE
