@@ -148,6 +148,7 @@ class JoinedTraining(Training):
         equal = accuracy(np.full(len(vectors), 1 / len(vectors)))
         self.usable.notes.append(
             f"The weights of the branches, {', '.join(f'{weight:.2f}' for weight in chosen)}, were chosen on the "
-            f"validation part ({len(held_out)} {self.usable.kind}s: {100 * value:.1f} %, equal ones {100 * equal:.1f} %)."
+            f"validation part ({len(held_out)} {self.usable.kind}s: {100 * value:.1f} % are right, with equal ones "
+            f"{100 * equal:.1f} %)."
         )
         return chosen
