@@ -32,14 +32,7 @@ _recipe_options = section(
         "--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name."
     ),
     options.backbone_weights_option,
-    click.option(
-        "--backbone-option",
-        "backbone_options",
-        multiple=True,
-        callback=options.parse_settings,
-        metavar="KEY=VALUE",
-        help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
-    ),
+    options.backbone_option,
     click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels."),
     options.settings_option,
     options.recipe_seed_option,
