@@ -84,8 +84,8 @@ def explain(
     classifier = folder.classifier()
     if not all(map(can_explain, classifier.encoder.heads)):
         branches = folder.recipe.branch_recipes.values() or [folder.recipe]
-        names = ", ".join(repr(branch.representation) for branch in branches)
-        raise RunError(f"The score of the representation {names} cannot be split.")
+        representations = ", ".join(repr(branch.representation) for branch in branches)
+        raise RunError(f"The score of the representation {representations} cannot be split.")
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))

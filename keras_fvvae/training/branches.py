@@ -13,7 +13,6 @@ from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import DataError, RecipeError, RunError
 from keras_fvvae.evaluation.fusion import best_weights, weightings
 from keras_fvvae.models import FisherEncoder, JoinedEncoder
-from keras_fvvae.recipes.branches import BY_VALIDATION
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm.kernels import kernel_matrix, kernel_scores
@@ -91,7 +90,7 @@ class JoinedTraining(Training):
         usable = self.usable
         with self._timed("encode"):
             vectors = [run.vectors().values for run in self._runs.values()]
-            self.model = self._encoder(self._weights(vectors))
+            self.model = self._encoder(self.choose_weights(vectors))
             with self.run.partial(files.VECTORS) as partial, open(partial, "wb") as file:
                 shape = (len(usable), sum(one.shape[1] for one in vectors))
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -126,10 +125,11 @@ class JoinedTraining(Training):
         encoder.build((None, *self._backbone.input.shape[1:]))
         return encoder
 
-    def _weights(self, vectors: Sequence[np.ndarray]) -> Sequence[float] | None:
+    def choose_weights(self, vectors: Sequence[np.ndarray]) -> Sequence[float] | None:
         """The recipe's weights, or those with which the validation part is classified best; `None`: equal ones."""
-        if self.recipe.branch_weights != BY_VALIDATION:
-            return self.recipe.branch_weights
+        given = self.recipe.branch_weights
+        if not isinstance(given, str):  # the only text is "validation"
+            return given
         held_out, problem = self.validation_part()
         if not len(held_out):
             self.usable.notes.append(f"{problem} The branches have equal weights.".lstrip())

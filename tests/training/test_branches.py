@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fvvae.data import load_folder
+from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import RecipeError, RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
@@ -16,7 +16,6 @@ from keras_fvvae.training.branches import JoinedTraining
 from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.train import train as train_task
 from tests.support.c_api import run_signatures
-from tests.support.small_data import write_digits
 from tests.support.trained_runs import interrupted, same, weights
 
 BRANCHES = [
@@ -106,15 +105,25 @@ def test_predicted_explained_and_served_alike(joined, digits, tmp_path):
     np.testing.assert_allclose(parts, explanation["score"], atol=1e-4)
 
 
-def test_weights_of_the_validation_part(train, tmp_path):
-    """One branch sees nothing: pooled before anything is normalised, all that it has is the same for all images."""
-    data = write_digits(tmp_path / "data", count=16)
-    branches = [{"tap": "conv2", "representation": "bilinear"}, {"tap": "conv1", "representation": "ave"}]
-    run = train(data, branches=branches, branch_weights="validation", validation=0.34)
-    (said,) = [note for note in run.results.notes if "weights of the branches" in note]
-    assert "were chosen on the validation part" in said
-    chosen = run.encoder().branch_weights
-    assert f"{chosen[0]:.2f}, {chosen[1]:.2f}" in said
+def test_weights_of_the_validation_part(recipe):
+    """Of a branch that knows the classes and one that takes each item for another class: the first's vectors alone."""
+    generator, labels = np.random.default_rng(0), np.arange(60) % 3
+    images = [generator.integers(0, 255, (8, 8, 3)).astype("uint8") for _ in labels]
+    names = [str(number) for number in range(60)]
+    usable = Collection(images, names, labels, ["train"] * 48 + ["test"] * 12, ["a", "b", "c"])
+    chosen = recipe.replace(branches=BRANCHES[::2], branch_weights="validation", validation=0.25)
+    training = JoinedTraining(chosen, usable, None, None, None)
+    training.usable = usable
+    knowing, misled = (
+        np.eye(3, dtype="float32")[of] + generator.normal(scale=0.01, size=(60, 3)).astype("float32")
+        for of in (labels, generator.permutation(labels))
+    )
+    assert training.choose_weights([knowing, misled])[0] > 0.5
+    assert training.choose_weights([misled, knowing])[1] > 0.5
+    assert "chosen on the validation part (12 images: 100.0 % are right" in usable.notes[-1]
+    training.recipe = chosen.replace(validation=0.02)
+    assert training.choose_weights([knowing, misled]) is None
+    assert usable.notes[-1].endswith("The branches have equal weights.")
 
 
 def test_given_weights(digits, train, joined):
