@@ -142,7 +142,7 @@ def test_settings_that_do_not_go_together_cost_nothing(digits, train, joined, tm
     assert not (tmp_path / "cache").exists()
     with pytest.raises(RunError, match="`backbone` and a recipe with `branches` do not go together"):
         train(digits, branches=BRANCHES, backbone=joined.encoder().backbone)
-    with pytest.raises(WeightsError, match="holds joined branches: start from one of those in its branches/"):
+    with pytest.raises(WeightsError, match="holds joined branches: start from one of them, below its branches/"):
         InitialRun(joined.path)
     with pytest.raises(RunError, match="has branches at several taps, whose views are not scored"):
         view_scores(joined.path, digits)
