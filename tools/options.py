@@ -106,6 +106,7 @@ backbone_option = click.option(
     metavar="KEY=VALUE",
     help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
 )
+input_size_option = click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels.")
 flow_method_option = click.option(
     "--flow-method", default="dis", show_default=True, type=click.Choice(FLOW_METHODS), help="Of the optical flow."
 )

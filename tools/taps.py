@@ -15,21 +15,26 @@ from keras_fvvae.tools.types import BACKBONE
 
 @click.command("taps", cls=Command, short_help="List where a backbone can be tapped.")
 @click.argument("backbone", type=BACKBONE)
-@click.option("--input-size", default=224, show_default=True, type=click.IntRange(1), help="Side of the input, pixels.")
+@options.input_size_option
 @options.backbone_option
 @click.option("--all", "every", is_flag=True, help="Every layer that gives a map, not only the ends of blocks.")
 @options.json_option
-def command(backbone: str, input_size: int, backbone_options: dict[str, Any], every: bool, as_json: bool) -> None:
-    """List the taps of BACKBONE, such as EfficientNetLite2: layers, the maps that they give, and how many pixels a
-    position sees (its receptive field; ? where that is not known). The default is marked by *.
+def command(
+    backbone: str, input_size: int | None, backbone_options: dict[str, Any], every: bool, as_json: bool
+) -> None:
+    """List the taps of BACKBONE, such as EfficientNetLite2: layers, the maps that they give of an image (of 224x224
+    pixels if not said otherwise), and how many pixels a position sees (its receptive field; ? where that is not known).
+    The default is marked by *.
 
     Any of them can be the `tap` of a recipe, and several those of its `branches`.
     """
     require_backbone(backbone)
     load_tensorflow_quietly()
     from keras_fvvae.backbones.listing import list_taps
+    from keras_fvvae.backbones.table import OWN_SIZE
 
-    found = list_taps(backbone, (input_size, input_size), backbone_options, every)
+    side = input_size or OWN_SIZE
+    found = list_taps(backbone, (side, side), backbone_options, every)
     if as_json:
         click.echo(json.dumps([_as_numbers(tap) for tap in found], indent=2))
         return

@@ -33,7 +33,7 @@ _recipe_options = section(
     ),
     options.backbone_weights_option,
     options.backbone_option,
-    click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels."),
+    options.input_size_option,
     options.settings_option,
     options.recipe_seed_option,
 )
