@@ -35,6 +35,7 @@ COMMANDS = (
     "serve",
     "data",
     "flow",
+    "taps",
     "zoo",
     "benchmark",
     "completion",

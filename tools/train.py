@@ -32,15 +32,8 @@ _recipe_options = section(
         "--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name."
     ),
     options.backbone_weights_option,
-    click.option(
-        "--backbone-option",
-        "backbone_options",
-        multiple=True,
-        callback=options.parse_settings,
-        metavar="KEY=VALUE",
-        help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
-    ),
-    click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels."),
+    options.backbone_option,
+    options.input_size_option,
     options.settings_option,
     options.recipe_seed_option,
 )
@@ -108,7 +101,7 @@ def command(
     overrides = _overrides(settings, dataset, further)
     chosen = options.chosen_recipe(recipe, overrides, dataset_options=dataset_options)
     folder = Path(out or Path("runs") / chosen.name)
-    _check(chosen, data, folder, pretrain, init)
+    _check(chosen, data, folder, pretrain, init, tune, strategy)
     if tune and (pretrain or init or strategy != "none"):
         raise click.UsageError("--tune trains from the start on one device: leave out --pretrain, --init, --strategy.")
     weights = weights_of(backbone_weights, chosen.backbone)
@@ -172,8 +165,14 @@ def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str,
     return {"tap": default_tap(backbone), **given} if backbone else given
 
 
-def _check(recipe: Recipe, data: str | None, out: Path, pretrain: str | None, init: str | None) -> None:
+def _check(
+    recipe: Recipe, data: str | None, out: Path, pretrain: str | None, init: str | None, tune: bool, strategy: str
+) -> None:
     """Raises for arguments that do not go together, or name what is not there."""
+    if recipe.branches and (pretrain or init or tune or strategy == "multiworker"):
+        raise click.UsageError(
+            "A recipe with `branches` takes no --pretrain, --init, --tune or --strategy multiworker."
+        )
     if pretrain and init:
         raise click.UsageError("--pretrain and --init both say where the training starts: give one.")
     require_recipe_data(recipe, data)

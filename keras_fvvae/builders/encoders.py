@@ -11,7 +11,7 @@ from keras_fvvae.builders.representations import build_descriptors, build_head, 
 from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
-from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.models import FVVAE, Classifier, Encoder, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
 
@@ -51,7 +51,7 @@ def build_encoder(
     return encoder
 
 
-def build_classifier(encoder: FisherEncoder, class_names: list[str]) -> Classifier:
+def build_classifier(encoder: Encoder, class_names: list[str]) -> Classifier:
     """The (not yet fitted) classifier on a built encoder."""
     classifier = Classifier(encoder, class_names)
     classifier.build((None, *encoder.backbone.input.shape[1:]))
@@ -59,7 +59,7 @@ def build_classifier(encoder: FisherEncoder, class_names: list[str]) -> Classifi
 
 
 def load_model(
-    path: str | Path, kinds: tuple[type[keras.Model], ...] = (Classifier, FisherEncoder, FVVAE, SoftmaxClassifier)
+    path: str | Path, kinds: tuple[type[keras.Model], ...] = (Classifier, Encoder, FVVAE, SoftmaxClassifier)
 ) -> keras.Model:
     """Loads a saved model of this library; no code in the file is executed.
 
@@ -93,11 +93,11 @@ def _innermost(error):
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def load_encoder(path: str | Path) -> FisherEncoder:
+def load_encoder(path: str | Path) -> Encoder:
     """The encoder of a `model.keras` file, be it a classifier's or alone.
 
     Raises:
         WeightsError: as `load_model`.
     """
-    model = load_model(path, (Classifier, FisherEncoder))
+    model = load_model(path, (Classifier, Encoder))
     return model.encoder if isinstance(model, Classifier) else model

@@ -31,6 +31,8 @@ __all__ = [
     "representation_title",
 ]
 
+# The title of a recipe with branches.
+JOINED = "Joined"
 # Arguments of the layers that are not a recipe's to choose.
 _DECIDED = ("fvvae", "kwargs", "normalization", "decoder_layers")
 
@@ -42,6 +44,8 @@ def representation_title(recipe: Recipe) -> str:
         >>> representation_title(Recipe()), representation_title(Recipe(lambda3=0.0))
         ('FV-VAE', 'FV-VAE minus')
     """
+    if recipe.branches:
+        return JOINED
     name = REPRESENTATIONS[recipe.representation].title
     return name if recipe.lambda3 or recipe.representation != "fv_vae" else f"{name} minus"
 

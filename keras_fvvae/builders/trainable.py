@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
+from keras_fvvae.backbones.several_taps import build_tapped_backbone
 from keras_fvvae.builders.representations import build_descriptors
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.layers import FVVAELayer
@@ -20,18 +21,24 @@ STACK_CHANNELS = 20
 
 
 def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | None) -> keras.Model:
-    """The backbone of a recipe with its trainable part set; `"imagenet"` is no weights where there are none."""
+    """The backbone of a recipe with its trainable part set; `"imagenet"` is no weights where there are none.
+
+    Of a recipe with branches it gives the map of each, see `keras_fvvae.backbones.several_taps`.
+    """
     info = BACKBONES.get(recipe.backbone)
     if backbone_weights == "imagenet" and info is not None and not info.has_imagenet_weights:
         backbone_weights = None
-    backbone = build_backbone(
-        recipe.backbone,
-        recipe.tap,
+    options = (
         tuple(recipe.input_size),
         backbone_weights,
         recipe.backbone_options,
         STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
     )
+    if recipe.branches:
+        taps = [branch.tap for branch in recipe.branch_recipes.values()]
+        backbone = build_tapped_backbone(recipe.backbone, taps, *options)
+    else:
+        backbone = build_backbone(recipe.backbone, recipe.tap, *options)
     set_trainable(backbone, recipe.trainable_from)
     return backbone
 

@@ -209,13 +209,16 @@ def _backbone_key(recipe):
 
 def _fvvae_key(recipe):
     """What determines an FV-VAE trained on a frozen backbone; `None` for any other training."""
-    return _key(recipe, "training") if recipe.of_fv_vae and recipe.trainable_from is None else None
+    alone = recipe.of_fv_vae and recipe.trainable_from is None and not recipe.branches
+    return _key(recipe, "training") if alone else None
 
 
 def _settings(recipe):
     """What determines a recipe's representation, in words."""
     if recipe is None:
         return ""
+    if recipe.branches:
+        return ", ".join(recipe.branch_recipes)
     parts = [f"{key} {value}" for key, value in recipe.representation_options.items()]
     if recipe.of_fv_vae:
         parts = [f"{recipe.latent_dim} latent", f"lambda3 {recipe.lambda3:g}", f"{recipe.steps} steps", *parts]

@@ -52,8 +52,10 @@ def variant_rows(recipe: Recipe, names: Iterable[str] | None = None) -> list[Row
         names: keys of `VARIANTS`; all by default.
 
     Raises:
-        RecipeError: for an unknown name.
+        RecipeError: for an unknown name, and a recipe with branches.
     """
+    if recipe.branches:
+        raise RecipeError(f"{recipe.name!r} has `branches`; what is compared is one representation: set `branches=[]`.")
     for name in names or ():
         if name not in VARIANTS:
             raise RecipeError(unknown_name("representation to compare", name, VARIANTS))

@@ -1,5 +1,8 @@
 """The exact split of a score over an image's descriptors, and where these lie."""
 
-from keras_fvvae.explanations.score_split import ScoreSplit, can_explain, descriptor_contributions
+from keras_fvvae.explanations.contributions import descriptor_contributions, score_split
+from keras_fvvae.explanations.joined_split import JoinedScoreSplit
+from keras_fvvae.explanations.score_split import ScoreSplit
+from keras_fvvae.explanations.terms import can_explain
 
-__all__ = ["ScoreSplit", "can_explain", "descriptor_contributions"]
+__all__ = ["JoinedScoreSplit", "ScoreSplit", "can_explain", "descriptor_contributions", "score_split"]

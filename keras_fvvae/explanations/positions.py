@@ -44,6 +44,30 @@ def on_map(parts: Any, shape: Sequence[int], levels: Sequence[int] | None = None
     return ops.reshape(parts, (*ops.shape(parts)[:-1], height, width))
 
 
+def on_grid(maps: Any, shape: Sequence[int]) -> Any:
+    """Maps on another grid over the same picture: a cell is shared among those that it overlaps. Sums stay as they are.
+
+    Args:
+        maps: tensor `(..., h, w)`.
+        shape: `(H, W)` of the grid.
+
+    Returns:
+        Tensor `(..., H, W)`.
+
+    Example:
+        >>> on_grid(np.array([[[4.0, 8.0]]], "float32"), (2, 3)).numpy().round(3).tolist()
+        [[[1.333, 2.0, 2.667], [1.333, 2.0, 2.667]]]
+    """
+    if tuple(maps.shape[-2:]) == tuple(shape):
+        return maps
+    rows, columns = (
+        ops.convert_to_tensor(_overlaps(0, 1, cells, 1, whole), maps.dtype)
+        for cells, whole in zip(maps.shape[-2:], shape, strict=True)
+    )
+    across = ops.tensordot(maps, columns, axes=[[-1], [0]])  # (..., h, W)
+    return ops.swapaxes(ops.tensordot(across, rows, axes=[[-2], [0]]), -1, -2)
+
+
 def on_picture(maps: Any, views: Any) -> Any:
     """Puts maps of crops where the crops lie in the resized image or frame, mirrored ones turned back, and adds them.
 

@@ -9,72 +9,9 @@ from keras import ops
 from keras_fvvae import layers
 from keras_fvvae.explanations.positions import on_map
 from keras_fvvae.explanations.terms import TERMS, can_explain
-from keras_fvvae.models import Classifier, FisherEncoder
+from keras_fvvae.models import FisherEncoder
 from keras_fvvae.ops import spectral
 from keras_fvvae.ops.tensors import at_least_float32
-
-
-def descriptor_contributions(classifier: Classifier, inputs: Any, class_index: Any = None, mask: Any = None) -> Any:
-    """How much every descriptor, of every frame, contributes to a class's score.
-
-    The raw vector is a sum over descriptors, `G = sum_t G_t`. What follows is a linear map `v = A G` (the Fisher
-    information) and the representation `u = ssr(v) / n` with the signed square root `ssr` and the norm `n = |ssr(v)|`,
-    and the score is `s = w . u + b`. With `n` held at its value, `w . u` is homogeneous of degree 1/2 in `G`, so by
-    Euler's theorem
-
-        s - b = 2 <ds/dG, G> = sum_t 2 <ds/dG, G_t> = sum_t sum_i w_i u_i v_ti / v_i,    v_t = A G_t
-
-    Every entry `w_i u_i` of the score is divided among the descriptors in proportion to their shares of `v_i`. The
-    parts add up to the score without its bias exactly. An entry with `v_i = 0` is zero in the score and contributes
-    nothing, whatever its derivative. (Without holding `n` the score would be of degree 0 and the parts would add up to
-    nothing.) In the form on the right this holds for every normalisation that multiplies entries by positive numbers:
-    unit blocks too, or none; and for the matrix square root `R F`, `F = (R'R)^(-1/4)` held, with `v_t = R_t F`.
-    `G_t` is never made for all `t`: for `G_t = d_t [z_t; 1]'` the part is `d_t' M [z_t; 1]` with one matrix `M` an
-    image.
-
-    A large part is evidence as the linear classifier weighs it. It is not what the score would lose without the
-    descriptor: that would change `n`, and the shares of an entry in which large parts of both signs cancel are large.
-    Such shares follow the rounding of the activations too: the same image in another graph or batch can have single
-    parts that differ by some 1e-4 of the largest, in the worst of cases 1e-2, while their sum is the same to 1e-5.
-
-    Args:
-        classifier: a built `keras_fvvae.models.Classifier` whose representation `can_explain` accepts.
-        inputs: images, or videos of frames, as for the classifier.
-        class_index: integer, or integers `(batch,)`. Default: the class of the largest score.
-        mask: for videos, an optional boolean `(batch, frames)`.
-
-    Returns:
-        Tensor `(batch, T)`, or `(batch, frames, T)` for videos, zero for masked frames. Its sum over all but the first
-        axis is the score minus the bias (of a compressed representation: minus its constant part, see
-        `ScoreSplit.split`). Sum over the last axis for a curve over time;
-        `keras_fvvae.explanations.positions.on_map` gives a map.
-
-    Raises:
-        TypeError: for a representation whose score is not split.
-
-    Example:
-        >>> import numpy as np
-        >>> from keras_fvvae.models import Classifier, FisherEncoder
-        >>> head = layers.FisherVectorHead(layers.FVVAELayer(latent_dim=3))
-        >>> encoder = FisherEncoder(layers.SpatialPyramidPooling(), head, layers.FisherNormalization("none"))
-        >>> classifier = Classifier(encoder, class_names=["cat", "dog"])
-        >>> maps = np.random.default_rng(0).random((2, 7, 7, 4)).astype("float32")
-        >>> classifier.build(maps.shape)
-        >>> classifier.svm.set_weights([np.random.default_rng(1).normal(size=(16, 2)), np.array([0.5, 0.25])])
-        >>> parts = descriptor_contributions(classifier, maps, class_index=1)
-        >>> parts.shape, bool(np.allclose(np.sum(parts, axis=1) + 0.25, classifier(maps)[:, 1], atol=1e-5))
-        (TensorShape([2, 50]), True)
-
-    Reference:
-        Qiu et al., CVPR 2017, Eq. 11 and 13.
-    """
-    split = ScoreSplit(classifier.encoder, inputs, mask)
-    kernel = ops.convert_to_tensor(classifier.svm.kernel)
-    if class_index is None:
-        class_index = ops.argmax(classifier.svm(split.vectors), axis=-1)
-    class_index = ops.broadcast_to(ops.cast(class_index, "int32"), ops.shape(split.vectors)[:1])
-    weights = ops.take(ops.transpose(kernel), class_index, axis=0)
-    return split.split(weights)[0]
 
 
 class ScoreSplit:
@@ -115,8 +52,8 @@ class ScoreSplit:
             raw = ops.sum(_where_kept(self.keep, _scaled(raw, self.shares)), axis=1)
         self.raw = at_least_float32(raw)
         self._normalized, self._factor = _normalized(encoder.normalization, self.raw)
-        flat = ops.reshape(self._normalized, (-1, encoder.head.output_dim))
-        self.vectors = flat if encoder.compression is None else encoder.compression(flat)
+        self._flat = ops.reshape(self._normalized, (-1, encoder.head.output_dim))
+        self.vectors = self._flat if encoder.compression is None else encoder.compression(self._flat)
 
     def split(self, weights: Any) -> tuple[Any, Any]:
         """The parts of the scores `weights . vectors`.
@@ -129,7 +66,7 @@ class ScoreSplit:
             descriptor makes: zero, but for representations compressed by PCA, which subtracts a mean. Both together add
             up to the score without the bias.
         """
-        weights, constant = self._before_compression(ops.cast(weights, self.vectors.dtype))
+        weights, constant = before_compression(self.encoder.compression, self._flat, self.vectors, weights)
         multipliers = self._multipliers(weights)  # (batch, entries of a raw vector)
         parts = 0
         for left, right, matrix in TERMS[type(self.encoder.head)](self.encoder.head, self.descriptors, multipliers):
@@ -137,9 +74,14 @@ class ScoreSplit:
                 left, right = (ops.reshape(x, (-1, self.frames * x.shape[1], x.shape[2])) for x in (left, right))
             parts += ops.sum(left * ops.matmul(right, ops.swapaxes(matrix, 1, 2)), axis=-1)
         if self.frames is not None:
-            parts = ops.reshape(parts, (-1, self.frames, _count(self.descriptors)))
+            parts = ops.reshape(parts, (-1, self.frames, self.count))
             parts = _where_kept(self.keep, _scaled(parts, self.shares))
         return parts, constant
+
+    @property
+    def count(self) -> int:
+        """T: how many descriptors an image has."""
+        return _count(self.descriptors)
 
     def maps(self, parts: Any) -> Any:
         """Parts of descriptors `(..., T)` as maps `(..., H, W)`, see `keras_fvvae.explanations.positions.on_map`."""
@@ -147,17 +89,6 @@ class ScoreSplit:
         chain = getattr(descriptors, "layers", None) or [descriptors]
         levels = next((one.levels for one in chain if isinstance(one, layers.SpatialPyramidPooling)), None)
         return on_map(parts, self.map_shape, levels)
-
-    def _before_compression(self, weights: Any) -> tuple[Any, Any]:
-        """Weights of the uncompressed representation that give the same score, and the constant beside it."""
-        pca = self.encoder.compression
-        if pca is None:
-            return weights, ops.zeros_like(weights[:, 0])
-        vectors = ops.reshape(self._normalized, (-1, self.encoder.head.output_dim))
-        directions, mean = (ops.cast(one, vectors.dtype) for one in (pca.directions, pca.mean))
-        projected = ops.matmul(vectors - mean, directions)
-        weights = ops.matmul(weights * _ratio(self.vectors, projected), ops.transpose(directions))
-        return weights, -ops.matmul(weights, mean)
 
     def _multipliers(self, weights: Any) -> Any:
         """What every entry of a raw vector is multiplied with to give its part of the score."""
@@ -179,6 +110,24 @@ class ScoreSplit:
         else:
             multipliers = weights * _ratio(normalized, raw)
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
+
+
+def before_compression(pca: layers.GramPCA | None, vectors: Any, compressed: Any, weights: Any) -> tuple[Any, Any]:
+    """Weights of vectors that give the same scores as weights of what PCA made of them, and the constant beside it.
+
+    Args:
+        pca: what compressed them; `None`: nothing did.
+        vectors: `(batch, n)`.
+        compressed: `(batch, m)`, what it made of them.
+        weights: `(batch, m)`.
+    """
+    weights = ops.cast(weights, compressed.dtype)
+    if pca is None:
+        return weights, ops.zeros_like(weights[:, 0])
+    directions, mean = (ops.cast(one, vectors.dtype) for one in (pca.directions, pca.mean))
+    projected = ops.matmul(vectors - mean, directions)
+    weights = ops.matmul(weights * _ratio(compressed, projected), ops.transpose(directions))
+    return weights, -ops.matmul(weights, mean)
 
 
 def _normalized(normalization: Any, raw: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.explanations import ScoreSplit, can_explain
+from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.utils.text import to_bytes
@@ -49,9 +49,7 @@ class ServedStream:
         self.kernel = tf.Variable(kernel.astype("float16") if half_svm else kernel, trainable=False, name="svm_kernel")
         self.bias = tf.Variable(bias, trainable=False, name="svm_bias")
         self.prefix = "flow_" if views.is_flow else ""
-        encoder = self.encoder
-        shape = encoder.descriptor_shape((None, *encoder.backbone.input.shape[1:]))
-        self.raw_shape = tuple(encoder.head.compute_output_shape(shape)[1:])
+        self.raw_shape = tuple(self.encoder.raw_shape)
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -82,7 +80,7 @@ class ServedStream:
         mean = raw_sum / tf.reshape(tf.maximum(count, 1), (-1, *[1] * len(self.raw_shape)))
         return tf.cast(self.encoder.normalize(mean), tf.float32)
 
-    def contributions(self, split: ScoreSplit, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def contributions(self, split: ScoreSplit | JoinedScoreSplit, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parts of the scores of classes `best`, `(N, H, W)` or, of videos, `(N, T, H, W)`; and what is no part."""
         parts, constant = split.split(tf.cast(tf.transpose(tf.gather(self.kernel, best, axis=1)), tf.float32))
         return self._on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
@@ -122,7 +120,7 @@ class Endpoints:
             "encode_raw": (self.encode_raw, encoded),
             "classify_raw": (self.classify_raw, raw),
         }
-        if all(can_explain(stream.encoder.head) for stream in self.streams):
+        if all(can_explain(head) for stream in self.streams for head in stream.encoder.heads):
             result["explain"] = (self.explain, encoded)
         return result
 
@@ -162,7 +160,7 @@ class Endpoints:
 
     def explain(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
-        splits = [ScoreSplit(stream.encoder, pixels, mask) for stream, pixels, mask in rows]
+        splits = [score_split(stream.encoder, pixels, mask) for stream, pixels, mask in rows]
         scores = self._scores([split.vectors for split in splits])
         best = tf.argmax(scores, axis=1, output_type=tf.int32)
         parts, constants = {}, 0.0

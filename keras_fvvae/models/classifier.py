@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_fvvae.models.fisher_encoder import FisherEncoder
+from keras_fvvae.models.encoder import Encoder
 from keras_fvvae.models.nested import NestedModel, require_parts
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable(package="keras_fvvae")
 class Classifier(NestedModel):
-    """A `FisherEncoder` with the one-vs-all linear SVM as a dense layer: the whole way from pixels to scores.
+    """An encoder with the one-vs-all linear SVM as a dense layer: the whole way from pixels to scores.
 
     Args:
-        encoder: a `keras_fvvae.models.FisherEncoder`.
+        encoder: a `keras_fvvae.models.FisherEncoder` or `JoinedEncoder`.
         class_names: names of the classes, in the order of their scores; at least two, all different.
         **kwargs: `keras.Model` arguments (`name`, `dtype`).
 
@@ -52,9 +52,9 @@ class Classifier(NestedModel):
 
     nested = ("encoder",)
 
-    def __init__(self, encoder: FisherEncoder, class_names: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, encoder: Encoder, class_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        require_parts(self, encoder=(encoder, FisherEncoder))
+        require_parts(self, encoder=(encoder, Encoder))
         if not isinstance(class_names, list | tuple) or not all(isinstance(name, str) for name in class_names):
             raise TypeError(f"`class_names` must be a list of texts. Received: {reprlib.repr(class_names)}")
         class_names = list(class_names)

@@ -6,6 +6,7 @@ import dataclasses
 import textwrap
 from pathlib import Path
 
+from keras_fvvae.recipes.branches import LAST
 from keras_fvvae.recipes.keys import CARD, Mark, default_of
 from keras_fvvae.recipes.load import list_recipes, load_recipe
 from keras_fvvae.recipes.recipe import Recipe
@@ -35,7 +36,7 @@ def card(name: str | Path) -> str:
         # digits_conv
     """
     recipe = load_recipe(name)
-    return recipe_card(recipe, _weights(recipe.weights))
+    return recipe_card(recipe, "None are published." if recipe.branches else _weights(recipe.weights))
 
 
 def recipe_card(recipe: Recipe, weights: str) -> str:
@@ -69,7 +70,8 @@ def table() -> str:
     ]
     for name in list_recipes():
         recipe = load_recipe(name)
-        tap = f" `{recipe.tap}`" if recipe.tap else ""
+        taps = [branch.tap or LAST for branch in recipe.branch_recipes.values()] or [recipe.tap]
+        tap = "".join(f" `{one}`" for one in taps if one)
         modality = {"rgb": "", "flow": ", optical flow", "flow_stack": ", stacked flow"}[recipe.modality]
         tuned = ", fine-tuned" if recipe.fine_tune_steps else ""
         figures = recipe.paper.get("figures", {})
@@ -98,10 +100,20 @@ def _usage(recipe):
     dataset = DATASETS[recipe.dataset]
     data = "" if dataset.embedded else " --data DATA"
     classes = "" if dataset.num_classes else ", num_classes=10"
+    if recipe.branches:
+        python = (
+            f'recipe = keras_fvvae.recipes.load_recipe("{recipe.name}")\n'
+            f'run = keras_fvvae.training.train.train(recipe, keras_fvvae.data.load_dataset("DATA"), "run")\n'
+            "classifier = run.classifier()  # keras.Model, from images to scores\n"
+        )
+    else:
+        python = (
+            f'model = keras_fvvae.zoo.load("{recipe.name}"{classes})  # keras.Model, compiled: model.fit on tf.data\n'
+        )
     return (
         "```python\n"
-        "import keras_fvvae\n\n"
-        f'model = keras_fvvae.zoo.load("{recipe.name}"{classes})  # keras.Model, compiled: model.fit on tf.data\n'
+        f"import keras_fvvae{'.training.train' if recipe.branches else ''}\n\n"
+        f"{python}"
         "```\n\n"
         "```sh\n"
         f"keras-fvvae train {recipe.name}{data} --out runs/{recipe.name}\n"

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.recipes.branches import BRANCH_WEIGHTS, branch_recipes
 from keras_fvvae.recipes.keys import (
     CARD,
     COUNT,
@@ -75,6 +76,13 @@ class Recipe:
         TEXT,
         "layer whose activations are encoded, or two, 'a+b'; none: the last stage",
         ARCHITECTURE | ESSENTIAL,
+    )
+    branches: list = key(
+        "backbone",
+        [],
+        MAPPINGS,
+        "representations at several taps, joined: mappings of keys in which each differs from the recipe; none: one",
+        ARCHITECTURE,
     )
     trainable_from: str | None = key(
         "backbone", None, TEXT, "first backbone layer trained end to end; none: frozen; 'all'"
@@ -227,6 +235,9 @@ class Recipe:
         "usual: the representation's own, FV-VAE's by its information; spectral: by singular values, where a matrix",
         ARCHITECTURE | ESSENTIAL,
     )
+    branch_weights: str | list | None = key(
+        "encoding", None, BRANCH_WEIGHTS, "of the kernels of branches; validation: its part chooses; none: equal"
+    )
     damping: float = key("encoding", 0.1, NOT_NEGATIVE, "of the Kronecker form", FV_VAE)
     pca_components: int | None = key(
         "encoding", None, POSITIVE_INTEGER, "PCA of the vectors to so many; none: as they are", ARCHITECTURE
@@ -253,6 +264,8 @@ class Recipe:
             raise RecipeError(
                 f"`resize_to` {self.resize_to} must be at least as large as the crop, `input_size` {self.input_size}."
             )
+
+        _ = self.branch_recipes
 
     def replace(self, **overrides: Any) -> Recipe:
         """A copy with other values.
@@ -307,9 +320,15 @@ class Recipe:
         return self.lambda1, self.lambda2, self.lambda3
 
     @property
+    def branch_recipes(self) -> dict[str, Recipe]:
+        """By name the recipe of each branch; empty where there is one representation."""
+        return branch_recipes(self)
+
+    @property
     def of_fv_vae(self) -> bool:
-        """Whether its representation is made with an FV-VAE."""
-        return REPRESENTATIONS[self.representation].training == FVVAE_TRAINING
+        """Whether its representation, or one of its branches', is made with an FV-VAE."""
+        branches = self.branch_recipes.values()
+        return any(REPRESENTATIONS[one.representation].training == FVVAE_TRAINING for one in branches or [self])
 
     @property
     def of_videos(self) -> bool:

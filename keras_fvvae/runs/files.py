@@ -2,6 +2,7 @@
 
 RECIPE = "recipe.yaml"
 LABELS = "labels.json"
+BRANCHES = "branches"
 FINE_TUNING = "fine_tuning"
 FINE_TUNING_LOSSES = "fine_tuning.json"
 CHECKPOINTS = "checkpoints"
@@ -26,4 +27,4 @@ ARTIFACTS = (
     DAMAGED,
 )  # fmt: skip
 # All that a run writes, but for the folders of checkpoints, whose names begin with `CHECKPOINTS`.
-OWN = (*ARTIFACTS, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)
+OWN = (*ARTIFACTS, BRANCHES, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)

@@ -22,7 +22,7 @@ from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
     from keras_fvvae.data import Collection
-    from keras_fvvae.models import Classifier, FisherEncoder
+    from keras_fvvae.models import Classifier, Encoder
     from keras_fvvae.runs.vectors import RunVectors
 
 
@@ -32,6 +32,7 @@ class RunFolder:
         recipe.yaml      every setting, defaults included
         labels.json      class names in the order of the scores
         fine_tuning/     the state of the backbone's fine-tuning, removed like the checkpoints; fine_tuning.json: losses
+        branches/        of a recipe with branches: the run of each
         checkpoints*/    the newest state of each stage of the training, removed when it is finished
         history.json     losses over the steps
         validation.json  with a validation part: its scores over the steps, and which step was kept
@@ -177,7 +178,7 @@ class RunFolder:
 
         return load_model(self.model_path, (Classifier,))
 
-    def encoder(self) -> FisherEncoder:
+    def encoder(self) -> Encoder:
         """The trained encoder, the classifier's or alone."""
         from keras_fvvae.builders.encoders import load_encoder  # imports Keras, which reading results needs not
 

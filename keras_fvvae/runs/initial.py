@@ -8,6 +8,7 @@ import keras
 
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
+from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 
 
@@ -24,7 +25,12 @@ class InitialRun:
     def __init__(self, path: str | os.PathLike):
         self.run = RunFolder.open(path)
         self.path = self.run.path
-        self.encoder = self.run.encoder()
+        encoder = self.run.encoder()
+        if not isinstance(encoder, FisherEncoder):
+            raise WeightsError(
+                f"The run {self.path} holds joined branches: start from one of them, below its branches/."
+            )
+        self.encoder = encoder
 
     def copy_backbone(self, backbone: keras.Model) -> None:
         """Gives a backbone the weights of the run's.

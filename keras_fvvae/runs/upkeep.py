@@ -22,7 +22,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def holds_results(folder: Path) -> bool:
     """Whether more would be lost with a run than its settings, as after a mistake in the first call."""
-    names = (files.FINE_TUNING, files.HISTORY, files.MANIFEST)
+    names = (files.BRANCHES, files.FINE_TUNING, files.HISTORY, files.MANIFEST)
     return any((folder / name).exists() for name in names) or bool(_checkpoints(folder))
 
 

@@ -15,7 +15,7 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
-from keras_fvvae.explanations import ScoreSplit, can_explain
+from keras_fvvae.explanations import JoinedScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Classifier
 from keras_fvvae.reporting import explanation_figures
@@ -39,6 +39,7 @@ class FileExplanation:
         maps: `(frames, H, W)`: contributions on a map of every resized frame, of an image one. They and the bias add up
             to the score.
         pictures: uint8 `(frames, height, width, 3)`: the resized frames.
+        branches: what each of several branches contributes, in their order; they and the bias add up to the score.
     """
 
     label: str
@@ -46,6 +47,7 @@ class FileExplanation:
     bias: float
     maps: np.ndarray
     pictures: np.ndarray
+    branches: list[float] = dataclasses.field(default_factory=list)
 
     @property
     def curve(self) -> np.ndarray:
@@ -80,8 +82,10 @@ def explain(
     """
     folder = RunFolder.open(run)
     classifier = folder.classifier()
-    if not can_explain(classifier.encoder.head):
-        raise RunError(f"The score of the representation {folder.recipe.representation!r} cannot be split.")
+    if not all(map(can_explain, classifier.encoder.heads)):
+        branches = folder.recipe.branch_recipes.values() or [folder.recipe]
+        representations = ", ".join(repr(branch.representation) for branch in branches)
+        raise RunError(f"The score of the representation {representations} cannot be split.")
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))
@@ -104,8 +108,9 @@ def explain(
             continue
         explanation = explain_frames(classifier, frames, views, index)
         path = out / f"{_unused_name(Path(file), taken)}.png"
+        shares = dict(zip(folder.recipe.branch_recipes, explanation.branches, strict=True))
         try:
-            _write(explanation, file, kind, views, path)
+            _write(explanation, file, kind, views, path, {"branches": shares} if shares else {})
         except OSError as error:
             raise RunError(f"{path} cannot be written: {reason(error)}.") from error
         summary = {name: getattr(explanation, name) for name in ("label", "score", "bias")}
@@ -133,12 +138,14 @@ def explain_frames(
     index = int(scores.argmax()) if class_index is None else class_index
     kernel, bias = classifier.svm.get_weights()
     size = min(MAX_VIEWS, backbone_batch_size(views.size))
-    parts_of_maps = []
+    parts_of_maps, branches = [], np.zeros(len(encoder.heads))
     for start in range(0, len(pixels), size):
         part = pixels[start : start + size]
-        split = ScoreSplit(encoder, ops.convert_to_tensor(part), raw=np.repeat(raw, len(part), axis=0))
+        split = score_split(encoder, ops.convert_to_tensor(part), raw=np.repeat(raw, len(part), axis=0))
         parts, constant = split.split(np.repeat(kernel[None, :, index], len(part), axis=0))
         parts_of_maps.append(ops.convert_to_numpy(split.maps(parts)) / len(pixels))
+        if isinstance(split, JoinedScoreSplit):
+            branches += [float(ops.sum(own)) / len(pixels) for own in split.parts_of_branches(parts)]
     maps = np.concatenate(parts_of_maps)
     maps = on_picture(ops.convert_to_tensor(maps.reshape(len(frames), -1, *maps.shape[1:])), views)
     return FileExplanation(
@@ -147,10 +154,11 @@ def explain_frames(
         float(bias[index] + constant[0]),
         ops.convert_to_numpy(maps),
         np.clip(np.round(frames[..., :3]), 0, 255).astype("uint8"),
+        branches.tolist() if len(branches) > 1 else [],
     )
 
 
-def _write(explanation, file, kind, views, path):
+def _write(explanation, file, kind, views, path, further):
     draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
     for extension, content in explanation_figures.rendered(draw(explanation, Path(file).name)).items():
         write_atomically(path.with_suffix(extension), content)
@@ -159,6 +167,7 @@ def _write(explanation, file, kind, views, path):
         "label": explanation.label,
         "score": explanation.score,
         "bias": explanation.bias,
+        **further,
         "picture_size": list(views.resize_to),
         "frames": explanation.curve.tolist(),
         "maps": explanation.maps.tolist(),

@@ -15,7 +15,6 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA
-from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
@@ -113,9 +112,7 @@ def _compressed(classifier, vectors, components, C):
     labelled = vectors.labelled
     blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
     compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
-    encoder = FisherEncoder(old.descriptors, old.head, old.normalization, old.backbone, compression)
-    encoder.build((None, *old.backbone.input.shape[1:]))
-    result = build_classifier(encoder, classifier.class_names)
+    result = build_classifier(old.with_compression(compression), classifier.class_names)
     result.set_svm(OneVsRestSVM(C).fit(compact, vectors.train_labels))
     note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
     if vectors.scores is None:

@@ -17,7 +17,7 @@ def protocol(recipe: Recipe, collection: Collection) -> str:
     size = f"{height}x{width}"
     if recipe.resize_to:
         size += f" of {recipe.resize_to[0]}x{recipe.resize_to[1]}"
-    tap = f" {recipe.tap}" if recipe.tap else ""
+    tap = f" ({', '.join(recipe.branch_recipes)})" if recipe.branches else f" {recipe.tap}" if recipe.tap else ""
     network = f"{_what(recipe, kind)}{recipe.backbone}{tap}"
     if recipe.fine_tune_steps:
         network += f" fine-tuned for {recipe.fine_tune_steps} steps"

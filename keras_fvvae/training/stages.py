@@ -139,6 +139,10 @@ class Training:
             donor = InitialRun(settings.trained)
             self._representation.take_over(donor)
             self._seconds["fit"] = donor.seconds_of_fit
+        self.check_compression(recipe)
+
+    def check_compression(self, recipe: Recipe) -> None:
+        """Raises a `RecipeError` for more principal components than labelled training items could have."""
         train = self.collection.indices("train")
         labelled = int(np.count_nonzero(self.collection.labels[train] != UNLABELLED))
         if recipe.pca_components is not None and recipe.pca_components >= max(labelled, 1):
@@ -179,7 +183,11 @@ class Training:
 
     def fit(self) -> None:
         """What the representation learns."""
-        held_out = self._validation_items()
+        held_out = np.zeros(0, "int64")
+        if self._representation.learns_by_steps:
+            held_out, problem = self.validation_part()
+            if problem:
+                self.usable.notes.append(f"{problem} The weights after the last step are kept.")
         with self._timed("fit"):
             history = self._representation.run(
                 self._inputs,
@@ -236,21 +244,18 @@ class Training:
             self.model.save(partial)
         self.run.finish()
 
-    def _validation_items(self) -> np.ndarray:
-        """The training items that choose the step; none where the recipe or the data have no validation part."""
-        share = self.recipe.validation
-        if share is None or not self.usable.class_names or not self._representation.learns_by_steps:
-            return np.zeros(0, "int64")
+    def validation_part(self) -> tuple[np.ndarray, str]:
+        """The training items that choose; none where the recipe or the data have no such part, and why not."""
+        share, none = self.recipe.validation, np.zeros(0, "int64")
+        if share is None or not self.usable.class_names:
+            return none, ""
         try:
             held_out = validation_items(self.usable, round(1 / share), self.recipe.seed)
         except DataError as error:
-            problem = str(error)
-        else:
-            if len(held_out) >= MIN_VALIDATION_ITEMS:
-                return held_out
-            problem = f"{len(held_out)} {self.usable.kind}s are too few for a validation part."
-        self.usable.notes.append(f"{problem} The weights after the last step are kept.")
-        return np.zeros(0, "int64")
+            return none, str(error)
+        if len(held_out) >= MIN_VALIDATION_ITEMS:
+            return held_out, ""
+        return none, f"{len(held_out)} {self.usable.kind}s are too few for a validation part."
 
     def _report_selection(self) -> None:
         """Writes what a validation part chose, and says so."""

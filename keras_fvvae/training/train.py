@@ -17,6 +17,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import lock
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
+from keras_fvvae.training.branches import JoinedTraining, require_joinable
 from keras_fvvae.training.fit import CHECKPOINT_SECONDS
 from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.processes.one_process import OneProcess
@@ -87,6 +88,8 @@ def train(
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
     workers = workers or OneProcess()
+    if recipe.branches:
+        require_joinable(workers, backbone=backbone, init=init, trained=trained, tuned=tuned)
     workers.require_divisible(recipe.batch_size)
     if recipe.fine_tune_steps:
         workers.require_divisible(recipe.fine_tune_batch_size)
@@ -116,7 +119,8 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
         )
         try:
-            Training(recipe, collection, run, workers, settings).complete()
+            kind = JoinedTraining if recipe.branches else Training
+            kind(recipe, collection, run, workers, settings).complete()
         except OSError as error:
             raise RunError(
                 f"Writing to {run.path} failed: {reason(error)}. What was computed is kept: repeat the call to "

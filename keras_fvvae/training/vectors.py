@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_fvvae.data.collection import Positions
-    from keras_fvvae.models import FisherEncoder
+    from keras_fvvae.models import Encoder, FisherEncoder
     from keras_fvvae.training.inputs.activations import ActivationInputs
     from keras_fvvae.training.inputs.pixels import PixelInputs
 
@@ -31,11 +31,11 @@ BLOCK_ROWS = 256
 MAX_VIEWS = 64
 
 
-def mean_raw_vectors(encoder: FisherEncoder, views: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
+def mean_raw_vectors(encoder: Encoder, views: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
     """Raw vectors of items: the mean over each item's views (Section 4, "video representation").
 
     Args:
-        encoder: a `FisherEncoder`.
+        encoder: a `FisherEncoder` or `JoinedEncoder`.
         views: images or activation maps `(sum(counts), ...)`, those of one item after the other.
         counts: integer array: how many views are whose; at least one each.
 

@@ -66,8 +66,8 @@ def warning(name: str, comparison: dict[str, Any], recipe: Recipe, items: str) -
         return ""
     return (
         f"{name} is worse than average pooling (AVE) on the {items}: {100 * own:.1f} against "
-        f"{100 * average:.1f} % (McNemar's p = {p_value:.2g}). Use AVE here (`--set "
-        f"representation=ave`), or try {_advice(recipe)}."
+        f"{100 * average:.1f} % (McNemar's p = {p_value:.2g}). Use AVE here ({_average(recipe)}), "
+        f"or try {_advice(recipe)}."
     )
 
 
@@ -89,7 +89,13 @@ def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
     )
 
 
+def _average(recipe):
+    return "its run is in branches/" if recipe.branches else "`--set representation=ave`"
+
+
 def _advice(recipe):
+    if recipe.branches:
+        return "other taps"
     parts = ["an earlier tap (`--tap`)"]
     if recipe.representation == "fv_vae":
         if recipe.vector_normalization != "spectral" and recipe.decoder_layers == "last":

@@ -11,7 +11,7 @@ from keras_fvvae import recipes
 from keras_fvvae.builders.encoders import build_encoder, load_model
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
 from keras_fvvae.errors import RecipeError, WeightsError
-from keras_fvvae.models import FVVAE, Classifier, SoftmaxClassifier
+from keras_fvvae.models import FVVAE, Classifier, JoinedEncoder, SoftmaxClassifier
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo import packs
@@ -58,7 +58,7 @@ def load(
         recipe's `stages`; `keras_fvvae.builders.trainable.compile_stage` compiles it for another.
 
     Raises:
-        RecipeError: for an unknown entry, key or value.
+        RecipeError: for an unknown entry, key or value, and for an entry with `branches`, which no single model trains.
         WeightsError: for weights that are missing, damaged, of another entry or architecture or of a newer format, or
             that cannot be downloaded. SHA-256 is checked at every load; no code in a file is executed.
         ValueError: if the number of classes is not known.
@@ -72,6 +72,11 @@ def load(
     """
     entry = _entry_recipe(name)
     recipe = entry.replace(**overrides)
+    if recipe.branches:
+        raise RecipeError(
+            f"The entry {recipe.name!r} has `branches`, which no single model trains: use `keras-fvvae train "
+            f"{recipe.name}`, and open the finished run's model.keras with `zoo.load_classifier`."
+        )
     wanted = dict(overrides) if num_classes is None else {**overrides, "num_classes": num_classes}
     trained = None
     if weights == "auto":
@@ -85,6 +90,8 @@ def load(
             )
     elif weights is not None:
         trained = _open(weights, entry.name)
+        if isinstance(trained.encoder, JoinedEncoder):
+            raise WeightsError(f"{weights} holds joined branches, from which {entry.name!r} cannot start: train anew.")
         if other := differences(trained, wanted):
             raise WeightsError(
                 f"The weights {weights} have {other}. Leave it out, or pass `weights=None` and train anew."

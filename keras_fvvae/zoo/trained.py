@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_fvvae.layers import DescriptorNormalization, FVVAELayer, SpatialPyramidPooling
-from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
+from keras_fvvae.models import FVVAE, Classifier, Encoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.keys import Mark, marked_keys
 
@@ -22,11 +22,11 @@ DEFAULT_SPLIT = 1
 class Trained:
     """A loaded model and the recipe it was trained with, if known."""
 
-    model: Classifier | SoftmaxClassifier | FisherEncoder | FVVAE
+    model: Classifier | SoftmaxClassifier | Encoder | FVVAE
     recipe: Recipe | None = None
 
     @property
-    def encoder(self) -> FisherEncoder | FVVAE:
+    def encoder(self) -> Encoder | FVVAE:
         """What holds the backbone and the descriptors."""
         return self.model.encoder if isinstance(self.model, Classifier | SoftmaxClassifier) else self.model
 

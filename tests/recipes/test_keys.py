@@ -88,7 +88,7 @@ def test_the_architecture():
         "backbone", "backbone_options", "tap", "input_size", "modality", "descriptors", "spp_levels", "spp_pooling",
         "normalization", "normalization_scale", "latent_dim", "hidden_units", "hidden_activation", "decoder_units",
         "decoder_layers", "attention", "representation", "representation_options", "pca_components",
-        "vector_normalization",
+        "branches", "vector_normalization",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_fvvae import zoo
 from keras_fvvae.builders.trainable import STACK_CHANNELS
+from keras_fvvae.errors import RecipeError
 from keras_fvvae.recipes import DATASETS, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.
@@ -18,6 +19,7 @@ SMALLER = {"ucf101_res5c": "ResNet50"}
 ENTRIES = [
     pytest.param(name, None, marks=pytest.mark.slow) if name in SISTERS | SMALLER.keys() else (name, None)
     for name in zoo.list_entries()
+    if not load_recipe(name).branches
 ]
 
 
@@ -59,6 +61,11 @@ def test_minus_by_an_override(name):
     assert model.fvvae.num_classes is None
     assert model.backbone.name == load_recipe(name).backbone
     assert model.backbone.output.shape[1:] == ((7, 7, 2048) if name == "ucf101_res5c" else (28, 28, 512))
+
+
+def test_an_entry_with_branches_is_no_single_model():
+    with pytest.raises(RecipeError, match="'photos_lite2' has `branches`, which no single model trains: use `keras-fv"):
+        zoo.load("photos_lite2", weights=None)
 
 
 def test_settings_of_the_paper():

@@ -98,6 +98,15 @@ backbone_weights_option = click.option(
     metavar="[BACKBONE=]WEIGHTS",
     help="imagenet (default), a weight file, or none; with BACKBONE= for that one. Repeatable.",
 )
+backbone_option = click.option(
+    "--backbone-option",
+    "backbone_options",
+    multiple=True,
+    callback=parse_settings,
+    metavar="KEY=VALUE",
+    help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
+)
+input_size_option = click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels.")
 flow_method_option = click.option(
     "--flow-method", default="dis", show_default=True, type=click.Choice(FLOW_METHODS), help="Of the optical flow."
 )

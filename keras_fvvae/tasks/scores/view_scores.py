@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_fvvae.errors import DataError
+from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
 from keras_fvvae.runs.datasets import recipe_collection
@@ -53,6 +53,10 @@ def view_scores(
     names = read_run(run).test.ids
     folder = RunFolder(run)  # opened and checked by `read_run`
     recipe = folder.recipe.replace(dataset_options={**folder.recipe.dataset_options, **(dataset_options or {})})
+    if recipe.branches:
+        raise RunError(
+            f"{run} has branches at several taps, whose views are not scored alone: score those of a branch."
+        )
     items = _items(recipe_collection(recipe, data), names, run, data)
     classifier = folder.classifier()
     encoder = classifier.encoder

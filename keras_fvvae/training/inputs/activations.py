@@ -82,10 +82,7 @@ class ActivationInputs:
 
     def compute(self, views: np.ndarray) -> np.ndarray:
         """Activation maps of views `(n, *size, channels)`, in the store's dtype."""
-        size = backbone_batch_size(self.views.size)
-        parts = [self.backbone.predict_on_batch(views[i : i + size]) for i in range(0, len(views), size)]
-        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
-            return np.concatenate(parts or [np.zeros((0, *self.shape))]).astype(self.store.dtype)
+        return _maps([self], self.backbone, views)[0]
 
     def keep(self, index: int, maps: np.ndarray) -> str:
         """Stores the maps of one item; returns why they cannot be used, or ""."""
@@ -152,12 +149,16 @@ class ActivationInputs:
         return maps[((np.arange(count) + rng.random()) / count * len(maps)).astype(int)]
 
 
-def prepare_together(streams: list[ActivationInputs], verbose: int = 1) -> dict[int, str]:
-    """Computes the activations of several streams (RGB, optical flow) that are not on disk, decoding each video once.
+def prepare_together(
+    streams: list[ActivationInputs], verbose: int = 1, network: keras.Model | None = None
+) -> dict[int, str]:
+    """Computes the activations of several streams (RGB, optical flow; taps) that are not on disk, decoding items once.
 
     Args:
         streams: list of `ActivationInputs` of one collection.
         verbose: 1 for a progress bar.
+        network: of streams of the same views a model that gives the maps of all, in their order: it is passed once.
+            Default: each stream's own backbone.
 
     Returns:
         Dictionary from position to reason, of items that cannot be used by every stream.
@@ -169,33 +170,50 @@ def prepare_together(streams: list[ActivationInputs], verbose: int = 1) -> dict[
     # What only some streams lack (another run was stopped, or shares one of them) is decoded for those alone.
     skipped: dict[int, str] = {}
     for wanted in sorted({tuple(i in part for part in missing) for i in set().union(*missing)}, reverse=True):
-        chosen = [stream for stream, take in zip(streams, wanted, strict=True) if take]
         indices = [i for i in range(len(collection)) if tuple(i in part for part in missing) == wanted]
-        _compute(collection, indices, chosen, skipped, verbose)
+        _compute(collection, indices, streams, wanted, network, skipped, verbose)
     return skipped
 
 
-def _compute(collection, indices, streams, skipped, verbose):
-    views = [stream.views for stream in streams]
+def _compute(collection, indices, streams, wanted, network, skipped, verbose):
+    chosen = [stream for stream, take in zip(streams, wanted, strict=True) if take]
+    views = [stream.views for stream in (chosen if network is None else streams[:1])]
     items = min(items_per_batch(one, collection.kind) for one in views)
-    names = " and ".join(f"{s.backbone.name}{f' ({s.views.modality})' * s.views.is_flow}" for s in streams)
+    names = " and ".join(f"{s.backbone.name}{f' ({s.views.modality})' * s.views.is_flow}" for s in chosen)
     done = 0
-    with progress_bar(f"Activations of {names}", len(indices), enabled=bool(verbose)) as update:
+    title = f"Activations of {names if network is None else network.name}"
+    with progress_bar(title, len(indices), enabled=bool(verbose)) as update:
         try:
             for batch in view_batches(collection, indices, views, items):
                 rows = list(zip(batch["index"].numpy().tolist(), batch["reason"].numpy(), strict=True))
                 skipped.update({index: reason.decode() for index, reason in rows if reason})
-                for stream, pixels, counts in zip(streams, batch["views"], batch["count"], strict=True):
-                    maps = np.split(stream.compute(pixels), np.cumsum(counts)[:-1])
-                    for (index, reason), item in zip(rows, maps, strict=True):
+                if network is None:
+                    maps = [stream.compute(pixels) for stream, pixels in zip(chosen, batch["views"], strict=True)]
+                    counts = list(batch["count"])
+                else:
+                    every = _maps(streams, network, batch["views"][0])
+                    maps = [one for one, take in zip(every, wanted, strict=True) if take]
+                    counts = [batch["count"][0]] * len(chosen)
+                for stream, values, count in zip(chosen, maps, counts, strict=True):
+                    for (index, reason), item in zip(rows, np.split(values, np.cumsum(count)[:-1]), strict=True):
                         problem = "" if reason else stream.keep(index, item)
                         if problem:
                             skipped[index] = problem
                 done += len(rows)
                 update(done)
         finally:
-            for stream in streams:
+            for stream in chosen:
                 stream.store.flush()
+
+
+def _maps(streams, network, views):
+    """The activation maps of views for each stream, in its store's dtype, from one pass of a network."""
+    size = backbone_batch_size(streams[0].views.size)
+    parts = [network.predict_on_batch(views[i : i + size]) for i in range(0, len(views), size)]
+    by_stream = zip(*(part if isinstance(part, list) else [part] for part in parts), strict=True)
+    whole = [np.concatenate(one) for one in by_stream] or [np.zeros((0, *stream.shape)) for stream in streams]
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
+        return [maps.astype(stream.store.dtype) for maps, stream in zip(whole, streams, strict=True)]
 
 
 def _precision(model):
