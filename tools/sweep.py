@@ -6,11 +6,12 @@ import itertools
 from typing import Any
 
 import click
-from keras_fvvae.tools.checks import require_backbone
 from keras_fvvae.tools.commands import Command
 from keras_fvvae.tools.console import load_tensorflow_quietly
 from keras_fvvae.tools.experiment import ExperimentSettings, experiment_options, finish_experiment
 from keras_fvvae.tools.options import recipe_argument
+
+from keras_fvvae.backbones.own_names import require_backbone
 
 
 @click.command("sweep", cls=Command, short_help="Choose settings on a validation part of the training split.")

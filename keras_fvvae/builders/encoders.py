@@ -8,12 +8,12 @@ import keras
 
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
-from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
+from keras_fvvae.utils.saved_files import require_known_classes
 
 # After it Keras quotes the error that it met while it rebuilt a model.
 _QUOTED = "Exception encountered: "

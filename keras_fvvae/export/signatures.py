@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.backbones.tokens import has_places
 from keras_fvvae.explanations import ScoreSplit, can_explain
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export.inputs import FrameInput, ImageInput
@@ -122,7 +123,7 @@ class Endpoints:
             "encode_raw": (self.encode_raw, encoded),
             "classify_raw": (self.classify_raw, raw),
         }
-        if all(can_explain(stream.encoder.head) for stream in self.streams):
+        if all(can_explain(one.encoder.head) and has_places(one.encoder.backbone) for one in self.streams):
             result["explain"] = (self.explain, encoded)
         return result
 
