@@ -18,7 +18,7 @@ def weights_digest(model: keras.Model) -> str:
 
     digest = hashlib.sha256()
     for variable in model.weights:
-        digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)))
+        digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)).data)
     return digest.hexdigest()
 
 
