@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
 from typing import Any
 
 import keras
 
 from keras_fvvae.backbones.own_names import HUB, HUB_EXTRA, HUB_PACKAGE, local_preset
+from keras_fvvae.backbones.weights import quiet_about_containers
 from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.utils.lazy import imported
 
 # What `from_preset` takes of these names decides the size of the images.
 _SIZE_ARGUMENT = "image_shape"
@@ -17,9 +21,19 @@ _CLASS_TOKEN, _REGISTERS = "use_class_token", "num_register_tokens"
 _PREFIX_TOKENS: dict[str, tuple[int, tuple[str, ...]]] = {
     "ViTBackbone": (0, (_CLASS_TOKEN,)),
     "DeiTBackbone": (2, ()),  # of the class and of the distillation
+    "CLIPVisionEncoder": (1, ()),
+    "SigLIPVisionEncoder": (0, ()),
     "DINOV2Backbone": (1, (_REGISTERS,)),
     "DINOV3Backbone": (1, (_REGISTERS,)),
 }
+
+# Layers that cannot be built from their own configuration in KerasHub 0.32: it holds what they derive from the rest.
+_TALKATIVE = (
+    "keras_hub.src.models.vit.vit_layers:ViTPatchingAndEmbedding",
+    "keras_hub.src.models.vit.vit_layers:ViTEncoderBlock",
+    "keras_hub.src.models.deit.deit_layers:DeiTEmbeddings",
+)
+_OF_ALL_LAYERS = ("name", "trainable", "dtype")
 
 
 def open_preset(name: str, input_size: tuple[int | None, ...]) -> tuple[keras.Model, keras.layers.Layer | None]:
@@ -42,12 +56,18 @@ def open_preset(name: str, input_size: tuple[int | None, ...]) -> tuple[keras.Mo
         raise RecipeError(f"The backbone {name} needs {error.name}: {HUB_EXTRA}") from error
     preset = str(local_preset(name) or name.removeprefix(HUB))
     try:
-        return _network(hub, preset, input_size), _preprocessing(hub, preset)
+        with quiet_about_containers():
+            return _network(hub, preset, input_size), _preprocessing(hub, preset)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise many kinds for one fact: it is not to be had
         why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")
         if why.startswith("Unknown preset"):
             why = "KerasHub knows no preset of this name; give a folder with a preset, hf://..., or kaggle://..."
         raise WeightsError(f"The backbone {name} cannot be opened: {why.rstrip('.')}.") from error
+
+
+def what_sees(model: keras.Model) -> keras.Model:
+    """Of a network of KerasHub for images and texts that for images; any other as it is."""
+    return getattr(model, "vision_encoder", model) if is_of_hub(model) else model
 
 
 def prefix_tokens(model: keras.Model) -> int | None:
@@ -68,21 +88,62 @@ def patch_grid(model: keras.Model) -> tuple[int, int] | None:
     return size[0] // patch[0], size[1] // patch[1]
 
 
-def blocks(model: keras.Model) -> list[Any]:
+def require_true_tokens(model: keras.Model, name: str, tokens: Any) -> None:
+    """Refuses a network of which KerasHub tells another number of tokens than it has: 0.32 does so of SigLIP."""
+    prefix, grid = prefix_tokens(model), patch_grid(model)
+    if None not in (prefix, grid) and tokens.shape[1] != prefix + grid[0] * grid[1]:
+        raise RecipeError(
+            f"KerasHub tells of {tokens.shape[1]} tokens of {name}, whose {grid[0]}x{grid[1]} patches and {prefix} others "
+            f"are {prefix + grid[0] * grid[1]}: it cannot be built on."
+        )
+
+
+def blocks(model: keras.Model, calls: dict[str, tuple[Any, Any]]) -> list[Any]:
     """The outputs of a transformer's blocks, in their order; none for other networks.
 
     They are before the normalization that follows the last one.
+
+    Args:
+        model: the network.
+        calls: by a layer's name what it is called on and what it gives, in the graph to which the outputs belong.
     """
-    stages = getattr(model, "pyramid_outputs", {}) if is_of_hub(model) else {}
-    if "stem" in stages:  # of the transformers with a pyramid
-        return [stages[f"stage{number}"] for number in range(1, len(stages))]
-    encoder = next((layer for layer in model.layers if hasattr(layer, "encoder_layers")), None)
-    if encoder is None or not is_of_hub(model):
+    if not is_of_hub(model):
         return []
-    outputs = [encoder.input]
-    for block in encoder.encoder_layers:
-        outputs.append(block(outputs[-1]))
-    return outputs[1:]
+    if hasattr(model, "encoder_layers"):
+        return [calls[block.name][1] for block in model.encoder_layers]
+    for layer in model.layers:
+        x, output = calls.get(layer.name, (None, None))
+        if isinstance(output, list | tuple) and isinstance(output[-1], dict):  # one layer that gives them all
+            return [output[-1][f"stage{number}"] for number in range(1, 1 + len(output[-1]))]
+        if type(layer).__name__ == "ViTEncoder":
+            # The blocks of one layer that gives the last alone: its graph of them is not the model's, and is made here.
+            outputs = [x]
+            for block in layer.encoder_layers:
+                outputs.append(block(outputs[-1]))
+            return outputs[1:]
+    return []
+
+
+def custom_objects() -> dict[str, Any]:
+    """What Keras needs to load layers of KerasHub that say more of themselves than their constructors take.
+
+    Returns:
+        Dictionary from a class's name to what builds such layers; empty where KerasHub is not imported.
+    """
+    if HUB_PACKAGE not in sys.modules:
+        return {}
+    return {path.rpartition(":")[2]: _Builder(imported(path)) for path in _TALKATIVE}
+
+
+class _Builder:
+    """Builds layers of a class from configurations, of which it leaves aside what the class derives itself."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def from_config(self, config: dict[str, Any]) -> keras.layers.Layer:
+        known = {*inspect.signature(self.kind).parameters, *_OF_ALL_LAYERS}
+        return self.kind.from_config({key: value for key, value in config.items() if key in known})
 
 
 def is_of_hub(model: keras.Model) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -45,7 +45,7 @@ def build_own_backbone(
         weights: a file with weights for it. Default: its own; `"imagenet"` means these too.
         options: `preprocessing`, a scheme of `BackbonePreprocessing`. Default: that of a preset's image converter, else
             none: the model has it as a layer. `prefix_tokens`: how many tokens before those of the patches are left
-            out (class and registers). Default: known for KerasHub's ViT, DeiT, DINOv2 and v3.
+            out (class and registers). Default: known for KerasHub's ViT, DeiT, CLIP, DINOv2 and v3.
         channels: of the input, which must be the model's.
 
     Returns:
@@ -62,18 +62,20 @@ def build_own_backbone(
     if prefix is not None and (not isinstance(prefix, int) or isinstance(prefix, bool) or prefix < 0):
         raise RecipeError(f"The backbone option `{PREFIX_TOKENS}` must be an integer from 0 on. Received: {prefix!r}")
     model, preprocessing = _opened(name, tuple(input_size), weights)
-    model = _functional(model, name, (*input_size, channels))
+    model = _functional(hub.what_sees(model), name, (*input_size, channels))
     if PREPROCESSING in options:
         try:
             preprocessing = BackbonePreprocessing(options[PREPROCESSING], name=PREPROCESSING)
         except ValueError as error:
             raise RecipeError(f"The backbone option `{PREPROCESSING}` is a scheme: {error}") from error
     _require_input(model, name, (*input_size, channels))
-    trunk = keras.Model(model.inputs[0], _tapped(model, name, tap), name=TRUNK)
+    graph = _graph(model)
+    trunk = keras.Model(graph.input, _tapped(graph, model, name, tap), name=TRUNK)
     x = images = keras.Input((*input_size, channels), name="images")
     x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(x)
     x = trunk(x)
     if len(x.shape) == 3:
+        hub.require_true_tokens(model, name, x)
         prefix = hub.prefix_tokens(model) if prefix is None else prefix
         x = tokens_to_map(x, tuple(input_size), prefix, name, hub.patch_grid(model))
     return keras.Model(images, x, name=_short_name(name))
@@ -96,7 +98,7 @@ def _opened(name: str, input_size: tuple[int | None, ...], weights: str | None) 
 def _loaded(path: str) -> keras.Model:
     require_known_classes(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
         raise WeightsError(f"The backbone {path} is damaged or of another version: {_first_line(error)}") from error
     if not isinstance(model, keras.Model):
@@ -129,6 +131,34 @@ def _functional(model: keras.Model, name: str, shape: tuple[int | None, ...]) ->
         raise RecipeError(f"The backbone {name} does not take images {shape}: {_first_line(error)}") from error
 
 
+class Graph(NamedTuple):
+    """A network of which every call of a layer is known, those of whole networks in it too.
+
+    Attributes:
+        input: its images.
+        output: what it gives.
+        calls: by a layer's name what it is called on first, and what it gives.
+    """
+
+    input: Any
+    output: Any
+    calls: dict[str, tuple[Any, Any]]
+
+
+def _graph(model: keras.Model) -> Graph:
+    calls: dict[str, tuple[Any, Any]] = {}
+
+    def call(layer, *arguments, **options):
+        output = layer(*arguments, **options)
+        calls[layer.name] = arguments[0], output
+        return output
+
+    # A chain of layers as a graph, and no dictionary; then the same layers on inputs of its own.
+    plain = keras.Model(model.inputs, model.outputs)
+    again = keras.models.clone_model(plain, clone_function=lambda layer: layer, call_function=call)
+    return Graph(again.inputs[0], again.outputs[0], calls)
+
+
 def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...]) -> None:
     """Refuses a model that takes something else than images of this shape."""
     if len(model.inputs) != 1:
@@ -145,49 +175,49 @@ def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...])
         )
 
 
-def _tapped(model: keras.Model, name: str, tap: str | None) -> Any:
+def _tapped(graph: Graph, model: keras.Model, name: str, tap: str | None) -> Any:
     """The activations at a tap, tokens or a map."""
     if tap is None:
-        return _last(model, name)
-    outputs = [_output(model, name, part) for part in tap.split(JOIN)]
+        return _last(graph, name)
+    outputs = [_output(graph, model, name, part) for part in tap.split(JOIN)]
     shapes = [tuple(output.shape[1:]) for output in outputs]
     if any(len(output.shape) not in _RANKS for output in outputs) or len(set(shapes)) > 1:
         raise RecipeError(f"The tap {tap!r} of {name} must be one map, tokens, or two of one shape: {shapes}.")
     return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="taps")(outputs)
 
 
-def _last(model, name):
+def _last(graph, name):
     """The output, or where that is a vector the last map or tokens before it."""
-    outputs = [layer.output for layer in model.layers if isinstance(layer.output, keras.KerasTensor)]
-    for output in [*model.outputs[:1], *reversed(outputs)]:
-        if len(output.shape) in _RANKS:
+    if len(graph.output.shape) in _RANKS:
+        return graph.output
+    outputs = (output for _, output in reversed(graph.calls.values()) if isinstance(output, keras.KerasTensor))
+    for output in outputs:
+        if len(output.shape) in _RANKS and any(side != 1 for side in output.shape[1:-1]):
             return output
     raise RecipeError(f"The backbone {name} has no activation map and no tokens: name a layer that has as `tap`.")
 
 
-def _output(model, name, tap):
+def _output(graph, model, name, tap):
     if tap.startswith(BLOCK):
-        found, number = hub.blocks(model), tap.removeprefix(BLOCK)
+        found, number = hub.blocks(model, graph.calls), tap.removeprefix(BLOCK)
         if not found:
-            raise RecipeError(f"The blocks of {name} are not known: tap a layer by its name, one of {_names(model)}.")
+            names = ", ".join(map(repr, graph.calls))
+            raise RecipeError(f"The blocks of {name} are not known: tap a layer by its name, one of {names}.")
         if not number.isdecimal() or not 1 <= int(number) <= len(found):
             raise RecipeError(f"The tap {tap!r} of {name} is none: it has {BLOCK}1 to {BLOCK}{len(found)}.")
         return found[int(number) - 1]
-    base, linear = tap.removesuffix(BEFORE_ACTIVATION), tap.endswith(BEFORE_ACTIVATION)
-    if base not in (layer.name for layer in model.layers):
-        raise RecipeError(unknown_name(f"tap of {name}", base, [layer.name for layer in model.layers]))
-    layer = model.get_layer(base)
-    if linear:
+    base = tap.removesuffix(BEFORE_ACTIVATION)
+    if base not in graph.calls:
+        raise RecipeError(unknown_name(f"tap of {name}", base, graph.calls))
+    if base != tap:
+        layer = model.get_layer(base)
         if getattr(layer, "activation", None) in (None, keras.activations.linear):
             raise RecipeError(f"The tap {base!r} of {name} has no fused activation: leave out '{BEFORE_ACTIVATION}'.")
         layer.activation = keras.activations.linear
-    if not isinstance(layer.output, keras.KerasTensor):
+    output = graph.calls[base][1]
+    if not isinstance(output, keras.KerasTensor):
         raise RecipeError(f"The layer {base!r} of {name} has several outputs: tap another one.")
-    return layer.output
-
-
-def _names(model):
-    return ", ".join(repr(layer.name) for layer in model.layers)
+    return output
 
 
 def _short_name(name: str) -> str:

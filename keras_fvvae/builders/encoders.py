@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_fvvae.backbones import hub
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
 from keras_fvvae.errors import RecipeError, WeightsError
@@ -77,7 +78,7 @@ def load_model(
         _ = representation.layer_class  # Keras knows the classes of what is imported
     require_known_classes(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
         raise WeightsError(f"The model {path} is damaged or of another version: {_innermost(error)}") from error
     if not isinstance(model, kinds):

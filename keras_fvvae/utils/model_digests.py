@@ -6,14 +6,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import keras
 
 
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 of the values of a model's weights, in their order; 64 hexadecimal digits."""
+    import numpy as np
     from keras import ops
 
     digest = hashlib.sha256()

@@ -72,6 +72,7 @@ def load(
     """
     entry = _entry_recipe(name)
     recipe = entry.replace(**overrides)
+    overrides = {key: getattr(recipe, key) for key in overrides}  # a model as backbone is a text there
     wanted = dict(overrides) if num_classes is None else {**overrides, "num_classes": num_classes}
     trained = None
     if weights == "auto":

@@ -1,6 +1,5 @@
 """Networks of KerasHub, small ones with random weights: no preset is downloaded."""
 
-import importlib
 import importlib.util
 import warnings
 
@@ -9,63 +8,19 @@ import numpy as np
 import pytest
 
 from keras_fvvae.backbones import build_backbone
+from keras_fvvae.backbones.hub import custom_objects
 from keras_fvvae.backbones.own_names import own_identity, require_backbone
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.utils.saved_files import foreign_classes
-from tests.support.own_backbones import SIZE, small_recipe, trained_and_served
+from tests.support.hub_networks import CHANNELS, NETWORKS, SIZE, TOKENS, hub, siglip
+from tests.support.own_backbones import small_recipe, trained_and_served
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("keras_hub") is None, reason="needs KerasHub: pip install keras-fvvae[hub]"
 )
 
-PATCH, CHANNELS = 8, 16
-TRANSFORMER = {"patch_size": PATCH, "num_layers": 3, "hidden_dim": CHANNELS, "num_heads": 2}
-TOKENS = (SIZE // PATCH, SIZE // PATCH)
-EFFICIENTNET = {
-    "stackwise_width_coefficients": [1.0, 1.0],
-    "stackwise_depth_coefficients": [1.0, 1.0],
-    "stackwise_kernel_sizes": [3, 3],
-    "stackwise_num_repeats": [1, 1],
-    "stackwise_input_filters": [8, 8],
-    "stackwise_output_filters": [8, 16],
-    "stackwise_expansion_ratios": [1, 4],
-    "stackwise_squeeze_and_excite_ratios": [0.0, 0.25],
-    "stackwise_strides": [1, 2],
-    "stackwise_block_types": ["fused", "unfused"],
-    "num_features": CHANNELS,
-}
-
-
-def _hub():
-    return importlib.import_module("keras_hub")  # takes seconds
-
-
-def _vit(**arguments):
-    return _hub().models.ViTBackbone(image_shape=(SIZE, SIZE, 3), mlp_dim=32, **TRANSFORMER, **arguments)
-
-
-def _dinov2(size=SIZE, registers=2):
-    return _hub().models.DINOV2Backbone(
-        **TRANSFORMER,
-        intermediate_dim=32,
-        num_register_tokens=registers,
-        image_shape=(size, size, 3),
-        position_embedding_shape=(64, 64, 3),
-    )
-
-
-def _dinov3():
-    return _hub().models.DINOV3Backbone(**TRANSFORMER, intermediate_dim=32, image_shape=(SIZE, SIZE, 3))
-
-
-NETWORKS = {
-    "vit": _vit,
-    "dinov2": _dinov2,
-    "dinov3": _dinov3,
-    "efficientnet": lambda: _hub().models.EfficientNetBackbone(**EFFICIENTNET),
-}
-PREFIXES = {"vit": 1, "dinov2": 3, "dinov3": 5}
+PREFIXES = {"deit": 2, "clip": 1, "vit": 1, "dinov2": 3, "dinov3": 5}
 CONVERTERS = {
     "vit": "ViTImageConverter",
     "dinov2": "DINOV2ImageConverter",
@@ -82,7 +37,7 @@ def presets(tmp_path_factory):
         folder, model = tmp_path_factory.mktemp("presets") / name, build()
         model.save_to_preset(str(folder))
         if name in CONVERTERS:
-            converter = getattr(_hub().layers, CONVERTERS[name])
+            converter = getattr(hub().layers, CONVERTERS[name])
             converter(image_size=(SIZE, SIZE), scale=SCALE, offset=OFFSET).save_to_preset(str(folder))
         made[name] = (folder, model)
     return made
@@ -96,7 +51,16 @@ def _built(folder, tap=None, size=SIZE, **options):
     return build_backbone(f"hub:{folder}", tap, (size, size), options=options)
 
 
+NORMALIZATIONS = {
+    "vit": lambda model: model.layers[-1].layer_norm,
+    "clip": lambda model: model.vision_encoder.layer_norm,
+    "dinov2": lambda model: model.layernorm,
+    "dinov3": lambda model: model.layernorm,
+}
+
+
 def _outputs(model, pixels):
+    model = getattr(model, "vision_encoder", model)
     return np.array(model(dict.fromkeys(model.input, pixels) if isinstance(model.input, dict) else pixels))
 
 
@@ -120,12 +84,12 @@ def test_preprocessing_by_name_goes_before_the_converter(presets):
     np.testing.assert_allclose(_built(folder, preprocessing="tf")(_images()), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", PREFIXES)
+@pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_blocks_are_taps(presets, name, tmp_path):
     folder, model = presets[name]
     backbone = _built(folder, "block:3")
-    norm = model.layers[-1].layer_norm if name == "vit" else model.get_layer("layernorm")
-    np.testing.assert_allclose(norm(backbone(_images())), _built(folder)(_images()), atol=1e-4)
+    normalization = NORMALIZATIONS[name](model)
+    np.testing.assert_allclose(normalization(backbone(_images())), _built(folder)(_images()), atol=1e-4)
     second = _built(folder, "block:2")
     assert np.abs(np.array(second(_images()) - backbone(_images()))).max() > 1e-3
     assert _built(folder, "block:2+block:3").output.shape == (None, *TOKENS, 2 * CHANNELS)
@@ -133,13 +97,13 @@ def test_blocks_are_taps(presets, name, tmp_path):
         _built(folder, "block:4")
     second.save(tmp_path / "second.keras")
     assert foreign_classes(tmp_path / "second.keras") == []
-    loaded = keras.saving.load_model(tmp_path / "second.keras")
+    loaded = keras.saving.load_model(tmp_path / "second.keras", custom_objects())
     np.testing.assert_allclose(loaded(_images()), second(_images()), atol=1e-5)
 
 
 def test_size_of_the_images(presets):
     assert _built(presets["dinov2"][0], size=48).output.shape == (None, 6, 6, CHANNELS)
-    assert _built(presets["efficientnet"][0], size=48).output.shape == (None, 12, 12, CHANNELS)
+    assert _built(presets["efficientnet"][0], size=48).output.shape == (None, 12, 12, 1280)
     with pytest.raises(RecipeError, match="takes images of 32x32, not 48x48"):
         _built(presets["vit"][0], size=48)
 
@@ -153,6 +117,12 @@ def test_a_model_of_kerashub_knows_its_tokens_too(presets):
 def test_what_is_not_there_is_one_sentence(presets, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="hub:vit_bse cannot be opened: KerasHub knows no preset of this name"):
         build_backbone("hub:vit_bse")
+    with pytest.raises(
+        RecipeError, match="KerasHub tells of 17 tokens of model:.*, whose 4x4 patches and 0 others are 16"
+    ):
+        build_backbone(siglip(), input_size=(SIZE, SIZE))
+    with pytest.raises(RecipeError, match="The blocks of .* are not known: tap a layer"):
+        _built(presets["deit"][0], "block:1")
     with pytest.raises(RecipeError, match="is not a preset's folder: .* has no config.json"):
         build_backbone(f"hub:{tmp_path}")
     one, other = (own_identity(f"hub:{presets[name][0]}") for name in ("vit", "dinov2"))

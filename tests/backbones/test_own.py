@@ -95,6 +95,16 @@ def test_tokens_are_encoded_as_the_map_they_are_made_of(network, output, keys):
     np.testing.assert_allclose(vectors[0], vectors[1], rtol=0, atol=1e-6)
 
 
+def test_networks_in_a_network_are_layers_of_it(network):
+    images = keras.Input((SIZE, SIZE, 3), name="images")
+    x = network(images, training=False)
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x)
+    whole = keras.Model(images, keras.layers.Flatten(name="flat")(x), name="whole")
+    chain = keras.Sequential([keras.Input((SIZE, SIZE, 3)), network, keras.layers.Flatten(name="flat")])
+    for model, tap in ((whole, None), (whole, "mine"), (chain, None)):
+        np.testing.assert_allclose(_built(model, tap)(_images()), network(_images()), atol=1e-5)
+
+
 def test_tokens_that_are_no_grid(network):
     tokens = _like(network, "few")
     with pytest.raises(RecipeError, match="The 7 tokens of .* but those after the first 3 are one of 2x2: set"):
@@ -125,7 +135,7 @@ def test_what_cannot_be_built_is_one_sentence(network, tmp_path):
     for tap, message in (
         ("block2", "Unknown tap of .* 'block2'; did you mean 'block_2'"),
         ("block_1+block_2", r"must be one map, tokens, or two of one shape: \[\(16, 16, 4\), \(4, 4, 6\)\]"),
-        ("block:1", "The blocks of .* are not known: tap a layer by its name, one of 'pixels'"),
+        ("block:1", "The blocks of .* are not known: tap a layer by its name, one of 'scaled'"),
     ):
         with pytest.raises(RecipeError, match=message):
             _built(network, tap)
@@ -186,15 +196,21 @@ def test_identity_is_in_the_cache_and_the_run(network, tmp_path):
 
 def _convnext():
     # KerasHub has none. The public functions build nothing so small.
-    return convnext.ConvNeXt(depths=(1, 1), projection_dims=(4, CHANNELS), input_shape=(SIZE, SIZE, 3), weights=None)
+    return convnext.ConvNeXt(
+        depths=(1, 1, 1, 1), projection_dims=(4, CHANNELS, 6, 4), input_shape=(SIZE, SIZE, 3), weights=None, classes=5
+    )
 
 
-@pytest.mark.parametrize("build", [lambda: _network("classes"), _convnext], ids=["own", "convnext"])
-def test_training_of_a_file_is_served_when_the_file_is_gone(build, tmp_path):
+@pytest.mark.parametrize(
+    ("build", "tap"),
+    [(lambda: _network("classes"), None), (_convnext, "convnext_downsampling_block_0")],  # layers in a layer
+    ids=["own", "convnext"],
+)
+def test_training_of_a_file_is_served_when_the_file_is_gone(build, tap, tmp_path):
     path = tmp_path / "mine.keras"
     build().save(path)
     digest = own_identity(str(path))
-    run = trained_and_served(small_recipe(str(path)), tmp_path, path.unlink)
+    run = trained_and_served(small_recipe(str(path), tap=tap), tmp_path, path.unlink)
     assert digest.startswith("sha256 ")
     assert any(digest in file.read_text() for file in run.path.glob("*.json"))
     with pytest.raises(RecipeError, match="is not a file"):
