@@ -93,8 +93,8 @@ def require_true_tokens(model: keras.Model, name: str, tokens: Any) -> None:
     prefix, grid = prefix_tokens(model), patch_grid(model)
     if None not in (prefix, grid) and tokens.shape[1] != prefix + grid[0] * grid[1]:
         raise RecipeError(
-            f"KerasHub tells of {tokens.shape[1]} tokens of {name}, whose {grid[0]}x{grid[1]} patches and {prefix} others "
-            f"are {prefix + grid[0] * grid[1]}: it cannot be built on."
+            f"KerasHub tells of {tokens.shape[1]} tokens of {name}, whose {grid[0]}x{grid[1]} patches and {prefix} "
+            f"others are {prefix + grid[0] * grid[1]}: it cannot be built on."
         )
 
 
@@ -138,7 +138,7 @@ def custom_objects() -> dict[str, Any]:
 class _Builder:
     """Builds layers of a class from configurations, of which it leaves aside what the class derives itself."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type[keras.layers.Layer]) -> None:
         self.kind = kind
 
     def from_config(self, config: dict[str, Any]) -> keras.layers.Layer:

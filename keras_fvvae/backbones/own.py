@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
 from keras_fvvae.backbones import hub
 from keras_fvvae.backbones.own_names import FILE, HUB, require_backbone
-from keras_fvvae.backbones.taps import BEFORE_ACTIVATION, JOIN, TRUNK
+from keras_fvvae.backbones.own_taps import graph_of, own_tapped
+from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.backbones.tokens import tokens_to_map
 from keras_fvvae.backbones.weights import load_weights, require_finite
 from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
@@ -18,12 +19,8 @@ from keras_fvvae.layers import BackbonePreprocessing
 from keras_fvvae.recipes.own_models import MODEL, model_of
 from keras_fvvae.utils.saved_files import require_known_classes
 
-# How the tap of a transformer's block begins; the first block is 1.
-BLOCK = "block:"
 # What `options` may hold.
 PREPROCESSING, PREFIX_TOKENS = "preprocessing", "prefix_tokens"
-# What can be encoded: tokens, or a map.
-_RANKS = (3, 4)
 
 
 def build_own_backbone(
@@ -69,8 +66,8 @@ def build_own_backbone(
         except ValueError as error:
             raise RecipeError(f"The backbone option `{PREPROCESSING}` is a scheme: {error}") from error
     _require_input(model, name, (*input_size, channels))
-    graph = _graph(model)
-    trunk = keras.Model(graph.input, _tapped(graph, model, name, tap), name=TRUNK)
+    graph = graph_of(model)
+    trunk = keras.Model(graph.input, own_tapped(graph, model, name, tap), name=TRUNK)
     x = images = keras.Input((*input_size, channels), name="images")
     x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(x)
     x = trunk(x)
@@ -131,34 +128,6 @@ def _functional(model: keras.Model, name: str, shape: tuple[int | None, ...]) ->
         raise RecipeError(f"The backbone {name} does not take images {shape}: {_first_line(error)}") from error
 
 
-class Graph(NamedTuple):
-    """A network of which every call of a layer is known, those of whole networks in it too.
-
-    Attributes:
-        input: its images.
-        output: what it gives.
-        calls: by a layer's name what it is called on first, and what it gives.
-    """
-
-    input: Any
-    output: Any
-    calls: dict[str, tuple[Any, Any]]
-
-
-def _graph(model: keras.Model) -> Graph:
-    calls: dict[str, tuple[Any, Any]] = {}
-
-    def call(layer, *arguments, **options):
-        output = layer(*arguments, **options)
-        calls[layer.name] = arguments[0], output
-        return output
-
-    # A chain of layers as a graph, and no dictionary; then the same layers on inputs of its own.
-    plain = keras.Model(model.inputs, model.outputs)
-    again = keras.models.clone_model(plain, clone_function=lambda layer: layer, call_function=call)
-    return Graph(again.inputs[0], again.outputs[0], calls)
-
-
 def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...]) -> None:
     """Refuses a model that takes something else than images of this shape."""
     if len(model.inputs) != 1:
@@ -173,51 +142,6 @@ def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...])
             f"The backbone {name} takes images of {height}x{width}, not {shape[0]}x{shape[1]}: set `input_size: "
             f"[{height}, {width}]` (--input-size {height})."
         )
-
-
-def _tapped(graph: Graph, model: keras.Model, name: str, tap: str | None) -> Any:
-    """The activations at a tap, tokens or a map."""
-    if tap is None:
-        return _last(graph, name)
-    outputs = [_output(graph, model, name, part) for part in tap.split(JOIN)]
-    shapes = [tuple(output.shape[1:]) for output in outputs]
-    if any(len(output.shape) not in _RANKS for output in outputs) or len(set(shapes)) > 1:
-        raise RecipeError(f"The tap {tap!r} of {name} must be one map, tokens, or two of one shape: {shapes}.")
-    return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="taps")(outputs)
-
-
-def _last(graph, name):
-    """The output, or where that is a vector the last map or tokens before it."""
-    if len(graph.output.shape) in _RANKS:
-        return graph.output
-    outputs = (output for _, output in reversed(graph.calls.values()) if isinstance(output, keras.KerasTensor))
-    for output in outputs:
-        if len(output.shape) in _RANKS and any(side != 1 for side in output.shape[1:-1]):
-            return output
-    raise RecipeError(f"The backbone {name} has no activation map and no tokens: name a layer that has as `tap`.")
-
-
-def _output(graph, model, name, tap):
-    if tap.startswith(BLOCK):
-        found, number = hub.blocks(model, graph.calls), tap.removeprefix(BLOCK)
-        if not found:
-            names = ", ".join(map(repr, graph.calls))
-            raise RecipeError(f"The blocks of {name} are not known: tap a layer by its name, one of {names}.")
-        if not number.isdecimal() or not 1 <= int(number) <= len(found):
-            raise RecipeError(f"The tap {tap!r} of {name} is none: it has {BLOCK}1 to {BLOCK}{len(found)}.")
-        return found[int(number) - 1]
-    base = tap.removesuffix(BEFORE_ACTIVATION)
-    if base not in graph.calls:
-        raise RecipeError(unknown_name(f"tap of {name}", base, graph.calls))
-    if base != tap:
-        layer = model.get_layer(base)
-        if getattr(layer, "activation", None) in (None, keras.activations.linear):
-            raise RecipeError(f"The tap {base!r} of {name} has no fused activation: leave out '{BEFORE_ACTIVATION}'.")
-        layer.activation = keras.activations.linear
-    output = graph.calls[base][1]
-    if not isinstance(output, keras.KerasTensor):
-        raise RecipeError(f"The layer {base!r} of {name} has several outputs: tap another one.")
-    return output
 
 
 def _short_name(name: str) -> str:

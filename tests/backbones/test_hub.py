@@ -117,9 +117,7 @@ def test_a_model_of_kerashub_knows_its_tokens_too(presets):
 def test_what_is_not_there_is_one_sentence(presets, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="hub:vit_bse cannot be opened: KerasHub knows no preset of this name"):
         build_backbone("hub:vit_bse")
-    with pytest.raises(
-        RecipeError, match="KerasHub tells of 17 tokens of model:.*, whose 4x4 patches and 0 others are 16"
-    ):
+    with pytest.raises(RecipeError, match="tells of 17 tokens of model:.*, whose 4x4 patches and 0 others are 16"):
         build_backbone(siglip(), input_size=(SIZE, SIZE))
     with pytest.raises(RecipeError, match="The blocks of .* are not known: tap a layer"):
         _built(presets["deit"][0], "block:1")
