@@ -50,6 +50,7 @@ setup(
         "textiles": TEXTILES,
         "serving": SERVING,
         "lite": LITE,
+        "hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
             "pytest>=8",

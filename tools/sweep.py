@@ -6,11 +6,12 @@ import itertools
 from typing import Any
 
 import click
-from keras_fvvae.tools.common.checks import require_backbone
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.tools.common.experiment import ExperimentSettings, experiment_options, finish_experiment
 from keras_fvvae.tools.common.options import recipe_argument
+
+from keras_fvvae.backbones.own_names import require_backbone
 
 
 @click.command("sweep", cls=Command, short_help="Choose settings on a validation part of the training split.")

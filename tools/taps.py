@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import click
-from keras_fvvae.tools import options
-from keras_fvvae.tools.checks import require_backbone
-from keras_fvvae.tools.commands import Command
-from keras_fvvae.tools.console import load_tensorflow_quietly
-from keras_fvvae.tools.types import BACKBONE
+from keras_fvvae.tools.common import options
+from keras_fvvae.tools.common.commands import Command
+from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.types import BACKBONE
 
 
 @click.command("taps", cls=Command, short_help="List where a backbone can be tapped.")
@@ -30,7 +29,8 @@ def command(
     """
     require_backbone(backbone)
     load_tensorflow_quietly()
-    from keras_fvvae.backbones.listing import list_taps
+    from keras_fvvae.backbones.own_names import require_backbone
+from keras_fvvae.backbones.listing import list_taps
     from keras_fvvae.backbones.table import OWN_SIZE
 
     side = input_size or OWN_SIZE

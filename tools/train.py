@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common import options
-from keras_fvvae.tools.common.checks import default_tap, require_backbone, require_outside, require_runs
+from keras_fvvae.tools.common.checks import default_tap, require_outside, require_runs
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, print_results, say
 from keras_fvvae.tools.common.types import BACKBONE, RUN
 from keras_fvvae.tools.weights import weights_of
 
+from keras_fvvae.backbones.own_names import require_backbone
 from keras_fvvae.runs.requirements import require_data, require_recipe_data
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ _recipe_options = section(
     click.option(
         "--backbone",
         type=BACKBONE,
-        help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given).",
+        help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given), a .keras file, or "
+        "hub:PRESET of KerasHub.",
     ),
     click.option(
-        "--tap", help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name."
+        "--tap",
+        help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name; block:9 of a "
+        "transformer.",
     ),
     options.backbone_weights_option,
     options.backbone_option,

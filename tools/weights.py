@@ -16,7 +16,7 @@ def weights_by_backbone(values: tuple[str, ...]) -> str | dict[str | None, str |
         values: what `--backbone-weights` gave; nothing: ImageNet's.
 
     Returns:
-        One value for all, or a dictionary by backbone.
+        One value for all, or a dictionary by backbone; `None` stands there for those that are not of the table.
 
     Raises:
         WeightsError: for a file that does not exist.
@@ -37,10 +37,10 @@ def weights_by_backbone(values: tuple[str, ...]) -> str | dict[str | None, str |
     if set(chosen) <= {None}:
         return chosen.get(None, "imagenet")
     default = chosen.pop(None, "imagenet")
-    return {**dict.fromkeys(BACKBONE.known(), default), **chosen}
+    return {None: default, **dict.fromkeys(BACKBONE.known(), default), **chosen}
 
 
 def weights_of(values: tuple[str, ...], backbone: str) -> str | None:
     """The weights of one backbone, see `weights_by_backbone`."""
     weights = weights_by_backbone(values)
-    return weights[backbone] if isinstance(weights, dict) else weights
+    return weights.get(backbone, weights[None]) if isinstance(weights, dict) else weights

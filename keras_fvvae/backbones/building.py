@@ -10,16 +10,19 @@ from typing import Any
 import keras
 
 from keras_fvvae.backbones.fully_convolutional import fully_convolutional
+from keras_fvvae.backbones.own import build_own_backbone
+from keras_fvvae.backbones.own_names import is_own, require_backbone
 from keras_fvvae.backbones.table import BACKBONES, OWN_SIZE, WITH_TOP
 from keras_fvvae.backbones.taps import DENSE, TRUNK, tapped
 from keras_fvvae.backbones.weights import across_modalities, load_weights, with_imagenet_weights
 from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
 from keras_fvvae.layers import BackbonePreprocessing
+from keras_fvvae.recipes.own_models import named_model
 from keras_fvvae.utils.lazy import imported
 
 
 def build_backbone(
-    name: str,
+    name: str | keras.Model,
     tap: str | None = None,
     input_size: tuple[int | None, int | None] = (224, 224),
     weights: str | os.PathLike | None = None,
@@ -32,7 +35,8 @@ def build_backbone(
     first convolution takes the mean of its kernels over red, green and blue for every channel.
 
     Args:
-        name: a key of `BACKBONES`.
+        name: a key of `BACKBONES`; the path of a `.keras` file, `"hub:PRESET"` of KerasHub or a `keras.Model`, for
+            which the arguments are those of `keras_fvvae.backbones.own.build_own_backbone`.
         tap: a short name from the table (`"pool5"`, `"conv5_4"`, `"res5c"`), a layer's own name, or either followed by
             `"/linear"` for the map before the layer's fused activation. Default: the last convolutional stage. Global
             activations (`"fc7"` of VGG, `"pool5"` of ResNet) are maps of 1x1. Two taps with maps of one shape, such as
@@ -58,12 +62,14 @@ def build_backbone(
     Reference:
         Cross-modality initialisation: Wang et al., "Temporal Segment Networks", ECCV 2016, Section 3.2.
     """
-    if name not in BACKBONES:
-        raise RecipeError(unknown_name("backbone", name, BACKBONES))
+    name = named_model(name)
+    require_backbone(name)
     if weights not in (None, "imagenet"):
         weights = os.fspath(weights)
         if not Path(weights).is_file():
             raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
+    if is_own(name):
+        return build_own_backbone(name, tap, input_size, weights, options, channels)
     info = BACKBONES[name]
     if weights == "imagenet" and not info.has_imagenet_weights:
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -32,6 +33,17 @@ def require_finite(model: keras.Model, what: str) -> None:
             )
 
 
+@contextlib.contextmanager
+def quiet_about_containers() -> Iterator[None]:
+    """Within it Keras 3.15 does not warn that a file lacks a private copy of a network's list of layers.
+
+    Files of older versions and presets do; the weights themselves are all found under `layers`, or the load fails.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
+        yield
+
+
 def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None:
     """Gives a trunk the weights of a file.
 
@@ -39,10 +51,7 @@ def load_weights(trunk: keras.Model, name: str, path: str | os.PathLike) -> None
         WeightsError: if the file is damaged or of another network, or a weight is NaN or infinite.
     """
     try:
-        with warnings.catch_warnings():
-            # Keras 3.15 walks a private copy of the layer list that files of older versions lack; the weights
-            # themselves are all found under `layers`, or the load fails.
-            warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
+        with quiet_about_containers():
             trunk.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for one fact: this file does not fit
         reason = str(error).splitlines()[0].split(" Example error")[0] if str(error) else type(error).__name__

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import keras
 
+from keras_fvvae.backbones import hub
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
-from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, Encoder, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
+from keras_fvvae.utils.saved_files import require_known_classes
 
 # After it Keras quotes the error that it met while it rebuilt a model.
 _QUOTED = "Exception encountered: "
@@ -77,7 +78,7 @@ def load_model(
         _ = representation.layer_class  # Keras knows the classes of what is imported
     require_known_classes(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
         raise WeightsError(f"The model {path} is damaged or of another version: {_innermost(error)}") from error
     if not isinstance(model, kinds):

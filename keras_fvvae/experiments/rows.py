@@ -133,7 +133,7 @@ class Experiment:
 
     def _weights(self, backbone):
         if isinstance(self.backbone_weights, dict):
-            return self.backbone_weights.get(backbone, "imagenet")
+            return self.backbone_weights.get(backbone, self.backbone_weights.get(None, "imagenet"))
         return self.backbone_weights
 
     def _scored(self, row, done):

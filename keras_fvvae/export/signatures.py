@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from keras_fvvae.backbones.tokens import has_places
 from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export.inputs import FrameInput, ImageInput
@@ -120,7 +121,10 @@ class Endpoints:
             "encode_raw": (self.encode_raw, encoded),
             "classify_raw": (self.classify_raw, raw),
         }
-        if all(can_explain(head) for stream in self.streams for head in stream.encoder.heads):
+        if all(
+            has_places(stream.encoder.backbone) and all(map(can_explain, stream.encoder.heads))
+            for stream in self.streams
+        ):
             result["explain"] = (self.explain, encoded)
         return result
 

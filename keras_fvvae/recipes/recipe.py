@@ -35,6 +35,7 @@ from keras_fvvae.recipes.keys import (
     keys_until,
     one_of,
 )
+from keras_fvvae.recipes.own_models import named_model
 from keras_fvvae.recipes.registry import DATASETS, FVVAE_TRAINING, REPRESENTATIONS
 from keras_fvvae.recipes.softmax_stage import SoftmaxStage
 
@@ -48,6 +49,9 @@ VIDEOS, FV_VAE = Mark.OF_VIDEOS, Mark.OF_FV_VAE
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """Everything that determines a model and its training; the keys are those of `zoo/<name>.yaml`.
+
+    As `backbone` a `keras.Model` is taken too; the key then holds a text that stands for it in this process, see
+    `keras_fvvae.recipes.own_models`.
 
     Raises:
         RecipeError: for a value of the wrong type or range.
@@ -65,10 +69,18 @@ class Recipe:
     dataset_options: dict = key("data", {}, MAPPING, "further arguments of the data set's loader, such as split: 2")
     test_fraction: float = key("data", 0.25, SHARE, "share held out of a folder without train and test parts")
     backbone: str = key(
-        "backbone", "VGG19", TEXT, "a name from keras_fvvae.backbones.BACKBONES", ARCHITECTURE | ESSENTIAL
+        "backbone",
+        "VGG19",
+        TEXT,
+        "a name of the table, a .keras file or hub:PRESET",
+        ARCHITECTURE | ESSENTIAL,
     )
     backbone_options: dict = key(
-        "backbone", {}, MAPPING, "further arguments of the Keras Applications function", ARCHITECTURE
+        "backbone",
+        {},
+        MAPPING,
+        "further arguments of its function; see docs/backbones.md for own ones",
+        ARCHITECTURE,
     )
     tap: str | None = key(
         "backbone",
@@ -253,6 +265,7 @@ class Recipe:
     citation: str = key(CARD, "", TEXT, "what to cite beside the FV-VAE paper")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "backbone", named_model(self.backbone))
         check_values(self, "recipe")
         if self.stages:
             _ = self.softmax_stages

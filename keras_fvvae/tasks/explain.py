@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.backbones.tokens import has_places
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.views import Views, read_resized
@@ -86,6 +87,8 @@ def explain(
         branches = folder.recipe.branch_recipes.values() or [folder.recipe]
         representations = ", ".join(repr(branch.representation) for branch in branches)
         raise RunError(f"The score of the representation {representations} cannot be split.")
+    if not has_places(classifier.encoder.backbone):
+        raise RunError(f"The descriptors of {folder.recipe.backbone} are tokens without places: there is no heat map.")
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))

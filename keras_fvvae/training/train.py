@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from keras_fvvae import __version__
+from keras_fvvae.backbones.own_names import is_own, own_identity
+from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
@@ -24,6 +26,7 @@ from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.stages import Training, TrainingSettings
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, sha256
+from keras_fvvae.utils.model_digests import weights_digest
 
 DEFAULT_MAX_UNREADABLE = 0.1
 
@@ -59,8 +62,10 @@ def train(
         recipe: a `Recipe`.
         collection: a `Collection`.
         out: the run folder.
-        backbone_weights: `"imagenet"`, a path, or `None` for random weights.
-        backbone: a model to use instead of building one; it stays frozen.
+        backbone_weights: `"imagenet"` (for a backbone of one's own: its own weights), a path, or `None` for random
+            weights.
+        backbone: a model to use instead of building one. One of `build_backbone` is taken as it is, and stays frozen;
+            any other stands for the recipe's `backbone`.
         cache: folder of the cached activations. Default: `activations` in `utils.cache.cache_folder()`.
         overwrite: whether to replace another run in that folder.
         max_unreadable: largest share of items that may be unreadable before the training is refused.
@@ -87,6 +92,8 @@ def train(
         DataError: if too many items cannot be read, or too few classes remain.
         WeightsError, RecipeError: for a backbone that cannot be built.
     """
+    if backbone is not None and TRUNK not in (layer.name for layer in backbone.layers):
+        recipe, backbone = recipe.replace(backbone=backbone), None
     workers = workers or OneProcess()
     if recipe.branches:
         require_joinable(workers, backbone=backbone, init=init, trained=trained, tuned=tuned)
@@ -96,7 +103,7 @@ def train(
     # Loaded before anything is drawn: a model draws weights even where it gets others.
     start = None if init is None else InitialRun(init)
     tuned_by = None if tuned is None else InitialRun(tuned)
-    source = weights_source(backbone_weights, backbone, start) if source is None else source
+    source = weights_source(recipe.backbone, backbone_weights, backbone, start) if source is None else source
     with contextlib.ExitStack() as stack:
         if workers.is_chief:
             stack.enter_context(lock.held(Path(out)))
@@ -131,12 +138,24 @@ def train(
 
 
 def weights_source(
-    backbone_weights: str | os.PathLike | None, backbone: keras.Model | None = None, start: InitialRun | None = None
+    name: str,
+    backbone_weights: str | os.PathLike | None,
+    backbone: keras.Model | None = None,
+    start: InitialRun | None = None,
 ) -> str:
-    """Text that changes with the weights that a training starts from."""
+    """Text that changes with the weights that a training starts from, and with a network that is not of the table.
+
+    Args:
+        name: the recipe's backbone.
+        backbone_weights, backbone: as for `train`.
+        start: run that the training starts from.
+    """
     if backbone is not None:
-        return "given"
+        return f"given, sha256 {weights_digest(backbone)}"
     if start is not None:
         return f"run {sha256(start.run.model_path)}"
     path = Path(backbone_weights or "none")
-    return f"sha256 {sha256(path)}" if path.is_file() else str(path)
+    weights = f"sha256 {sha256(path)}" if path.is_file() else str(path)
+    if is_own(name):
+        return own_identity(name) + (f", weights {weights}" if path.is_file() else "")
+    return weights

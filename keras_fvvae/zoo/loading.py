@@ -77,6 +77,8 @@ def load(
             f"The entry {recipe.name!r} has `branches`, which no single model trains: use `keras-fvvae train "
             f"{recipe.name}`, and open the finished run's model.keras with `zoo.load_classifier`."
         )
+
+    overrides = {key: getattr(recipe, key) for key in overrides}  # a model as backbone is a text there
     wanted = dict(overrides) if num_classes is None else {**overrides, "num_classes": num_classes}
     trained = None
     if weights == "auto":

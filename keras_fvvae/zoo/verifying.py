@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from keras_fvvae.builders.saved_files import require_known_classes
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.serving.operations import SAVED_MODEL, verify_export
 from keras_fvvae.serving.version_folders import version_folders
+from keras_fvvae.utils.saved_files import require_known_classes
 from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo.manifests import (
     CLASSIFIER,

@@ -6,6 +6,7 @@ writes `keras_fvvae/serving/known_operations.py` from exports of every represent
 graphs of a network of each family.
 """
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -30,6 +31,8 @@ from keras_fvvae.recipes import load_recipe
 from keras_fvvae.recipes.recipe import ACTIVATIONS
 from keras_fvvae.recipes.registry import REPRESENTATIONS
 from keras_fvvae.serving import operations
+from tests.support.hub_networks import NETWORKS as HUB_NETWORKS
+from tests.support.hub_networks import SIZE as HUB_SIZE
 
 FILE = Path(__file__).parents[2] / "keras_fvvae" / "serving" / "known_operations.py"
 # One of each family: its larger sisters hold the same operations.
@@ -124,11 +127,25 @@ def held(path):
 
 
 def of_network(name):
-    """Operations of a network, as an export runs it."""
+    """Operations of a network of the table."""
     side = SIZES.get(name, SIZE)
-    backbone = build_backbone(name, None, (side, side))
+    return of_backbone(build_backbone(name, None, (side, side)))
+
+
+def of_hub():
+    """Operations of KerasHub's networks, where it is installed."""
+    if importlib.util.find_spec("keras_hub") is None:
+        print("KerasHub is not installed: its networks are left out", file=sys.stderr)
+        return set()
+    return set().union(
+        *(of_backbone(build_backbone(build(), None, (HUB_SIZE, HUB_SIZE))) for build in HUB_NETWORKS.values())
+    )
+
+
+def of_backbone(backbone):
+    """Operations of a backbone, as an export runs it."""
     function = tf.function(lambda images: backbone(images, training=False), autograph=False)
-    graph = function.get_concrete_function(tf.TensorSpec((None, side, side, 3))).graph.as_graph_def()
+    graph = function.get_concrete_function(tf.TensorSpec(backbone.input.shape)).graph.as_graph_def()
     nodes = [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
     keras.backend.clear_session()
     return {node.op for node in nodes} - {one.signature.name for one in graph.library.function}
@@ -141,6 +158,7 @@ def main():
     print(f"{len(found)} of exports", file=sys.stderr)
     for name in NETWORKS:
         found |= of_network(name)
+    found |= of_hub()
     names = "".join(f'        "{name}",\n' for name in sorted(found))
     FILE.write_text(
         f'"""Written by `python -m tests.support.operations`: operations of TensorFlow that exports hold."""\n\n'

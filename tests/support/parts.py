@@ -11,7 +11,10 @@ START, END = "<!-- parts: python -m tests.support.parts -->", "<!-- end of parts
 # A part may import parts of lower levels, and itself. The order is the way of the data.
 PARTS = {
     "errors": (0, "the exceptions for files, data, weights and runs"),
-    "utils": (1, "atomic files, progress, checkpoints of arrays, cores, the cache folder, lazy packages"),
+    "utils": (
+        1,
+        "atomic files, `.keras` files, progress, checkpoints of arrays, cores, the cache folder, lazy packages",
+    ),
     "recipes": (2, "recipes as validated data, what each key decides, the registries that need no TensorFlow, cards"),
     "ops": (2, "pure mathematics on `keras.ops`; Eq. 11 only in `ops/fisher.py`"),
     "fitting": (2, "float64 fits of streams: k-means, Gaussian mixtures, principal components, Fisher moments"),
@@ -20,7 +23,7 @@ PARTS = {
     "optimizers": (2, "Keras's optimizers with rates by weight"),
     "data": (3, "collections, views, pipelines; `datasets/` one layout a file, `readers/` image, video, flow"),
     "layers": (4, "one Keras layer a file, flat: saved files record these module paths"),
-    "backbones": (5, "the table of networks, their taps and weights"),
+    "backbones": (5, "the table of networks and those of one's own, their taps and weights"),
     "evaluation": (5, "metrics with intervals, score tables, fusion, ActivityNet's protocol"),
     "trajectories": (5, "improved dense trajectories and their codebook"),
     "serving": (5, "client and server of SavedModels; `engine/`, `protocols/`"),

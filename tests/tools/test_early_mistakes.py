@@ -15,6 +15,8 @@ MISTAKES = [
     (["train", "digits_conv", "--set", "latent_dim=0"], 1, "must be a positive integer. Received: 0"),
     (["train", "digits_conv", "--seed", "-1"], 2, "-1 is not in the range"),
     (["train", "digits_conv", "--backbone", "VGG91"], 1, "Unknown backbone 'VGG91'; did you mean 'VGG19'?"),
+    (["train", "digits_conv", "--backbone", "no.keras"], 1, "The backbone no.keras is not a file."),
+    (["train", "digits_conv", "--backbone", "hub:./no"], 1, "The backbone hub:./no "),
     (["train", "digits_conv", "--backbone-weights", "no.h5"], 1, "The backbone weights no.h5 are not a file."),
     (["train", "digits_conv", "--init", "/nowhere"], 1, "The run /nowhere does not exist."),
     (["train", "digits_conv", "--pretrain", "/nowhere"], 1, "The data folder or list /nowhere does not exist."),

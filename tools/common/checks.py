@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keras_fvvae.errors import DataError, RecipeError, unknown_name
+from keras_fvvae.errors import DataError
 
 
 def require_runs(paths: Iterable[str]) -> None:
@@ -40,14 +40,6 @@ def require_outside(out: str | Path, data: str | None, consequence: str) -> None
     inner = Path(out).resolve()
     if data is not None and Path(data).is_dir() and Path(data).resolve() in (inner, *inner.parents):
         raise click.UsageError(f"--out {out} lies inside --data {data}: {consequence}")
-
-
-def require_backbone(name: str) -> None:
-    """Raises `RecipeError` for an unknown network, naming the nearest known one."""
-    from keras_fvvae.tools.common.types import BACKBONE
-
-    if name not in BACKBONE.known():
-        raise RecipeError(unknown_name("backbone", name, BACKBONE.known()))
 
 
 def default_tap(name: str) -> str | None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common import options
-from keras_fvvae.tools.common.checks import require_backbone
 from keras_fvvae.tools.common.commands import Decorator, section
 from keras_fvvae.tools.common.console import print_table, say
 from keras_fvvae.tools.weights import weights_by_backbone
 
+from keras_fvvae.backbones.own_names import require_backbone
 from keras_fvvae.runs.requirements import require_recipe_data
 
 if TYPE_CHECKING:

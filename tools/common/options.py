@@ -104,7 +104,8 @@ backbone_option = click.option(
     multiple=True,
     callback=parse_settings,
     metavar="KEY=VALUE",
-    help="Argument of the Keras Applications function, such as alpha=0.35. Repeatable.",
+    help="Argument of the Keras Applications function, such as alpha=0.35; of an own network preprocessing=tf, "
+    "prefix_tokens=1. Repeatable.",
 )
 input_size_option = click.option("--input-size", type=click.IntRange(1), help="Side of the square input in pixels.")
 flow_method_option = click.option(

@@ -36,7 +36,7 @@ class RecipeType(_Named):
 
 
 class BackboneType(_Named):
-    """A network that Keras Applications or this library builds."""
+    """A network that Keras Applications or this library builds, or a file."""
 
     name = "backbone"
 
@@ -44,6 +44,9 @@ class BackboneType(_Named):
         from keras_fvvae.backbones import BACKBONES
 
         return list(BACKBONES)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, param, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 class RunType(click.Path):

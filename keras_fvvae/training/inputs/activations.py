@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import os
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from keras_fvvae.backbones.all_layers import all_layers
+from keras_fvvae.backbones.table import BACKBONES
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import Collection, Positions
@@ -21,6 +20,7 @@ from keras_fvvae.data.pipeline import view_batches, without_autotuning
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size, items_per_batch
+from keras_fvvae.utils.model_digests import architecture_digest, weights_digest
 from keras_fvvae.utils.progress import progress_bar
 
 # Activations read from disk at once, in float16; and maps, whose Fisher vectors are larger than they are.
@@ -52,10 +52,12 @@ class ActivationInputs:
         self.backbone = backbone
         self.views = recipe_views(recipe, collection.kind)
         self.shape = tuple(backbone.output.shape[1:])
+        require_finite(backbone, "The backbone's weights")
         settings = {
             "backbone": recipe.backbone,
             "tap": recipe.tap,
-            "weights": _weights_digest(backbone),
+            "weights": weights_digest(backbone),
+            **_architecture(recipe, backbone),
             **_precision(backbone),
             **self.views.settings(collection.kind),
         }
@@ -216,15 +218,12 @@ def _maps(streams, network, views):
         return [maps.astype(stream.store.dtype) for maps, stream in zip(whole, streams, strict=True)]
 
 
+def _architecture(recipe, model):
+    """What tells networks with the same weights apart; nothing for those of the table, which their names tell."""
+    return {} if recipe.backbone in BACKBONES else {"architecture": architecture_digest(model)}
+
+
 def _precision(model):
     """What tells activations of another precision apart; nothing for float32, under whose keys 0.1 kept its own."""
     dtypes = sorted({layer.compute_dtype for layer in all_layers(model)})
     return {} if dtypes == ["float32"] else {"precision": dtypes}
-
-
-def _weights_digest(model):
-    require_finite(model, "The backbone's weights")
-    digest = hashlib.sha256()
-    for variable in model.weights:
-        digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)))
-    return digest.hexdigest()

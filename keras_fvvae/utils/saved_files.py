@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ MOST_CONFIG_BYTES = 64 << 20
 RUNS_CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
 # Packages of which a configuration may name classes; others only where the caller has registered them with Keras.
 PACKAGES = ("keras", "keras_fvvae", "builtins")
+# Of KerasHub only layers: its tokenizers and converters read files that a configuration names.
+HUB = "keras_hub"
+HUB_EXTRA = 'pip install "keras_fvvae[hub]"'
 
 
 def foreign_classes(path: str | Path) -> list[str]:
@@ -31,7 +35,7 @@ def foreign_classes(path: str | Path) -> list[str]:
         Sorted list of texts such as `"system of os"`.
 
     Raises:
-        WeightsError: if it is no `.keras` file, or damaged.
+        WeightsError: if it is no `.keras` file, or damaged; or if it has layers of KerasHub, which is not installed.
     """
     found = set()
     for item in _objects(_configuration(Path(path))):
@@ -39,8 +43,10 @@ def foreign_classes(path: str | Path) -> list[str]:
         name = item["config"] if name == "function" and isinstance(item.get("config"), str) else name
         if name in RUNS_CODE or str(registered).rpartition(">")[2] in RUNS_CODE:
             found.add(f"{name}, which runs code of the file")
-        elif module is not None and str(module).partition(".")[0] not in PACKAGES and not _is_registered(registered):
-            found.add(f"{name} of {module}")
+        elif module is not None and str(module).partition(".")[0] not in PACKAGES:
+            of_hub = str(module).partition(".")[0] == HUB
+            if not (_is_hub_layer(path, str(module), name, registered) if of_hub else _is_registered(registered)):
+                found.add(f"{name} of {module}")
     return sorted(found)
 
 
@@ -87,3 +93,23 @@ def _is_registered(name):
     import keras  # here: what only reads a file needs no TensorFlow until then
 
     return isinstance(name, str) and keras.saving.get_registered_object(name) is not None
+
+
+def _is_hub_layer(path, module, name, registered):
+    """Whether a module of KerasHub has a layer of this name, other than those that prepare data."""
+    try:
+        hub = importlib.import_module(HUB)
+    except ModuleNotFoundError as error:
+        raise WeightsError(f"The model {path} has layers of KerasHub, which needs {error.name}: {HUB_EXTRA}") from error
+    try:
+        found = [getattr(importlib.import_module(module), name, None)]
+    except ImportError:
+        return False
+    import keras
+
+    if _is_registered(registered):  # Keras takes it instead
+        found.append(keras.saving.get_registered_object(registered))
+    readers = (hub.layers.ImageConverter, hub.models.Preprocessor, hub.tokenizers.Tokenizer)
+    return all(
+        isinstance(one, type) and issubclass(one, keras.layers.Layer) and not issubclass(one, readers) for one in found
+    )

@@ -1,0 +1,155 @@
+"""Backbones of one's own: a `.keras` file, a preset of KerasHub or a `keras.Model`, up to the map at a tap."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_fvvae.backbones import hub
+from keras_fvvae.backbones.own_names import FILE, HUB, require_backbone
+from keras_fvvae.backbones.own_taps import graph_of, own_tapped
+from keras_fvvae.backbones.taps import TRUNK
+from keras_fvvae.backbones.tokens import tokens_to_map
+from keras_fvvae.backbones.weights import load_weights, require_finite
+from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
+from keras_fvvae.layers import BackbonePreprocessing
+from keras_fvvae.recipes.own_models import MODEL, model_of
+from keras_fvvae.utils.saved_files import require_known_classes
+
+# What `options` may hold.
+PREPROCESSING, PREFIX_TOKENS = "preprocessing", "prefix_tokens"
+
+
+def build_own_backbone(
+    name: str,
+    tap: str | None = None,
+    input_size: tuple[int | None, int | None] = (224, 224),
+    weights: str | None = None,
+    options: dict[str, Any] | None = None,
+    channels: int = 3,
+) -> keras.Model:
+    """Builds a model from RGB images (0 to 255) to the activation map at a tap of a network that is not of the table.
+
+    Args:
+        name: for which `keras_fvvae.backbones.own_names.is_own`.
+        tap: a layer's name, that followed by `"/linear"`, `"block:9"` for the output of a transformer's ninth block, or
+            two of one shape, `"a+b"`. Default: the model's output, or where that is a vector the last map or tokens
+            before it.
+        input_size: `(height, width)` in pixels, the model's own if that is fixed.
+        weights: a file with weights for it. Default: its own; `"imagenet"` means these too.
+        options: `preprocessing`, a scheme of `BackbonePreprocessing`. Default: that of a preset's image converter, else
+            none: the model has it as a layer. `prefix_tokens`: how many tokens before those of the patches are left
+            out (class and registers). Default: known for KerasHub's ViT, DeiT, CLIP, DINOv2 and v3.
+        channels: of the input, which must be the model's.
+
+    Returns:
+        As `build_backbone`. Its weights are copies: training changes no model that was given.
+
+    Raises:
+        RecipeError: for a model that is not there or takes something else, an unknown tap or option.
+        WeightsError: for a file that is damaged, holds foreign classes or does not fit.
+    """
+    options = dict(options or {})
+    for key in options.keys() - {PREPROCESSING, PREFIX_TOKENS}:
+        raise RecipeError(unknown_name(f"backbone option of {name}:", key, [PREPROCESSING, PREFIX_TOKENS]))
+    prefix = options.get(PREFIX_TOKENS)
+    if prefix is not None and (not isinstance(prefix, int) or isinstance(prefix, bool) or prefix < 0):
+        raise RecipeError(f"The backbone option `{PREFIX_TOKENS}` must be an integer from 0 on. Received: {prefix!r}")
+    model, preprocessing = _opened(name, tuple(input_size), weights)
+    model = _functional(hub.what_sees(model), name, (*input_size, channels))
+    if PREPROCESSING in options:
+        try:
+            preprocessing = BackbonePreprocessing(options[PREPROCESSING], name=PREPROCESSING)
+        except ValueError as error:
+            raise RecipeError(f"The backbone option `{PREPROCESSING}` is a scheme: {error}") from error
+    _require_input(model, name, (*input_size, channels))
+    graph = graph_of(model)
+    trunk = keras.Model(graph.input, own_tapped(graph, model, name, tap), name=TRUNK)
+    x = images = keras.Input((*input_size, channels), name="images")
+    x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(x)
+    x = trunk(x)
+    if len(x.shape) == 3:
+        hub.require_true_tokens(model, name, x)
+        prefix = hub.prefix_tokens(model) if prefix is None else prefix
+        x = tokens_to_map(x, tuple(input_size), prefix, name, hub.patch_grid(model))
+    return keras.Model(images, x, name=_short_name(name))
+
+
+def _opened(name: str, input_size: tuple[int | None, ...], weights: str | None) -> tuple[keras.Model, Any]:
+    """The network, which nothing else shares, and its preprocessing; `None` where it tells none."""
+    require_backbone(name)
+    preprocessing = None
+    if name.startswith(HUB):
+        model, preprocessing = hub.open_preset(name, input_size)
+    else:
+        model = _copied(model_of(name), name) if name.startswith(MODEL) else _loaded(name)
+    if weights not in (None, "imagenet"):
+        load_weights(model, name, weights)
+    require_finite(model, f"The weights of {name}")
+    return model, preprocessing
+
+
+def _loaded(path: str) -> keras.Model:
+    require_known_classes(path)
+    try:
+        model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
+    except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
+        raise WeightsError(f"The backbone {path} is damaged or of another version: {_first_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise WeightsError(f"The backbone {path} holds a {type(model).__name__}, not a keras.Model.")
+    return model
+
+
+def _copied(model: keras.Model, name: str) -> keras.Model:
+    try:
+        copy = type(model).from_config(model.get_config())
+        if not copy.built:
+            copy.build(model.input_shape)
+    except Exception as error:  # whatever a class of the user's own raises
+        raise RecipeError(
+            f"The backbone {name} cannot be built again from its configuration: {_first_line(error)}. Register its "
+            f"classes with `keras.saving.register_keras_serializable`."
+        ) from error
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _functional(model: keras.Model, name: str, shape: tuple[int | None, ...]) -> keras.Model:
+    """The model, or where it is no graph of layers one around it."""
+    if getattr(model, "inputs", None):
+        return model
+    try:
+        images = keras.Input(shape)
+        return keras.Model(images, model(images))
+    except Exception as error:
+        raise RecipeError(f"The backbone {name} does not take images {shape}: {_first_line(error)}") from error
+
+
+def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...]) -> None:
+    """Refuses a model that takes something else than images of this shape."""
+    if len(model.inputs) != 1:
+        names = ", ".join(tensor.name for tensor in model.inputs)
+        raise RecipeError(f"The backbone {name} must take images alone; it takes {len(model.inputs)} inputs: {names}.")
+    expected = tuple(model.inputs[0].shape[1:])
+    if len(expected) != 3 or expected[-1] not in (shape[-1], None):
+        raise RecipeError(f"The backbone {name} must take images of {shape[-1]} channels; its input is {expected}.")
+    if any(side not in (given, None) for side, given in zip(expected[:2], shape[:2], strict=True)):
+        height, width = expected[:2]
+        raise RecipeError(
+            f"The backbone {name} takes images of {height}x{width}, not {shape[0]}x{shape[1]}: set `input_size: "
+            f"[{height}, {width}]` (--input-size {height})."
+        )
+
+
+def _short_name(name: str) -> str:
+    """A name that a Keras model may have."""
+    base = Path(name).name.removesuffix(FILE).removeprefix(HUB).removeprefix(MODEL)
+    return re.sub("[^A-Za-z0-9_.-]", "_", base)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
