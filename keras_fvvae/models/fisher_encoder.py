@@ -13,7 +13,7 @@ from keras import ops, tree
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.layers.adapted import AdaptedLayer
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
-from keras_fvvae.models.nested import NestedModel, require_parts
+from keras_fvvae.models.nested import NestedModel, Reader, require_parts, require_reader
 from keras_fvvae.utils.batches import read_arrays
 
 
@@ -35,6 +35,9 @@ class FisherEncoder(NestedModel):
         backbone: model from images to activation maps; `None`: the inputs are activation maps.
         compression: a `keras_fvvae.layers.GramPCA`, adapted on normalised vectors; `None` (default) for none.
         **kwargs: `keras.Model` arguments (`name`, `dtype`).
+
+    Attributes:
+        reader: how `encode` reads files, set by `keras_fvvae.zoo.load_encoder`; not saved with the model.
 
     Call arguments:
         inputs: images, or videos of frames.
@@ -84,6 +87,7 @@ class FisherEncoder(NestedModel):
         self.normalization = normalization
         self.backbone = backbone
         self.compression = compression
+        self.reader: Reader | None = None
         self._raw_function = _CompiledByRank(self, self.encode_raw)
         self._normalize_function = _CompiledByRank(self, self.normalize_uncompressed)
         self.supports_masking = True
@@ -117,6 +121,25 @@ class FisherEncoder(NestedModel):
 
     def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         return self.normalize(self.encode_raw(inputs, mask=mask, training=training))
+
+    def encode(self, items: Any) -> np.ndarray:
+        """Vectors of images or videos as they come, read, resized and cropped as in the training.
+
+        For models from `keras_fvvae.zoo.load_encoder`. All vectors are held in memory; `keras-fvvae encode` writes
+        those of any number of files to disk.
+
+        Args:
+            items: paths, a folder, arrays of any size, Pillow images, or a `tf.data.Dataset`; see
+                `keras_fvvae.data.items.item_collection`.
+
+        Returns:
+            float32 array `(n, output_dim)`.
+
+        Raises:
+            DataError: naming the first item that cannot be read.
+            ValueError: for a model without a `reader`.
+        """
+        return require_reader(self).vectors(self, items)
 
     def normalize(self, raw: Any) -> Any:
         """Representations `(batch, output_dim)` of raw vectors from `encode_raw`."""

@@ -95,6 +95,27 @@ def find_recipe(entry: str) -> Recipe | None:
     return None if found is None else _recipe(*found)
 
 
+def on_this_machine() -> dict[str, Recipe]:
+    """By name of an entry the recipe of its newest pack that is on this machine; no server is asked.
+
+    On the mirror, where that is a folder; published here; or downloaded from a mirror before.
+
+    Raises:
+        WeightsError: if the mirror cannot be used, or a pack is damaged.
+    """
+    roots = [root for root, _ in _roots() if not is_url(root)]
+    if (cache := known_cache_folder()) is not None:
+        roots += (cache / "mirrors").glob("*")
+    names = {path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")}
+    found = {}
+    for name in names:
+        for root in roots:
+            versions = versions_of(root, name, None)
+            if versions and _is_whole(root / name / str(versions[0]), name):
+                found.setdefault(name, _recipe(root, name, versions[0], None))
+    return found
+
+
 def open_weights(source: str | Path, entry: str) -> Pack:
     """Opens weights by their address and checks them.
 
