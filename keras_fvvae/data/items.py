@@ -29,7 +29,8 @@ def item_collection(
             than one item, or a `tf.data.Dataset` (batched or not; of tuples the first part is taken), which is read
             into memory. A folder stands for all images or videos below it, sorted; a folder of numbered frames is a
             video. Arrays are RGB with values 0 to 255, `(height, width, 3)` of an image, `(frames, height, width, 3)`
-            of a video; they need not have one size. A `Collection` is returned as it is.
+            of a video; they need not have one size. What another program decodes of a JPEG file is not to the last bit
+            what this library reads of it. A `Collection` is returned as it is.
         kind: `"image"` or `"video"`.
         labels: integer per item, an index into `class_names`: they become training items. Default: test items without
             label.

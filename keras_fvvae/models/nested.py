@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -10,11 +10,19 @@ import numpy as np
 
 
 class Reader(Protocol):
-    """Reads files and pictures for a model as its training did (`keras_fvvae.zoo.reader.ItemReader`)."""
+    """Reads files and pictures for a model as its training did: `keras_fvvae.zoo.reader.ItemReader`."""
+
+    @property
+    def views(self) -> Any: ...
+
+    @property
+    def kind(self) -> str: ...
 
     def vectors(self, encoder: Any, items: Any) -> np.ndarray: ...
 
     def scores(self, classifier: Any, items: Any) -> np.ndarray: ...
+
+    def vector_batches(self, encoder: Any, collection: Any) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]: ...
 
 
 def require_parts(model: keras.Model, **parts: tuple[Any, type]) -> None:

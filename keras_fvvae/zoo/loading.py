@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def load(
     return compiled_softmax(recipe, build_encoder(recipe, backbone), num_classes)
 
 
-def load_encoder(source: str | Path) -> FisherEncoder:
+def load_encoder(source: str | os.PathLike) -> FisherEncoder:
     """Loads a trained encoder: images or videos in, normalised vectors out.
 
     Args:
@@ -131,7 +132,7 @@ def load_encoder(source: str | Path) -> FisherEncoder:
     return _with_reader(builders.load_encoder(trained.model), trained)
 
 
-def load_classifier(source: str | Path) -> Classifier:
+def load_classifier(source: str | os.PathLike) -> Classifier:
     """Loads a trained classifier: images or videos in, labels and scores out.
 
     Args:

@@ -107,7 +107,7 @@ def on_this_machine() -> dict[str, Recipe]:
     if (cache := known_cache_folder()) is not None:
         roots += (cache / "mirrors").glob("*")
     names = {path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")}
-    found = {}
+    found: dict[str, Recipe] = {}
     for name in names:
         for root in roots:
             versions = versions_of(root, name, None)

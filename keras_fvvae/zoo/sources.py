@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -33,7 +34,7 @@ class TrainedFile:
     kind: str | None = None
 
 
-def open_trained(source: str | Path) -> TrainedFile:
+def open_trained(source: str | os.PathLike) -> TrainedFile:
     """Finds a trained model, downloads it where it is on a server, and checks its files.
 
     Args:
@@ -49,7 +50,7 @@ def open_trained(source: str | Path) -> TrainedFile:
         WeightsError: if there are no trained weights of that name, or they are damaged or no classifier's or encoder's.
         RunError: for a folder that is neither a finished run nor a pack.
     """
-    text, path = str(source), Path(source)
+    text, path = os.fspath(source), Path(source)
     if is_url(text):
         names = [part for part in re.sub(r"/(index|manifest)\.json$", "", text.rstrip("/")).split("/") if part]
         return _of_pack(packs.open_weights(text, names[-2] if names[-1].isdigit() else names[-1]))
