@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
+from keras_fvvae.estimators.labelled import labelled_collection
 from keras_fvvae.estimators.recipe import AUTO, DEFAULT_RECIPE, chosen_recipe
 from keras_fvvae.explanations import can_explain
 from keras_fvvae.models import Classifier
-from keras_fvvae.recipes import DATASETS, Recipe
+from keras_fvvae.recipes import DATASETS
 from keras_fvvae.runs import files
-from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.explain import FileExplanation, explain_frames
 from keras_fvvae.tasks.export_runs import export_runs
@@ -119,11 +116,8 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
         """
         recipe = chosen_recipe(self.recipe, self.backbone, self.settings, self.random_state)
         if X is not None and DATASETS[recipe.dataset].embedded:
-            recipe = recipe.replace(dataset=AUTO, dataset_options={})  # the settings are wanted, not the data
-        if y is None:
-            collection, classes = self._labelled(X, recipe)
-        else:
-            collection, classes = _with_labels(X, y, self.kind)
+            recipe = recipe.replace(dataset="auto", dataset_options={})  # its settings are wanted, not its data
+        collection, classes = labelled_collection(X, y, recipe, self.kind)
         self.__dict__.pop("model_", None)
         folder, temporary = self.run, None
         if folder is None:
@@ -262,26 +256,3 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             raise RunError("The run of this estimator is a temporary folder: keep it by `save(RUN)` before pickling.")
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "model_"}
-
-    def _labelled(self, X: Any, recipe: Recipe) -> tuple[Collection, np.ndarray]:
-        """What brings its own labels, and its classes."""
-        if isinstance(X, tf.data.Dataset):
-            if not isinstance(X.element_spec, tuple):
-                raise ValueError("A `tf.data.Dataset` must give pairs of items and labels where `y` is left out.")
-            labels = np.concatenate([np.atleast_1d(element[1]) for element in X.as_numpy_iterator()])
-            if labels.dtype.kind in "OS":  # TensorFlow's texts are bytes
-                labels = np.array([label.decode() for label in labels.tolist()])
-            return _with_labels(X, labels, self.kind)
-        if not isinstance(X, Collection):
-            if X is not None and not isinstance(X, str | os.PathLike):
-                raise ValueError("Give labels `y`, or a folder with one sub-folder per class.")
-            X = recipe_collection(recipe, X)
-        return X, np.array(X.class_names)
-
-
-def _with_labels(items: Any, y: Any, kind: str) -> tuple[Collection, np.ndarray]:
-    """Items and labels as training items, and the classes."""
-    y = column_or_1d(y)
-    check_classification_targets(y)
-    classes, labels = np.unique(y, return_inverse=True)
-    return item_collection(items, kind, labels, [str(name) for name in classes.tolist()]), classes

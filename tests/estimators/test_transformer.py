@@ -15,17 +15,23 @@ from tests.estimators.conftest import SMALL
 TINY = {"latent_dim": 2, "steps": 2, "batch_size": 8}
 
 
+def expected_failures(estimator):
+    """What float32 cannot keep: a row's last bit depends on its place in a batch (`test_vectors_and_their_names`)."""
+    checks = ("check_methods_sample_order_invariance", "check_methods_subset_invariance")
+    return dict.fromkeys(checks, "compares with a tolerance of 1e-7, and vectors are float32")
+
+
 # An average learns nothing: what the checks find of an estimator's input, output and state, they find in no time.
 UNTRAINED = {"representation": "ave", "vector_normalization": "usual"}
 
 
-@parametrize_with_checks([FisherVectorTransformer(settings=UNTRAINED)])
+@parametrize_with_checks([FisherVectorTransformer(settings=UNTRAINED)], expected_failed_checks=expected_failures)
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([FisherVectorTransformer(settings=TINY)])
+@parametrize_with_checks([FisherVectorTransformer(settings=TINY)], expected_failed_checks=expected_failures)
 def test_checks_of_scikit_learn_with_a_training(estimator, check):
     check(estimator)
 
@@ -57,6 +63,8 @@ def test_vectors_and_their_names():
     assert transformer.get_feature_names_out().tolist() == [f"fishervectortransformer{n}" for n in range(9)]
     np.testing.assert_array_equal(FisherVectorTransformer(settings=TINY).fit_transform(X), vectors)
     np.testing.assert_allclose(transformer.transform(X[:, ::-1]), vectors, atol=1e-5)  # a sum has no order
+    order = np.random.default_rng(0).permutation(40)[:7]
+    np.testing.assert_allclose(transformer.transform(X[order]), vectors[order], atol=1e-6)
     other = FisherVectorTransformer(settings=TINY, random_state=1).fit_transform(X)
     assert not np.allclose(other, vectors, atol=1e-3)
 
@@ -80,10 +88,9 @@ def test_images_with_and_without_labels(pictures, cache):
         vectors = transformer.fit(images, y).transform(images)
         assert vectors.shape == (24, transformer.encoder_.output_dim)
         assert (transformer.encoder_.head.fvvae.num_classes == 3) == (y is not None)
-        loaded = pickle.loads(pickle.dumps(transformer))
-        np.testing.assert_allclose(loaded.transform(images[:3]), vectors[:3], atol=1e-5)
-    model = make_pipeline(transformer, OneVsRestSVM()).fit(images, labels)
-    assert model.score(images, labels) > 0.9
+        assert OneVsRestSVM().fit(vectors, labels).score(vectors, labels) > 0.9
+    loaded = pickle.loads(pickle.dumps(transformer))
+    np.testing.assert_allclose(loaded.transform(images[:3]), vectors[:3], atol=1e-5)
 
 
 def test_what_is_refused(pictures, tmp_path):
