@@ -23,13 +23,12 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("pattern", default="*")
-@click.option("--kind", type=click.Choice(("image", "video")), help="Only those that can be used on these.")
 @click.option("--installed", is_flag=True, help="Only those whose trained weights are on this machine.")
-def list_entries(pattern: str, kind: str | None, installed: bool) -> None:
+def list_entries(pattern: str, installed: bool) -> None:
     """Names of the entries that match PATTERN, published packs on this machine included."""
     from keras_fvvae.zoo.entries import list_entries as entries
 
-    for name in entries(pattern, kind=kind, installed=installed or None):
+    for name in entries(pattern, installed=installed or None):
         click.echo(name)
 
 
