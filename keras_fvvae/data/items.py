@@ -77,9 +77,9 @@ def _separate(items: Any, kind: str) -> Iterator[Any]:
             first = element[0] if isinstance(element, tuple) else element
             yield from _separate(first, kind)
     else:
-        if isinstance(items, tf.Tensor):
-            items = items.numpy()
-        one = isinstance(items, np.ndarray) and items.ndim == _RANKS[kind] and items.dtype.kind not in "OSU"
+        if hasattr(items, "__array__"):  # a tensor, for example, or a column of a table
+            items = np.asarray(items)
+        one = isinstance(items, np.ndarray) and items.ndim == _RANKS[kind]
         yield from [items] if one else items
 
 

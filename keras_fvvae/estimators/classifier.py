@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,8 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             y: class labels, one per item.
 
         Returns:
-            Itself.
+            Itself. What the command would print is warned of: items that could not be used, and a representation that
+            did not help.
 
         Raises:
             DataError: if too many items cannot be read, or fewer than two classes remain.
@@ -118,12 +121,9 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
         if X is not None and DATASETS[recipe.dataset].embedded:
             recipe = recipe.replace(dataset="auto", dataset_options={})  # its settings are wanted, not its data
         collection, classes = labelled_collection(X, y, recipe, self.kind)
-        self.__dict__.pop("model_", None)
-        folder, temporary = self.run, None
-        if folder is None:
-            temporary = tempfile.TemporaryDirectory(prefix="keras_fvvae-")
-            folder = Path(temporary.name, "run")
-        self.run_ = train(
+        folder = tempfile.mkdtemp(prefix="keras_fvvae-") if self.run is None else self.run
+        temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True) if self.run is None else None
+        run = train(
             recipe,
             collection,
             folder,
@@ -133,7 +133,14 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
         self.classes_ = classes
-        self._temporary = temporary
+        self._take(run, temporary)
+        if run.results.skipped:
+            warnings.warn(
+                f"{run.results.skipped} {run.kind}s could not be used; see {run.path / files.SKIPPED}.",
+                stacklevel=2,
+            )
+        if run.results.warning:
+            warnings.warn(run.results.warning, stacklevel=2)
         return self
 
     @classmethod
@@ -147,7 +154,8 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
         if not folder.class_names:
             raise RunError(f"{run} was trained without labels: it holds no classifier.")
         estimator = cls(folder.path / files.RECIPE, backbone=None, kind=folder.kind)
-        estimator.run_, estimator.classes_, estimator._temporary = folder, np.array(folder.class_names), None
+        estimator.classes_ = np.array(folder.class_names)
+        estimator._take(folder)
         return estimator
 
     @property
@@ -201,9 +209,9 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(f"One {reader.kind} is explained at a time. Received: {len(collection)}")
         try:
             (frames,) = read_resized(collection, 0, [reader.views])
-        except (OSError, ValueError) as error:
+        except (OSError, DataError, ValueError) as error:
             why = reason(error) if isinstance(error, OSError) else error
-            raise DataError(f"The item {collection.names[0]} cannot be used: {why}.") from error
+            raise DataError(f"The {reader.kind} {collection.names[0]} cannot be used: {why}.") from error
         return explain_frames(model, frames, reader.views, None if label is None else classes.index(label))
 
     def save(self, run: str | os.PathLike) -> Path:
@@ -222,7 +230,7 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
                 shutil.copytree(self.run_.path, partial, dirs_exist_ok=True)
         except OSError as error:
             raise RunError(f"The run cannot be saved to {target}: {reason(error)}. Choose another folder.") from error
-        self.run_, self._temporary = RunFolder.open(target), None
+        self._take(RunFolder.open(target))
         return target
 
     def export(self, out: str | os.PathLike, **options: Any) -> Path:
@@ -241,6 +249,13 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "run_")
         return export_runs([self.run_.path], out, **options)
+
+    def _take(self, run: RunFolder, temporary: weakref.finalize | None = None) -> None:
+        """Uses a run from now on; a temporary one before it is removed."""
+        if (before := self.__dict__.get("_temporary")) is not None:
+            before()
+        self.__dict__.pop("model_", None)
+        self.run_, self._temporary = run, temporary
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

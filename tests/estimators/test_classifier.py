@@ -117,6 +117,14 @@ def test_saving_and_pickling(classifier, pictures, tmp_path):
     assert fitted.predict(images[:3]).tolist() == ["zero"] * 3
 
 
+def test_what_is_skipped_is_told(classifier, pictures, tmp_path):
+    images, labels = pictures
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="1 images could not be used; see .*skipped.csv"):
+        fitted = clone(classifier).fit([*images, tmp_path / "broken.png"], [*labels, "one"])
+    assert "not a JPEG" in (fitted.run_.path / "skipped.csv").read_text()
+
+
 def test_cross_validation(classifier, pictures):
     """Twelve images are learnt from; chance is a third."""
     assert cross_val_score(classifier, *pictures, cv=2).mean() > 0.4
