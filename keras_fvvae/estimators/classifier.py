@@ -191,7 +191,8 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             label: the class whose score is explained. Default: the best.
 
         Returns:
-            A `keras_fvvae.tasks.explain.FileExplanation`: `score`, and `maps` and `bias`, which add up to it.
+            A `keras_fvvae.tasks.explain.FileExplanation`: `score`, and `maps` and `bias`, which add up to it;
+            `keras_fvvae.reporting.explanation_figures.heat_map` draws it.
 
         Raises:
             DataError: for an item that cannot be read, or an unknown class.
