@@ -109,10 +109,10 @@ def on_this_machine() -> dict[str, Recipe]:
     names = {path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")}
     found: dict[str, Recipe] = {}
     for name in names:
-        for root in roots:
-            versions = versions_of(root, name, None)
-            if versions and _is_whole(root / name / str(versions[0]), name):
-                found.setdefault(name, _recipe(root, name, versions[0], None))
+        versions = ((root, version) for root in roots for version in versions_of(root, name, None))
+        whole = (one for one in versions if _is_whole(one[0] / name / str(one[1]), name))
+        if (newest := next(whole, None)) is not None:
+            found[name] = _recipe(newest[0], name, newest[1], None)
     return found
 
 

@@ -58,3 +58,6 @@ def test_downloaded_packs_are_installed(publish, server, monkeypatch):
     assert "theirs" not in zoo.list_entries()
     packs.find("theirs")
     assert "theirs" in zoo.list_entries(installed=True)
+    publish(server.folder, name="theirs", latent_dim=7)
+    packs.find("theirs", lambda recipe: False)  # the newer version is known here, and not downloaded
+    assert "theirs" in zoo.list_entries(installed=True)
