@@ -1,7 +1,8 @@
 """FV-VAE: encoding convolutional activations with a deep generative model, as a Keras model zoo.
 
-The parts in `__all__` are public; what they hold keeps its name within a major version. They are imported at first use,
-so that `import keras_fvvae` and the command line's help do not wait for TensorFlow.
+What `__all__` names is public: the parts of the package, whose contents keep their names within a major version, and
+the estimators and `load`, which is `zoo.load`, at hand. All are imported at first use, so that `import keras_fvvae` and
+the command line's help do not wait for TensorFlow.
 
 Reference:
     Qiu, Yao, Mei: "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.
@@ -11,11 +12,12 @@ from keras_fvvae.utils.lazy import lazy_attributes
 
 __version__ = "0.2.0.dev0"
 
-_PUBLIC = (
+_PARTS = (
     "backbones",
     "builders",
     "data",
     "errors",
+    "estimators",
     "evaluation",
     "explanations",
     "export",
@@ -30,9 +32,16 @@ _PUBLIC = (
     "zoo",
 )
 
-__all__ = [*_PUBLIC, "__version__"]
+_HOMES = {
+    **dict.fromkeys(_PARTS),
+    "FVVAEClassifier": "keras_fvvae.estimators",
+    "FisherVectorTransformer": "keras_fvvae.estimators",
+    "load": "keras_fvvae.zoo",
+}
 
-__getattr__, _ = lazy_attributes("keras_fvvae", dict.fromkeys(_PUBLIC))
+__all__ = [*_HOMES, "__version__"]
+
+__getattr__, _ = lazy_attributes("keras_fvvae", _HOMES)
 
 
 def __dir__():

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_fvvae.tools import main as tools_main
 
 from keras_fvvae.data import load_digits
+from keras_fvvae.estimators import recipe as estimator_recipe
 from keras_fvvae.recipes import Recipe
 from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vgg19
 from tests.support.written_runs import make_streams, write_run
@@ -54,6 +55,7 @@ def test_pages(number, tmp_path, monkeypatch):
 
 # Sections of the README that read what the sections before them in the walk have written.
 WALKS = {
+    "first": ("From a folder to a served model",),
     "images": ("Your own images", "Serving"),
     "videos": ("Your own videos", "The zoo"),
     "paper": ("The paper's tables and figures, on your data",),
@@ -76,11 +78,15 @@ def test_every_block_of_the_readme_is_in_a_walk():
     with_blocks = [name for name, text in _sections().items() if _commands(text) or _blocks(text, "python")]
     assert sorted(walked) == sorted(with_blocks)
     assert sum(len(_commands(text)) for text in _sections().values()) == len(_commands(README)) == 20
-    assert sum(len(_blocks(text, "python")) for text in _sections().values()) == len(_blocks(README, "python")) == 3
+    assert sum(len(_blocks(text, "python")) for text in _sections().values()) == len(_blocks(README, "python")) == 6
 
 
 @pytest.fixture
-def _quick():
+def _quick(monkeypatch):
+    # What an estimator takes by itself has hundreds of steps.
+    small = {"backbone": "VGG19", "input_size": [64, 64], "steps": 2}
+    monkeypatch.setattr(estimator_recipe, "_PACKAGED", small)
+    monkeypatch.setattr(estimator_recipe, "_PACKAGE", "sklearn")
     with fewer_digits(), narrow_vgg19():
         yield
 
@@ -141,8 +147,13 @@ def _check_paper(folder, namespace):
     assert [path.name for path in folder.glob("runs/*") if path.name not in ("rgb", "flow")]
 
 
+def _check_first(folder, namespace):
+    assert (folder / "served" / "photos" / "1" / "saved_model.pb").is_file()
+
+
 def _check_python(folder, namespace):
     assert namespace["vectors"].shape == (8, 32, 16)
+    assert (folder / "runs" / "eight" / "manifest.json").is_file()
 
 
 def _check_methods(folder, namespace):
@@ -150,6 +161,7 @@ def _check_methods(folder, namespace):
 
 
 CHECKS = {
+    "first": _check_first,
     "images": _check_images,
     "videos": _check_videos,
     "paper": _check_paper,

@@ -11,6 +11,8 @@ from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.tools.common.types import BACKBONE
 
+from keras_fvvae.backbones.own_names import require_backbone
+
 
 @click.command("taps", cls=Command, short_help="List where a backbone can be tapped.")
 @click.argument("backbone", type=BACKBONE)
@@ -29,8 +31,7 @@ def command(
     """
     require_backbone(backbone)
     load_tensorflow_quietly()
-    from keras_fvvae.backbones.own_names import require_backbone
-from keras_fvvae.backbones.listing import list_taps
+    from keras_fvvae.backbones.listing import list_taps
     from keras_fvvae.backbones.table import OWN_SIZE
 
     side = input_size or OWN_SIZE

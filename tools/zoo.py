@@ -23,15 +23,13 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("pattern", default="*")
-def list_entries(pattern: str) -> None:
-    """Names of the entries that match PATTERN."""
-    from fnmatch import fnmatch
+@click.option("--installed", is_flag=True, help="Only those whose trained weights are on this machine.")
+def list_entries(pattern: str, installed: bool) -> None:
+    """Names of the entries that match PATTERN, published packs on this machine included."""
+    from keras_fvvae.zoo.entries import list_entries as entries
 
-    from keras_fvvae.recipes import list_recipes
-
-    for name in list_recipes():
-        if fnmatch(name, pattern):
-            click.echo(name)
+    for name in entries(pattern, installed=installed or None):
+        click.echo(name)
 
 
 @command.command("show")

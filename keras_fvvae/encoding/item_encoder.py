@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,14 +17,11 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
-from keras_fvvae.errors import RunError, WeightsError
-from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.errors import WeightsError
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
-from keras_fvvae.utils.text import parse_json
-from keras_fvvae.zoo import packs
-from keras_fvvae.zoo.downloads import is_url
+from keras_fvvae.zoo.sources import open_trained
 
 if TYPE_CHECKING:
     from keras_fvvae.encoding.items import Item
@@ -88,8 +84,7 @@ def open_encoding(run: str | Path, kind: str, raw: bool = False, dtype: str = "f
     """How a trained encoder encodes items.
 
     Args:
-        run: a finished run's folder; or a published pack: its folder, the folder of an entry's packs, a URL, or the
-            name of an entry that was published here or on the mirror.
+        run: a finished run's folder, a published pack or the name of an entry, see `keras_fvvae.zoo.load_encoder`.
         kind: `"image"` or `"video"`.
         raw, dtype: see `Encoding`.
 
@@ -99,41 +94,14 @@ def open_encoding(run: str | Path, kind: str, raw: bool = False, dtype: str = "f
     """
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
-    model, recipe = _open(run)
-    if model.name != packs.CLASSIFIER:
+    trained = open_trained(run)
+    if trained.recipe is None:
         raise WeightsError(
-            f"{model} is an FV-VAE on activation maps: it has neither a backbone nor the statistics of a training set. "
-            f"Train with it first (keras-fvvae train), then encode with that run."
+            f"{run} is a model alone: pass the folder of its run or pack, which says how files are read."
         )
-    return Encoding(str(model.absolute()), sha256(model), recipe_views(recipe, kind), kind, raw, dtype)
-
-
-def _open(run):
-    """The model file and the recipe of a run or pack."""
-    text, path = str(run), Path(run)
-    if is_url(text):
-        names = [part for part in re.sub(r"/(index|manifest)\.json$", "", text.rstrip("/")).split("/") if part]
-        pack = packs.open_weights(text, names[-2] if names[-1].isdigit() else names[-1])
-    elif entry := _entry_of(path):
-        pack = packs.open_weights(path, entry)
-    elif path.exists() or not packs.is_entry_name(text):
-        folder = RunFolder.open(path)
-        return folder.path / packs.CLASSIFIER, folder.recipe
-    else:
-        pack = packs.find(text)
-        if pack is None:
-            raise RunError(f"{run} is neither the folder of a run or pack, nor an entry that was published here.")
-    return pack.model, pack.recipe
-
-
-def _entry_of(folder):
-    """The entry that the folder of a pack, or of an entry's packs, says it is of; else `None`."""
-    for name in (packs.MANIFEST, packs.INDEX):
-        try:
-            return parse_json((folder / name).read_bytes())["entry"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+    return Encoding(
+        str(trained.model.absolute()), sha256(trained.model), recipe_views(trained.recipe, kind), kind, raw, dtype
+    )
 
 
 class Result(NamedTuple):

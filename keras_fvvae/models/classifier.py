@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_fvvae.models.encoder import Encoder
-from keras_fvvae.models.nested import NestedModel, require_parts
+from keras_fvvae.models.nested import NestedModel, require_parts, require_reader
 
 if TYPE_CHECKING:
     from keras_fvvae.svm import OneVsRestSVM
@@ -84,6 +85,22 @@ class Classifier(NestedModel):
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         return self.svm(self.encoder(inputs, mask=mask))
+
+    def classify(self, items: Any) -> tuple[list[str], np.ndarray]:
+        """The best class of images or videos as they come, and their scores.
+
+        Args:
+            items: as for `FisherEncoder.encode`.
+
+        Returns:
+            Pair of a list of n names of classes and a float32 array of scores `(n, len(class_names))`, decision values
+            in the order of `class_names`.
+
+        Raises:
+            DataError, ValueError: as `FisherEncoder.encode`.
+        """
+        scores = require_reader(self.encoder).scores(self, items)
+        return [self.class_names[best] for best in scores.argmax(axis=1)], scores
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.layers.descriptor_inputs import wide_dtype
-from keras_fvvae.models.nested import NestedModel
+from keras_fvvae.models.nested import NestedModel, Reader, require_reader
 
 
 class Encoder(NestedModel):
@@ -25,6 +25,7 @@ class Encoder(NestedModel):
         backbone: model from images to activation maps; `None`: the inputs are activation maps.
         compression: a `keras_fvvae.layers.GramPCA`, or `None`.
         raw_shape: of the raw vector of an image, once built.
+        reader: how `encode` reads files, set by `keras_fvvae.zoo.load_encoder`; not saved with the model.
     """
 
     backbone: keras.Model | None
@@ -33,6 +34,7 @@ class Encoder(NestedModel):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.reader: Reader | None = None
         self._raw_function = _CompiledByRank(self, self.encode_raw)
         self._normalize_function = _CompiledByRank(self, self.normalize_uncompressed)
         self.supports_masking = True
@@ -81,6 +83,25 @@ class Encoder(NestedModel):
 
     def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         return self.normalize(self.encode_raw(inputs, mask=mask, training=training))
+
+    def encode(self, items: Any) -> np.ndarray:
+        """Vectors of images or videos as they come, read, resized and cropped as in the training.
+
+        For models from `keras_fvvae.zoo.load_encoder`. All vectors are held in memory; `keras-fvvae encode` writes
+        those of any number of files to disk.
+
+        Args:
+            items: paths, a folder, arrays of any size, Pillow images, or a `tf.data.Dataset`; see
+                `keras_fvvae.data.items.item_collection`.
+
+        Returns:
+            float32 array `(n, output_dim)`.
+
+        Raises:
+            DataError: naming the first item that cannot be read.
+            ValueError: for a model without a `reader`.
+        """
+        return require_reader(self).vectors(self, items)
 
     def normalize(self, raw: Any) -> Any:
         """Representations `(batch, output_dim)` of raw vectors from `encode_raw`."""

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import keras
+import numpy as np
+
+
+class Reader(Protocol):
+    """Reads files and pictures for a model as its training did: `keras_fvvae.zoo.reader.ItemReader`."""
+
+    @property
+    def views(self) -> Any: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def vectors(self, encoder: Any, items: Any) -> np.ndarray: ...
+
+    def scores(self, classifier: Any, items: Any) -> np.ndarray: ...
+
+    def vector_batches(self, encoder: Any, collection: Any) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]: ...
 
 
 def require_parts(model: keras.Model, **parts: tuple[Any, type]) -> None:
@@ -21,6 +38,20 @@ def require_parts(model: keras.Model, **parts: tuple[Any, type]) -> None:
     for name, (part, kind) in parts.items():
         if not isinstance(part, kind):
             raise TypeError(f"`{name}` of `{type(model).__name__}` must be a {kind.__name__}. Received: {part!r:.100}")
+
+
+def require_reader(encoder: Any) -> Reader:
+    """The `reader` that a loader gave an encoder.
+
+    Raises:
+        ValueError: if it was built or loaded without one.
+    """
+    if encoder.reader is None:
+        raise ValueError(
+            "This model does not know how its training read files: load its run, pack or entry by "
+            "`keras_fvvae.zoo.load_encoder` or `load_classifier`, or call `predict` with arrays of its input size."
+        )
+    return encoder.reader
 
 
 class NestedModel(keras.Model):

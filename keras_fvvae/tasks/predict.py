@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_fvvae.builders.views import recipe_views
-from keras_fvvae.data.collection import UNLABELLED, Collection
-from keras_fvvae.data.pipeline import view_batches
-from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs.batch_sizes import items_per_batch
-from keras_fvvae.training.vectors import mean_raw_vectors
+from keras_fvvae.data.items import item_collection
+from keras_fvvae.zoo.loading import load_classifier
 
 
 def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5) -> Iterator[dict[str, Any]]:
@@ -32,21 +28,14 @@ def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: i
     Raises:
         RunError, WeightsError: if the run cannot be used.
     """
-    folder = RunFolder.open(run)
-    views, kind = recipe_views(folder.recipe), folder.kind
-    classifier = folder.classifier()
-    encoder = classifier.encoder
+    classifier = load_classifier(run)
+    encoder, reader = classifier.encoder, classifier.encoder.reader
     names = np.array(classifier.class_names)
-    unlabelled, test = [UNLABELLED] * len(files), ["test"] * len(files)
-    collection = Collection(files, files, unlabelled, test, names, kind=kind)
-    for batch in view_batches(collection, range(len(files)), views, items_per_batch(views, kind)):
-        readable = batch["count"].numpy() > 0
-        if readable.any():
-            raw = mean_raw_vectors(encoder, batch["views"].numpy(), batch["count"].numpy()[readable])
-            scores = iter(ops.convert_to_numpy(classifier.svm(encoder.normalize_on_batch(raw))))
-        for index, reason in zip(batch["index"].numpy(), batch["reason"].numpy(), strict=True):
+    for vectors, positions in reader.vector_batches(encoder, item_collection(files, reader.kind)):
+        scores = iter(ops.convert_to_numpy(classifier.svm(vectors)))
+        for index, reason in positions:
             if reason:
-                yield {"file": str(files[index]), "error": reason.decode()}
+                yield {"file": str(files[index]), "error": reason}
                 continue
             row = next(scores)
             best = np.argsort(-row)[:top_k]

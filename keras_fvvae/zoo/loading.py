@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from keras_fvvae import recipes
+from keras_fvvae.builders import encoders as builders
 from keras_fvvae.builders.encoders import build_encoder, load_model
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RecipeError, WeightsError
-from keras_fvvae.models import FVVAE, Classifier, JoinedEncoder, SoftmaxClassifier
-from keras_fvvae.utils.cache import cache_folder
-from keras_fvvae.utils.files import sha256
+from keras_fvvae.models import FVVAE, Classifier, Encoder, JoinedEncoder, SoftmaxClassifier
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.continued import compiled_softmax, continued, require_classes
-from keras_fvvae.zoo.downloads import download, is_url
+from keras_fvvae.zoo.downloads import is_url
+from keras_fvvae.zoo.reader import ItemReader
+from keras_fvvae.zoo.sources import entry_weights, open_trained
 from keras_fvvae.zoo.trained import Trained, differences, recipe_differences
 
 
@@ -109,13 +111,68 @@ def load(
     return compiled_softmax(recipe, build_encoder(recipe, backbone), num_classes)
 
 
-def load_classifier(path: str | Path) -> Classifier:
-    """Loads a saved `Classifier`; no code in the file is executed.
+def load_encoder(source: str | os.PathLike) -> Encoder:
+    """Loads a trained encoder: images or videos in, normalised vectors out.
+
+    Args:
+        source: where the training is: a finished run's folder; the name of an entry that has trained weights
+            (`list_entries(installed=True)`); a published pack, its folder or its URL, or those of an entry's packs; or
+            a `model.keras`.
+
+    Returns:
+        A `keras_fvvae.models.FisherEncoder` (of a recipe with `branches` a `JoinedEncoder`), a Keras model: `encode` takes files, folders, arrays of any size and
+        Pillow images, and prepares them as the training did; `predict` takes float arrays of the size of its input. Of
+        a `model.keras` alone it is not known how files were prepared: `predict` only.
 
     Raises:
-        WeightsError: if the file is missing, damaged or something else.
+        WeightsError: if there are no trained weights of that name, or they are damaged, or cannot be downloaded.
+            SHA-256 is checked at every load; no code in a file is executed.
+        RunError: for a folder that is neither a finished run nor a pack.
+
+    Example:
+        >>> from keras_fvvae.data import load_digits
+        >>> import numpy as np
+        >>> encoder = load_encoder("digits_conv")
+        >>> images = [load_digits().read(number) for number in range(3)]
+        >>> encoder.encode(images).shape, encoder.predict(np.stack(images), verbose=0).shape
+        ((3, 2048), (3, 2048))
     """
-    return load_model(path, (Classifier,))
+    trained = open_trained(source)
+    return _with_reader(builders.load_encoder(trained.model), trained)
+
+
+def load_classifier(source: str | os.PathLike) -> Classifier:
+    """Loads a trained classifier: images or videos in, labels and scores out.
+
+    Args:
+        source: see `load_encoder`.
+
+    Returns:
+        A `keras_fvvae.models.Classifier`, a Keras model: `classify` gives the labels and scores of files, folders,
+        arrays of any size and Pillow images; `predict` the scores of float arrays of the size of its input. Its
+        `encoder` is what `load_encoder` gives. Scores are decision values, not probabilities.
+
+    Raises:
+        WeightsError, RunError: as `load_encoder`; also where the training was without labels.
+
+    Example:
+        >>> from keras_fvvae.data import load_digits
+        >>> classifier = load_classifier("digits_conv")
+        >>> labels, scores = classifier.classify([load_digits().read(number) for number in range(3)])
+        >>> labels, scores.shape
+        (['0', '1', '2'], (3, 10))
+    """
+    trained = open_trained(source)
+    classifier = load_model(trained.model, (Classifier,))
+    _with_reader(classifier.encoder, trained)
+    return classifier
+
+
+def _with_reader(encoder, trained):
+    """The encoder, told how its training read files, where that is known and it takes pixels."""
+    if trained.recipe is not None and encoder.backbone is not None:
+        encoder.reader = ItemReader(recipe_views(trained.recipe, trained.kind), trained.kind)
+    return encoder
 
 
 def _entry_recipe(name):
@@ -129,7 +186,7 @@ def _entry_recipe(name):
         if Path(name).is_dir():
             raise RecipeError(
                 f"{name} is a folder, not an entry. To go on training what a run or pack holds, load its entry with "
-                f"`weights={str(name)!r}`; to classify with a run, `load_classifier` its model.keras."
+                f"`weights={str(name)!r}`; to encode or classify with it, use `load_encoder` or `load_classifier`."
             ) from None
         raise
 
@@ -147,25 +204,10 @@ def _find(entry, wanted):
     if pack is not None:
         trained = Trained(load_model(pack.model), pack.recipe)
     elif entry.weights and fits(entry):
-        trained = Trained(load_model(_entry_weights(entry)), entry)
+        trained = Trained(load_model(entry_weights(entry)), entry)
     if trained is not None and (other := differences(trained, wanted)):
         return None, other
     return trained, next(iter(seen), "")
-
-
-def _entry_weights(recipe):
-    """The file of the weights that an entry names: they ship with the package, or are downloaded."""
-    if "file" in recipe.weights:
-        path = Path(str(resources.files(recipes.ENTRIES) / "weights" / recipe.weights["file"]))
-        if path.is_file() and sha256(path) == recipe.weights["sha256"]:
-            return path
-        if "url" not in recipe.weights:
-            raise WeightsError(
-                f"The weights of {recipe.name!r} that ship with the package ({path}) are missing or altered; reinstall "
-                f"keras_fvvae."
-            )
-    digest = recipe.weights["sha256"]
-    return download(recipe.weights["url"], cache_folder() / "weights" / f"{digest}.keras", digest)
 
 
 def _open(weights, entry):

@@ -95,6 +95,27 @@ def find_recipe(entry: str) -> Recipe | None:
     return None if found is None else _recipe(*found)
 
 
+def on_this_machine() -> dict[str, Recipe]:
+    """By name of an entry the recipe of its newest pack that is on this machine; no server is asked.
+
+    On the mirror, where that is a folder; published here; or downloaded from a mirror before.
+
+    Raises:
+        WeightsError: if the mirror cannot be used, or a pack is damaged.
+    """
+    roots = [root for root, _ in _roots() if not is_url(root)]
+    if (cache := known_cache_folder()) is not None:
+        roots += (cache / "mirrors").glob("*")
+    names = {path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")}
+    found: dict[str, Recipe] = {}
+    for name in names:
+        versions = ((root, version) for root in roots for version in versions_of(root, name, None))
+        whole = (one for one in versions if _is_whole(one[0] / name / str(one[1]), name))
+        if (newest := next(whole, None)) is not None:
+            found[name] = _recipe(newest[0], name, newest[1], None)
+    return found
+
+
 def open_weights(source: str | Path, entry: str) -> Pack:
     """Opens weights by their address and checks them.
 

@@ -110,7 +110,7 @@ def test_an_unexpected_error_is_one_items(run):
 def test_packs(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KERAS_FVVAE_ZOO", raising=False)
-    with pytest.raises(RunError, match="nor an entry that was published"):
+    with pytest.raises(WeightsError, match="Unknown zoo entry 'tiny'"):
         open_encoding("tiny", "image")
     published = Path(publish_run(RunFolder.open(run), tmp_path / "zoo"))
     expected = open_encoding(run, "image").settings
@@ -125,6 +125,8 @@ def test_refused(run, tmp_path):
         open_encoding(run, "image", dtype="int8")
     with pytest.raises(RunError, match="is not a run"):
         open_encoding(tmp_path, "image")
+    with pytest.raises(WeightsError, match="is a model alone"):
+        open_encoding(run / "model.keras", "image")
     encoding = open_encoding(run, "image")
     with pytest.raises(WeightsError, match="is not the model that the encoding began with"):
         ItemEncoder(dataclasses.replace(encoding, digest="0" * 64))

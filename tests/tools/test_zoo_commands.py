@@ -26,6 +26,12 @@ def run(tmp_path):
     return folder.path
 
 
+def test_list(run, run_command):
+    assert run_command("zoo", "publish", run, "--name", "mine")[0] == 0
+    assert run_command("zoo", "list", "--installed") == (0, "digits_conv\nmine\n", "")
+    assert "mine" in run_command("zoo", "list", "m*")[1].splitlines()
+
+
 def test_publish(run, tmp_path, run_command):
     local = tmp_path / "cache" / "keras_fvvae" / "zoo"
     assert run_command("zoo", "publish", run) == (0, f"{local / 'digits_conv' / '1'}\n", "")

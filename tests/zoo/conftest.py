@@ -23,7 +23,7 @@ def publish(tmp_path):
 
     def call(to=None, model="model", **changes):
         (tmp_path / "model.keras").write_text(model)
-        recipe = load_recipe(ENTRY, **changes)
+        recipe = load_recipe(ENTRY).replace(**changes)
         return publishing.publish(recipe, {"model.keras": tmp_path / "model.keras"}, to)
 
     return call

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_fvvae import zoo
 from keras_fvvae.builders.trainable import STACK_CHANNELS
 from keras_fvvae.errors import RecipeError
-from keras_fvvae.recipes import DATASETS, load_recipe
+from keras_fvvae.recipes import DATASETS, list_recipes, load_recipe
 
 # One of the entries with the same network stands for its sisters; `make test-slow` has all.
 SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "image_folder", "ucf101_pool5_ft",
@@ -18,7 +18,7 @@ SISTERS = {"cub200_conv5_4_ft", "cub200_conv5_4_box", "cub200_conv5_4_box_ft", "
 SMALLER = {"ucf101_res5c": "ResNet50"}
 ENTRIES = [
     pytest.param(name, None, marks=pytest.mark.slow) if name in SISTERS | SMALLER.keys() else (name, None)
-    for name in zoo.list_entries()
+    for name in list_recipes()
     if not load_recipe(name).branches
 ]
 

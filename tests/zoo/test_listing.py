@@ -7,6 +7,7 @@ import pytest
 
 from keras_fvvae import zoo
 from keras_fvvae.recipes import list_recipes
+from keras_fvvae.zoo import packs
 
 
 @pytest.mark.parametrize(
@@ -32,4 +33,31 @@ def test_without_tensorflow(code):
 def test_patterns():
     assert zoo.list_entries() == list_recipes()
     assert zoo.list_entries("digits*") == ["digits_conv"]
-    assert dir(zoo) == ["card", "list_entries", "load", "load_classifier"]
+    assert dir(zoo) == ["card", "list_entries", "load", "load_classifier", "load_encoder"]
+
+
+def test_packs_are_listed_and_what_is_installed(publish, tmp_path, monkeypatch):
+    assert zoo.list_entries(installed=True) == ["digits_conv"]
+    publish(name="mine", dataset="ucf101")
+    publish(tmp_path / "mirror", name="theirs")
+    assert zoo.list_entries(installed=True) == ["digits_conv", "mine"]
+    monkeypatch.setenv("KERAS_FVVAE_ZOO", str(tmp_path / "mirror"))
+    assert zoo.list_entries("*i[nr]*", installed=True) == ["mine", "theirs"]
+    assert set(zoo.list_entries()) == {*list_recipes(), "mine", "theirs"}
+    assert zoo.list_entries(installed=False) == [name for name in list_recipes() if name != "digits_conv"]
+    assert zoo.list_entries("m*", kind="video") == ["mine", "moving_digits_flow", "moving_digits_rgb"]
+    assert "mine" not in zoo.list_entries(kind="image")
+    with pytest.raises(ValueError, match="`kind` must be one of"):
+        zoo.list_entries(kind="sound")
+
+
+def test_downloaded_packs_are_installed(publish, server, monkeypatch):
+    """What a mirror has counts once it is here."""
+    publish(server.folder, name="theirs")
+    monkeypatch.setenv("KERAS_FVVAE_ZOO", server.url)
+    assert "theirs" not in zoo.list_entries()
+    packs.find("theirs")
+    assert "theirs" in zoo.list_entries(installed=True)
+    publish(server.folder, name="theirs", latent_dim=7)
+    packs.find("theirs", lambda recipe: False)  # the newer version is known here, and not downloaded
+    assert "theirs" in zoo.list_entries(installed=True)
