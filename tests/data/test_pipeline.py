@@ -255,9 +255,9 @@ def test_a_file_that_vanished_does_not_end_the_training(broken, modality, blank)
 
 @pytest.mark.skipif(not STATUS.exists(), reason="needs Linux to tell the memory of a process")
 def test_memory_does_not_grow(tmp_path):
-    """Reading 200 videos leaves far less behind than their frames are: 450 MB."""
+    """Reading 100 videos leaves far less behind than their frames are: 230 MB."""
     path = write_video(tmp_path / "a.avi", numbered_frames(30, 240, 320))
-    collection = collect([path] * 200)
+    collection = collect([path] * 100)
     views = Views((224, 224), (240, 320), frames=10)
 
     def memory_after(indices):
@@ -266,7 +266,7 @@ def test_memory_does_not_grow(tmp_path):
         return int(STATUS.read_text().split()[1]) * resource.getpagesize()
 
     before = memory_after(range(40))
-    assert memory_after(range(200)) - before < 200 * 10 * 240 * 320 * 3 / 2
+    assert memory_after(range(100)) - before < 100 * 10 * 240 * 320 * 3 / 2
 
 
 def test_read_agrees_with_the_batches(ragged):

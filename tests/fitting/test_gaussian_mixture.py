@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_the_number_of_descriptors():
         return most
 
     peak(2)
-    assert peak(40) < 1.2 * peak(6)
+    assert peak(18) < 1.2 * peak(6)
 
 
 def test_wrong_data_sets():

@@ -1,16 +1,12 @@
 """The encoder's compiled functions, on whichever backend."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, GramPCA, SpatialPyramidPooling
 from keras_fvvae.models import FisherEncoder
+from tests.support import forked
 from tests.support.backends import on_tensorflow
 
 to_numpy = keras.ops.convert_to_numpy
@@ -25,26 +21,21 @@ def _encoder(compression=None):
     return FisherEncoder(SpatialPyramidPooling((2, 1)), head, FisherNormalization(), compression=compression)
 
 
-MANY_ENCODERS = """
-from tests.models.test_compiled_encoding import _encoder, _maps
-
-for _ in range(6):
-    encoder = _encoder()
-    encoder.build((None, 4, 5, 3))
-    for count in (4, 3):
-        encoder.predict_raw_on_batch(_maps(count))
-"""
+def _many_encoders():
+    for _ in range(6):
+        encoder = _encoder()
+        encoder.build((None, 4, 5, 3))
+        for count in (4, 3):
+            encoder.predict_raw_on_batch(_maps(count))
 
 
 @pytest.mark.skipif(not on_tensorflow(), reason="the warning is TensorFlow's")
-def test_many_encoders_are_not_many_traces():
+def test_many_encoders_are_not_many_traces(tmp_path):
     """TensorFlow warns of a function that it traces again and again; twice in all, so this is a process of its own."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    command = [sys.executable, "-c", MANY_ENCODERS]
-    root = Path(__file__).parents[2]
-    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert "retracing" not in result.stderr
+    process = forked.start(_many_encoders, stem=tmp_path / "encoders")
+    code, _, errors = forked.end(process, tmp_path / "encoders", 300)
+    assert code == 0, errors[-2000:]
+    assert "retracing" not in errors
 
 
 def test_raw_vectors():

@@ -1,11 +1,7 @@
 """The model is trained: by which optimizer, with what precision, on how many devices."""
 
 import json
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +11,7 @@ import tensorflow as tf
 from keras_fvvae.layers import FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import FVVAE
 from keras_fvvae.optimizers import RELEASE_MULTIPLIERS, SGD, Adadelta
-from tests.support import mirrored_training
+from tests.support import forked, mirrored_training
 from tests.support.small_fvvae import (
     CLASSES,
     LABELS,
@@ -57,7 +53,7 @@ def test_training_draws_and_inference_does_not():
     assert not np.allclose(*training)
     np.testing.assert_array_equal(*inference)
     # `fit` trains with the draws, `evaluate` and `predict` without.
-    compile_model(model, SGD(0.0))
+    compile_model(model, SGD(0.0), run_eagerly=False)
     fitted = [model.fit(draw_maps(), LABELS, verbose=0).history["reconstruction"] for _ in range(2)]
     evaluated = [model.evaluate(draw_maps(), LABELS, verbose=0, return_dict=True)["reconstruction"] for _ in range(2)]
     assert not np.allclose(*fitted)
@@ -70,7 +66,7 @@ def test_training_lowers_the_loss_and_learns_the_classes():
     labels = np.arange(30) % CLASSES
     maps = (0.2 * rng.random((30, 4, 5, 3)) + np.eye(3)[labels][:, None, None]).astype("float32")
     model = FVVAE(SpatialPyramidPooling(LEVELS), FVVAELayer(latent_dim=4, num_classes=CLASSES, dropout=0.2, seed=0))
-    compile_model(model, keras.optimizers.Adam(0.02))
+    compile_model(model, keras.optimizers.Adam(0.02), run_eagerly=False)
     history = model.fit(maps, labels, batch_size=10, epochs=40, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     assert model.evaluate(maps, labels, verbose=0, return_dict=True)["accuracy"] > 0.9
@@ -86,7 +82,7 @@ def test_fit_with_tf_data_and_callbacks(tmp_path):
         keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True),
         keras.callbacks.EarlyStopping("val_reconstruction", mode="min", patience=1, min_delta=1e9),
     ]
-    model = compile_model(build_model())
+    model = compile_model(build_model(), run_eagerly=False)
     arguments = {"validation_data": data(1, 7), "epochs": 9, "callbacks": callbacks, "shuffle": False, "verbose": 0}
     history = model.fit(data(0, 10), **arguments).history
     assert len(history["loss"]) == 2  # the second epoch is not 1e9 better than the first
@@ -110,7 +106,7 @@ def test_no_warning_about_missing_gradients(loss_weights, labels):
 def test_compiled_by_xla_it_trains_the_same():
     weights = []
     for jit_compile in (False, True):
-        model = compile_model(build_model(), jit_compile=jit_compile)
+        model = compile_model(build_model(), run_eagerly=False, jit_compile=jit_compile)
         history = model.fit(draw_maps(), LABELS, batch_size=3, epochs=2, shuffle=False, verbose=0).history
         weights.append([np.array(list(history.values())), *model.get_weights()])
     for one, other in zip(*weights, strict=True):
@@ -125,7 +121,7 @@ def test_mixed_float16_trains_about_the_same():
         if policy == "mixed_float16":
             # Keras's own start, 32,768, overflows and skips the first steps, which is as it should be.
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=64.0)
-        model = compile_model(build_model((1.0, 1.0, 10.0)), optimizer)
+        model = compile_model(build_model((1.0, 1.0, 10.0)), optimizer, run_eagerly=False)
         losses[policy] = model.fit(draw_maps(), LABELS, batch_size=3, epochs=4, shuffle=False, verbose=0).history[
             "loss"
         ]
@@ -147,15 +143,13 @@ def test_mixed_float16_scales_the_loss_of_its_default_optimizer():
 
 
 @pytest.fixture(scope="module")
-def mirrored():
+def mirrored(tmp_path_factory):
     """Results of `mirrored_training.py`, by case and number of devices."""
-    script = Path(mirrored_training.__file__)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    result = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment, timeout=300
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return json.loads(result.stdout.splitlines()[-1])
+    stem = tmp_path_factory.mktemp("mirrored") / "training"
+    process = forked.start(mirrored_training.main, stem=stem, environment={"CUDA_VISIBLE_DEVICES": "-1"})
+    code, output, errors = forked.end(process, stem, 300)
+    assert code == 0, errors[-3000:]
+    return json.loads(output.splitlines()[-1])
 
 
 @pytest.mark.parametrize("case", ["plain", "weighted"])

@@ -84,7 +84,7 @@ def test_callbacks_know_the_better_direction(make, monitor, mode, tmp_path):
         keras.callbacks.EarlyStopping(monitor="val_loss"),
     ]
     model = make()
-    model.compile()
+    model.compile(run_eagerly=True)
     model.fit(MAPS, LABELS, validation_data=(MAPS, LABELS), verbose=0, callbacks=callbacks)
     assert [callback.mode for callback in callbacks] == [mode, mode, mode, "auto"]
     assert (tmp_path / "best.keras").is_file()
@@ -93,7 +93,7 @@ def test_callbacks_know_the_better_direction(make, monitor, mode, tmp_path):
 def test_a_single_callback_is_taken_too():
     stop = keras.callbacks.EarlyStopping(monitor="accuracy")
     model = _softmax()
-    model.compile()
+    model.compile(run_eagerly=True)
     model.fit(MAPS, LABELS, verbose=0, callbacks=stop)
     assert stop.mode == "max"
 
@@ -102,7 +102,7 @@ def test_arguments_by_position():
     """As of `keras.Model.fit`: batch size, epochs, verbose, callbacks, ..."""
     stop = keras.callbacks.EarlyStopping(monitor="accuracy")
     model = _softmax()
-    model.compile()
+    model.compile(run_eagerly=True)
     history = model.fit(MAPS, LABELS, 10, 2, 0, [stop])
     assert len(history.history["accuracy"]) == 2
     assert stop.mode == "max"
@@ -116,12 +116,12 @@ def test_class_weights_with_unlabelled_items(make, column):
     found = []
     for data in ((MAPS, labels), (tf.data.Dataset.from_tensor_slices((MAPS, labels)).batch(20),)):
         model = make()
-        model.compile(keras.optimizers.SGD(0.1))
+        model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
         options = {"batch_size": 20, "shuffle": False} if len(data) == 2 else {}
         history = model.fit(*data, class_weight=WEIGHTS, verbose=0, **options)
         found.append([history.history["loss"], *(one.numpy() for one in model.trainable_variables)])
     model = make()
-    model.compile(keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     unweighted = model.fit(MAPS, labels, batch_size=20, shuffle=False, verbose=0).history["loss"]
     assert abs(unweighted[0] - found[0][0][0]) > 1e-4
     for one, other in zip(*found, strict=True):
@@ -131,7 +131,7 @@ def test_class_weights_with_unlabelled_items(make, column):
 def test_class_weights_beside_sample_weights_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((MAPS, LABELS, np.ones(20))).batch(5)
     model = _fvvae()
-    model.compile()
+    model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="without sample weights of its own. Received: batches of 3 parts"):
         model.fit(dataset, class_weight=WEIGHTS, verbose=0)
 

@@ -59,7 +59,3 @@ def main():
         for name, sample_weights in (("plain", False), ("weighted", True))
     }
     print(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,21 +1,14 @@
-"""One process of a training over several; started by `test_workers.py`, as a strategy begins before all else.
-
-    python strategy_worker.py {none,mirrored,multiworker} FOLDER [KEY=VALUE ...]
-
-Prints JSON: what it saw and computed. Where numbers of devices are compared, dropout is off and the noise of the
-sampling negligible; in `noisy` neither is. `stop=N` kills this process with SIGKILL before step N of `noisy`;
-`devices=N` are logical CPUs; `only=noisy` leaves out the rest; `seed` and `keep` (items) make one differ.
-"""
+"""One process of a training over several; started by `test_workers.py`, as a strategy begins before all else."""
 
 import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras_fvvae.tools import main as command_line
 
 from keras_fvvae.builders.encoders import build_encoder
 from keras_fvvae.builders.trainable import build_fvvae, build_recipe_backbone, build_softmax
@@ -141,7 +134,12 @@ def seeds(workers):
 
 
 def compute(workers, folder, *, others=True, seed=3, keep=20, stop=None):
-    """Trainings by name, each with its history and its weights, and what the replicas draw their noise from."""
+    """Trainings by name, each with its history and its weights, and what the replicas draw their noise from.
+
+    Where numbers of devices are compared, dropout is off and the noise of the sampling negligible; in `noisy` neither
+    is. `stop` kills this process with SIGKILL before that step of `noisy`; without `others` there is nothing else;
+    `seed` and `keep` (items) make one process differ.
+    """
     recipe, inputs, results = tiny_recipe(seed=seed), ArrayInputs(keep), {}
     if others:
         selection = Selection(Part(), steps=STEPS, every=1, patience=2)
@@ -158,21 +156,24 @@ def compute(workers, folder, *, others=True, seed=3, keep=20, stop=None):
 
 
 def main(strategy, folder, options):
-    if "devices" in options:  # `open_workers` takes GPUs, or one CPU
-        devices = [f"/cpu:{number}" for number in range(int(options["devices"]))]
-        logical = [tf.config.LogicalDeviceConfiguration()] * len(devices)
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-        workers = Workers(tf.distribute.MirroredStrategy(devices))
-    else:
-        workers = open_workers(strategy)
-    task_fine_tune.DROPOUT = 0.0
-    numbers = {key: int(value) for key, value in options.items() if key in ("seed", "keep", "stop")}
-    results = compute(workers, folder, others="only" not in options, **numbers)
-    print(json.dumps({"described": workers.describe(BATCH), **results}), flush=True)
-
-
-if __name__ == "__main__":
+    """Prints JSON: what the process saw and computed. Option `devices`: so many logical CPUs; else as of `compute`."""
+    options = dict(options)
+    devices = [f"/cpu:{number}" for number in range(options.pop("devices", 0))]
     try:
-        main(sys.argv[1], Path(sys.argv[2]), dict(option.split("=") for option in sys.argv[3:]))
+        if devices:  # `open_workers` takes GPUs, or one CPU
+            logical = [tf.config.LogicalDeviceConfiguration()] * len(devices)
+            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+            workers = Workers(tf.distribute.MirroredStrategy(devices))
+        else:
+            workers = open_workers(strategy)
+        task_fine_tune.DROPOUT = 0.0
+        results = compute(workers, folder, **options)
+        print(json.dumps({"described": workers.describe(BATCH), **results}), flush=True)
     except KerasFVVAEError as error:
         sys.exit(f"Error: {error}")
+
+
+def command(*words):
+    """`keras-fvvae` with these words."""
+    sys.argv = ["keras-fvvae", *words]
+    command_line.main()

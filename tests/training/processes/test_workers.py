@@ -2,12 +2,8 @@
 
 import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,17 +14,11 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training import fine_tune
 from keras_fvvae.training.processes.workers import Workers, open_workers
-from tests.support import strategy_worker
+from tests.support import forked, strategy_worker
 from tests.support.small_data import write_digits
 
-SCRIPT = Path(strategy_worker.__file__)
 TIMEOUT = 300  # of a machine that does much else; alone it takes 20
 CLUSTER = {"worker": ["one:2222", "two:2222"]}
-
-
-def _environment(**changes):
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **quiet, "PYTHONPATH": str(SCRIPT.parents[2]), **changes}
 
 
 def _ports(count):
@@ -41,47 +31,41 @@ def _ports(count):
 
 
 @contextlib.contextmanager
-def _started(commands, folder):
+def _started(calls, folder):
     """Processes that run at the same time, which TF_CONFIG names when they are several; none outlives the block."""
-    addresses = [f"127.0.0.1:{port}" for port in _ports(len(commands))]
+    addresses = [f"127.0.0.1:{port}" for port in _ports(len(calls))]
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         processes = []
-        for index, command in enumerate(commands):
+        for index, call in enumerate(calls):
             config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            extra = {"TF_CONFIG": json.dumps(config)} if len(commands) > 1 else {}
-            streams = [stack.enter_context(open(folder / f"{index}.{name}", "w+")) for name in ("out", "err")]
-            process = subprocess.Popen(command, stdout=streams[0], stderr=streams[1], env=_environment(**extra))
-            stack.callback(process.wait)
+            environment = {"CUDA_VISIBLE_DEVICES": "-1"}
+            environment |= {"TF_CONFIG": json.dumps(config)} if len(calls) > 1 else {}
+            process = forked.start(*call, stem=folder / str(index), environment=environment)
+            stack.callback(process.join)
             stack.callback(process.kill)
-            processes.append((process, streams))
+            processes.append((process, folder / str(index)))
         yield processes
 
 
 def _ended(processes):
     """Exit code, standard output and standard error of each, once it has ended."""
-    results = []
-    for process, streams in processes:
-        code = process.wait(TIMEOUT)
-        for stream in streams:
-            stream.seek(0)
-        results.append((code, *(stream.read() for stream in streams)))
-    return results
+    return [forked.end(process, stem, TIMEOUT) for process, stem in processes]
 
 
-def _run(commands, folder):
-    with _started(commands, folder) as processes:
+def _run(calls, folder):
+    with _started(calls, folder) as processes:
         return _ended(processes)
 
 
-def _trainings(strategy, folder, *options, count=1, of_last=()):
-    """Commands of so many processes that train, each in its folder."""
-    commands = []
+def _trainings(strategy, folder, *, count=1, of_last=None, **options):
+    """Calls of so many processes that train, each in its folder."""
+    calls = []
     for index in range(count):
         (folder / str(index)).mkdir(parents=True, exist_ok=True)
-        own = of_last if index == count - 1 else ()
-        commands.append([sys.executable, str(SCRIPT), strategy, str(folder / str(index)), *options, *own])
-    return commands
+        own = (of_last or {}) if index == count - 1 else {}
+        calls.append((strategy_worker.main, strategy, folder / str(index), {**options, **own}))
+    return calls
 
 
 def _results(runs):
@@ -106,8 +90,8 @@ def several(tmp_path_factory):
     checkpoints `left`, the second was killed before the fourth of six steps.
     """
     folders = [tmp_path_factory.mktemp(name) for name in ("mirrored", "pair")]
-    killing = _trainings("multiworker", folders[1], "only=noisy", count=2, of_last=["stop=3"])
-    mirroring = _trainings("mirrored", folders[0], "devices=2")
+    killing = _trainings("multiworker", folders[1], others=False, count=2, of_last={"stop": 3})
+    mirroring = _trainings("mirrored", folders[0], devices=2)
     # Neither needs the other: they start together.
     with _started(killing, folders[1] / "killed") as first, _started(mirroring, folders[0] / "streams") as second:
         killed, mirrored = _ended(first), _results(_ended(second))
@@ -197,8 +181,8 @@ def test_after_a_worker_was_killed_the_same_call_continues(several, mirrored, pa
 
 @pytest.mark.slow
 def test_workers_with_other_settings_and_items_are_refused(tmp_path):
-    commands = _trainings("multiworker", tmp_path, "only=noisy", count=2, of_last=["seed=4", "keep=19"])
-    for code, _, errors in _run(commands, tmp_path / "streams"):
+    calls = _trainings("multiworker", tmp_path, others=False, count=2, of_last={"seed": 4, "keep": 19})
+    for code, _, errors in _run(calls, tmp_path / "streams"):
         assert code == 1
         assert "Error: Worker 1 has settings and training items other than the chief's" in errors
 
@@ -215,10 +199,9 @@ def test_command_on_two_processes(tmp_path):
         sampled_descriptors=9,
     )
     (tmp_path / "tiny.yaml").write_text(recipe.to_yaml())
-    script = "from keras_fvvae.tools.main import main; main()"
-    command = [sys.executable, "-c", script, "train", tmp_path / "tiny.yaml", "--data", data, "--out", tmp_path / "run"]
-    command += ["--backbone-weights", "none", "--cache", tmp_path / "cache", "--strategy", "multiworker"]
-    chief, other = _run([list(map(str, command))] * 2, tmp_path / "streams")
+    words = ["train", tmp_path / "tiny.yaml", "--data", data, "--out", tmp_path / "run"]
+    words += ["--backbone-weights", "none", "--cache", tmp_path / "cache", "--strategy", "multiworker"]
+    chief, other = _run([(strategy_worker.command, *map(str, words))] * 2, tmp_path / "streams")
     assert chief[0] == other[0] == 0, chief[2][-2000:] + other[2][-2000:]
     assert "Report:" in chief[1]
     assert other[1] == f"Done; the chief has written {tmp_path / 'run'}.\n"
