@@ -35,9 +35,6 @@ class FisherEncoder(Encoder):
         compression: a `keras_fvvae.layers.GramPCA`, adapted on normalised vectors; `None` (default) for none.
         **kwargs: `keras.Model` arguments (`name`, `dtype`).
 
-    Attributes:
-        reader: how `encode` reads files, set by `keras_fvvae.zoo.load_encoder`; not saved with the model.
-
     Call arguments:
         inputs: images, or videos of frames.
         mask: for videos, an optional boolean `(batch, frames)`; frames where it is false do not count.

@@ -120,9 +120,10 @@ def load_encoder(source: str | os.PathLike) -> Encoder:
             a `model.keras`.
 
     Returns:
-        A `keras_fvvae.models.FisherEncoder` (of a recipe with `branches` a `JoinedEncoder`), a Keras model: `encode` takes files, folders, arrays of any size and
-        Pillow images, and prepares them as the training did; `predict` takes float arrays of the size of its input. Of
-        a `model.keras` alone it is not known how files were prepared: `predict` only.
+        A `keras_fvvae.models.FisherEncoder`, of a recipe with `branches` a `JoinedEncoder`; a Keras model. `encode`
+        takes files, folders, arrays of any size and Pillow images, and prepares them as the training did; `predict`
+        takes float arrays of the size of its input. Of a `model.keras` alone it is not known how files were prepared:
+        `predict` only.
 
     Raises:
         WeightsError: if there are no trained weights of that name, or they are damaged, or cannot be downloaded.

@@ -14,7 +14,7 @@ from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError
-from keras_fvvae.models import Classifier, FisherEncoder
+from keras_fvvae.models import Classifier, Encoder
 from keras_fvvae.training.inputs.batch_sizes import items_per_batch
 from keras_fvvae.training.vectors import mean_raw_vectors
 
@@ -31,8 +31,8 @@ class ItemReader:
     views: Views
     kind: str
 
-    def vectors(self, encoder: FisherEncoder, items: Any) -> np.ndarray:
-        """Normalised vectors `(n, output_dim)`, see `FisherEncoder.encode`."""
+    def vectors(self, encoder: Encoder, items: Any) -> np.ndarray:
+        """Normalised vectors `(n, output_dim)`, see `Encoder.encode`."""
         return np.concatenate(list(self._whole_batches(encoder, items)))
 
     def scores(self, classifier: Classifier, items: Any) -> np.ndarray:
@@ -41,12 +41,12 @@ class ItemReader:
         return np.concatenate([ops.convert_to_numpy(classifier.svm(vectors)) for vectors in batches])
 
     def vector_batches(
-        self, encoder: FisherEncoder, collection: Collection
+        self, encoder: Encoder, collection: Collection
     ) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]:
         """Encodes a collection a few items at a time.
 
         Args:
-            encoder: a `FisherEncoder`.
+            encoder: a `Encoder`.
             collection: a `Collection` of this kind.
 
         Yields:
@@ -63,7 +63,7 @@ class ItemReader:
             reasons = (reason.decode() for reason in batch["reason"].numpy())
             yield vectors, list(zip(batch["index"].numpy().tolist(), reasons, strict=True))
 
-    def _whole_batches(self, encoder: FisherEncoder, items: Any) -> Iterator[np.ndarray]:
+    def _whole_batches(self, encoder: Encoder, items: Any) -> Iterator[np.ndarray]:
         """Vectors of all items; what cannot be read is an error, or rows would no longer be the caller's items."""
         collection = item_collection(items, self.kind)
         for vectors, positions in self.vector_batches(encoder, collection):
