@@ -14,7 +14,7 @@ from keras_fvvae.backbones.weights import quiet_about_containers
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.utils.lazy import imported
 
-# What `from_preset` takes of these names decides the size of the images.
+# The argument of `from_preset` that decides the size of the images.
 _SIZE_ARGUMENT = "image_shape"
 # Tokens before those of the patches, of each class: constant, and attributes that are added.
 _CLASS_TOKEN, _REGISTERS = "use_class_token", "num_register_tokens"

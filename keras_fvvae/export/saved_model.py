@@ -61,7 +61,8 @@ def export_saved_model(
         classify_raw     takes raw_sum and count, and answers as serving_default
         explain          contributions [N, H, W], of videos [N, T, H, W]: parts of the best label's score on a map of
                          the resized picture; they and bias [N] add up to score [N]; label string [N]. See
-                         `keras_fvvae.explanations`; left out for representations whose score is not split
+                         `keras_fvvae.explanations`; left out for representations whose score is not split, and for
+                         tokens without places
 
     A model of videos tells in its metadata which frames it was trained on, see `keras_fvvae.serving.sampling`: the
     client and the web page send these.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
+# Keys of a configuration that are no architecture.
+_PASSING = ("trainable", "compile_config", "shared_object_id")
+
 
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 of the values of a model's weights, in their order; 64 hexadecimal digits."""
@@ -43,7 +46,7 @@ def architecture_digest(model: keras.Model) -> str:
 
 
 def _lasting(value: Any) -> Any:
-    """A configuration without what a training changes."""
+    """A configuration without what a training or another process changes."""
     if isinstance(value, dict):
-        return {key: _lasting(item) for key, item in value.items() if key not in ("trainable", "compile_config")}
+        return {key: _lasting(item) for key, item in value.items() if key not in _PASSING}
     return [_lasting(item) for item in value] if isinstance(value, list | tuple) else value

@@ -3,14 +3,17 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.src.applications import convnext
 
+from keras_fvvae import zoo
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.backbones.own_names import own_identity, require_backbone
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.backbones.tokens import has_places
-from keras_fvvae.builders.encoders import build_encoder
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import Recipe, recipe_from_yaml
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.train import train, weights_source
@@ -116,6 +119,24 @@ def test_tokens_that_are_no_grid(network):
     np.testing.assert_allclose(backbone(_images())[:, 0], tokens(_images()), atol=1e-6)
     assert not has_places(backbone)
     assert has_places(_built(network))
+
+
+@pytest.mark.parametrize(("output", "explained"), [("few", False), ("tokens", True)])
+def test_tokens_without_places_have_no_heat_maps(network, output, explained, tmp_path):
+    recipe = Recipe(representation="ave", input_size=[SIZE, SIZE], descriptors="dense")
+    backbone = _built(_like(network, output), prefix_tokens=0)
+    classifier = build_classifier(build_encoder(recipe, backbone), ["a", "b"])
+    signatures = tf.saved_model.load(str(export_saved_model(classifier, tmp_path))).signatures
+    assert ("explain" in signatures) == explained
+    assert "encode" in signatures
+
+
+def test_entry_of_the_zoo_on_a_model(network):
+    keys = {"backbone_options": {}, "input_size": [SIZE, SIZE]}
+    model = zoo.load("digits_conv", weights=None, backbone=network, **keys)
+    np.testing.assert_allclose(model.backbone(_images()), network(_images()), atol=1e-5)
+    with pytest.warns(UserWarning, match="`backbone` = DigitsConvNet, not model:mine-"):
+        zoo.load("digits_conv", backbone=network, **keys)
 
 
 def test_dictionaries_of_one_input_work_without_warnings(network):
