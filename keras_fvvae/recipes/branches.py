@@ -21,6 +21,8 @@ BY_VALIDATION = "validation"
 _STAGES, _SHARED = ("descriptors", "training", "encoding"), ("validation", "branch_weights")
 # A branch's name becomes the name of a folder.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Rows of a run's results beside those of the branches.
+_ROWS = ("AVE", "Joined")
 
 
 def _are_weights(value):
@@ -104,4 +106,6 @@ def _branch(recipe, branch):
     name = branch.get("name", re.sub(r"[^A-Za-z0-9._-]", "_", f"{one.representation}_{one.tap or LAST}"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RecipeError(f"`name` must be letters, digits, '.', '_' and '-'. Received: {name!r}")
+    if name in _ROWS:
+        raise RecipeError(f"`name` {name!r} is that of another row of the results: choose another.")
     return name, dataclasses.replace(one, name=f"{recipe.name}_{name}")

@@ -41,6 +41,7 @@ def test_names_of_the_entry():
         ({"branches": [{"latent_dim": "x"}, LATE]}, "number 1: The recipe key `latent_dim` must be a positive integer"),
         ({"branches": [EARLY, {"representation": "cross_layer"}]}, "takes a pair of maps, and a branch has one"),
         ({"branches": [EARLY, {"name": "../up"}]}, "`name` must be letters, digits"),
+        ({"branches": [EARLY, {"name": "Joined"}]}, "`name` 'Joined' is that of another row of the results"),
         ({"branches": [EARLY, LATE], "trainable_from": "all"}, "`trainable_from` and `branches` do not go together"),
         ({"branches": [EARLY, LATE], "fine_tune_steps": 5}, "`fine_tune_steps` and `branches` do not go together"),
         ({"branches": [EARLY, LATE], "branch_weights": "validation"}, "needs a validation part: set `validation`"),
