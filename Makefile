@@ -19,9 +19,9 @@ demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded da
 test: $(INSTALLED)  ## Run the test suite
 	$(PYTEST) -m "not slow and not gpu"
 
-test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and write files for every variant of a layer
+test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and every check of every variant of a layer
 	$(PYTEST) -m slow
-	KERAS_FVVAE_ALL_FILES=1 $(PYTEST) -q tests/layers -k harness
+	KERAS_FVVAE_ALL=1 $(PYTEST) -q tests/layers -k harness
 
 test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
 	$(PYTEST) -q -m "not slow and not gpu" $(PORTABLE)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from keras_fvvae.data.collection import Collection, Positions
     from keras_fvvae.data.views import Views
 
+# AutoGraph would rewrite whatever a function calls, for a second in every process, and finds nothing to change here.
+as_written = tf.autograph.experimental.do_not_convert
+
 
 def view_batches(
     collection: Collection,
@@ -50,11 +53,13 @@ def view_batches(
     several = isinstance(views, list | tuple)
     kinds: list[Views] = list(views) if isinstance(views, list | tuple) else [views]
 
+    @as_written
     def load(index):
         resized, reason = _read_op(collection, index, kinds)
         cropped = [one.crop(images) for one, images in zip(kinds, resized, strict=True)]
         return {"index": index, "reason": reason, "views": tuple(cropped)}
 
+    @as_written
     def flatten(batch):
         parts = [part.with_row_splits_dtype(tf.int64) for part in batch.pop("views")]
         flat, counts = tuple(part.values for part in parts), tuple(part.row_lengths() for part in parts)
@@ -95,6 +100,7 @@ def training_batches(
     """
     labels = tf.constant(collection.labels)
 
+    @as_written
     def example(count, index):
         crop_seed = tf.stack([tf.constant(seed, tf.int64), count])
         several = views_per_item > 1
@@ -133,6 +139,7 @@ def unreadable_items(
         Dictionary from position to reason, for the items that cannot be read.
     """
 
+    @as_written
     def check(index):
         return index, _read_op(collection, index, [views])[1]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from keras_fvvae.reporting.names import drawing, plt, shown, style
+from keras_fvvae.reporting.names import plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +22,6 @@ DRAWN_SIDE = 224
 # Weight of the heat where it is strongest, so that the picture stays visible.
 STRONGEST = 0.85
 KEY_FRAMES = 5
-FORMATS = ("png", "svg")
 
 
 def heat_map(explanation: Any, name: str) -> Figure:
@@ -92,20 +90,6 @@ def key_frames(curve: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(-np.asarray(curve), kind="stable")
     return np.sort(order if len(order) <= KEY_FRAMES else [*order[: KEY_FRAMES - 1], order[-1]])
-
-
-def rendered(figure: Figure) -> dict[str, bytes]:
-    """Dictionary from `".png"` and `".svg"` to a figure's bytes; closes it."""
-    result = {}
-    try:
-        with drawing():
-            for kind in FORMATS:
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=kind)
-                result[f".{kind}"] = buffer.getvalue()
-    finally:
-        plt.close(figure)
-    return result
 
 
 def _title(explanation, name):

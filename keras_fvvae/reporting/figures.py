@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from keras_fvvae.reporting.names import COLORS, drawing, named_legend, plt, shown, style
 
@@ -187,13 +190,22 @@ def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Seque
     return figure
 
 
-def save(figure: Figure, path: Path) -> bytes:
-    """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """Dictionary from `".png"` and `".svg"` to a figure's bytes; closes it."""
+    png, svg = io.BytesIO(), io.BytesIO()
     try:
-        with drawing():
-            figure.savefig(path)
+        with drawing():  # by canvases: `savefig` draws everything twice, once to see how large it is
+            FigureCanvasAgg(figure).print_png(png)
             figure.set_layout_engine("none")  # it stays as it is laid out now
-            figure.savefig(path.with_suffix(".svg"))
+            FigureCanvasSVG(figure).print_svg(svg)
     finally:
         plt.close(figure)
-    return path.read_bytes()
+    return {".png": png.getvalue(), ".svg": svg.getvalue()}
+
+
+def save(figure: Figure, path: Path) -> bytes:
+    """Writes a figure as PNG, and as SVG beside it, and closes it; returns the bytes of the PNG."""
+    contents = rendered(figure)
+    for suffix, content in contents.items():
+        path.with_suffix(suffix).write_bytes(content)
+    return contents[".png"]

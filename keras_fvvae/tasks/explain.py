@@ -19,7 +19,7 @@ from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.explanations import JoinedScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Classifier
-from keras_fvvae.reporting import explanation_figures
+from keras_fvvae.reporting import explanation_figures, figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import mean_raw_vectors
@@ -163,7 +163,7 @@ def explain_frames(
 
 def _write(explanation, file, kind, views, path, further):
     draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
-    for extension, content in explanation_figures.rendered(draw(explanation, Path(file).name)).items():
+    for extension, content in figures.rendered(draw(explanation, Path(file).name)).items():
         write_atomically(path.with_suffix(extension), content)
     numbers = {
         "file": file,

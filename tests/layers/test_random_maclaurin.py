@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras_fvvae.layers.bilinear_pooling import BilinearPooling
 from keras_fvvae.layers.random_maclaurin import RandomMaclaurin
 from tests.support.layer_harness import check_layer
+from tests.support.numpy_reference import in_channels_of_their_own
 
 
 def _descriptors(shape=(2, 3, 6), seed=0):
@@ -12,9 +13,10 @@ def _descriptors(shape=(2, 3, 6), seed=0):
 
 
 def _inner_products(output_dim, draws, x):
-    """Inner products of the vectors of two images, for so many draws: parts of one long vector, drawn independently."""
-    first, second = np.array(RandomMaclaurin(draws * output_dim, dtype="float64")(x))
-    return draws * (first * second).reshape(draws, output_dim).sum(axis=1)
+    """Inner products of the vectors of two images, for so many draws: the images' channels have signs of their own."""
+    vectors = np.array(RandomMaclaurin(output_dim, dtype="float64")(in_channels_of_their_own(x, draws)))
+    first, second = vectors.reshape(2, draws, output_dim)
+    return np.sum(first * second, axis=1)
 
 
 GOLDEN = [[1, -1, -1, -1], [1, 1, 1, 1], [1, 1, 1, -1], [1, -1, 1, -1]]

@@ -53,7 +53,7 @@ def test_training_draws_and_inference_does_not():
     assert not np.allclose(*training)
     np.testing.assert_array_equal(*inference)
     # `fit` trains with the draws, `evaluate` and `predict` without.
-    compile_model(model, SGD(0.0), run_eagerly=False)
+    compile_model(model, SGD(0.0))
     fitted = [model.fit(draw_maps(), LABELS, verbose=0).history["reconstruction"] for _ in range(2)]
     evaluated = [model.evaluate(draw_maps(), LABELS, verbose=0, return_dict=True)["reconstruction"] for _ in range(2)]
     assert not np.allclose(*fitted)

@@ -28,18 +28,17 @@ def _random_maclaurin_loop(x, y, x_signs, y_signs):
     return features / np.sqrt(x_signs.shape[1])
 
 
-# Of 5 and 3 channels the outer product is projected for more than 15 / 8 descriptors.
-@pytest.mark.parametrize("count", [1, 2, 9])
 @pytest.mark.parametrize("features", [1, 511, 512, 513, 1024, 1300])
-@pytest.mark.parametrize("static", [True, False])
-def test_random_maclaurin_in_blocks(count, features, static):
-    x, y = _streams(count)
+def test_random_maclaurin_in_blocks(features):
     x_signs, y_signs = _signs(5, features), _signs(3, features, seed=2)
-    shapes = [tf.TensorSpec((None, count if static else None, channels), tf.float64) for channels in (5, 3)]
+    # One graph for any number of descriptors; called as it is, the function knows theirs.
+    shapes = [tf.TensorSpec((None, None, channels), tf.float64) for channels in (5, 3)]
     traced = tf.function(lambda x, y: bilinear.random_maclaurin(x, y, x_signs, y_signs), input_signature=shapes)
-    expected = _random_maclaurin_loop(x, y, x_signs, y_signs)
-    for result in (traced(x, y), bilinear.random_maclaurin(x, y, x_signs, y_signs)):
-        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    for count in (1, 2, 9):  # of 5 and 3 channels the outer product is projected for more than 15 / 8 descriptors
+        x, y = _streams(count)
+        expected = _random_maclaurin_loop(x, y, x_signs, y_signs)
+        for result in (traced(x, y), bilinear.random_maclaurin(x, y, x_signs, y_signs)):
+            np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("static", [True, False])
@@ -61,6 +60,7 @@ def test_gradient_of_random_maclaurin(count, features):
     signs = _signs(5, features), _signs(3, features, seed=2)
     direction = np.random.default_rng(3).normal(size=(2, features))
 
+    @tf.function
     def value(x, y):
         return tf.reduce_sum(bilinear.random_maclaurin(x, y, *signs) * direction)
 
@@ -74,24 +74,27 @@ def test_gradient_of_random_maclaurin(count, features):
         np.testing.assert_allclose(gradient[1, 0, 2], (moved(step) - moved(-step)) / 2e-6, rtol=1e-6, atol=1e-8)
 
 
-# Of 5 and 3 channels and 8 entries the outer product is sketched for more than 4 descriptors.
-@pytest.mark.parametrize("count", [1, 4, 5, 9])
-@pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
-def test_tensor_sketch_is_a_loop_over_pairs_of_channels(count, static, masked):
-    x, y = _streams(count)
+def test_tensor_sketch_is_a_loop_over_pairs_of_channels(masked):
     x_hash, y_hash = _hashes(8)
-    mask = np.random.default_rng(5).random((2, count)) < 0.6 if masked else np.ones((2, count), bool)
-    expected = np.zeros((2, 8))
-    for image, t, i, j in np.ndindex(2, count, 5, 3):
-        bucket = (x_hash[0][i] + y_hash[0][j]) % 8
-        expected[image, bucket] += mask[image, t] * x_hash[1][i] * y_hash[1][j] * x[image, t, i] * y[image, t, j]
-    if masked:
-        x[~mask] = np.nan
-    shapes = [tf.TensorSpec((None, count if static else None, channels), tf.float64) for channels in (5, 3)]
-    sketch = tf.function(lambda x, y, mask: bilinear.tensor_sketch(x, y, x_hash, y_hash, 8, mask if masked else None))
-    traced = sketch.get_concrete_function(*shapes, tf.TensorSpec((None, None), tf.bool))
-    np.testing.assert_allclose(traced(tf.constant(x), tf.constant(y), tf.constant(mask)), expected, atol=1e-12)
+
+    def sketch(x, y, mask):
+        return bilinear.tensor_sketch(x, y, x_hash, y_hash, 8, mask if masked else None)
+
+    # One graph for any number of descriptors; called as it is, the function knows theirs.
+    shapes = [tf.TensorSpec((None, None, channels), tf.float64) for channels in (5, 3)]
+    traced = tf.function(sketch, input_signature=[*shapes, tf.TensorSpec((None, None), tf.bool)])
+    for count in (1, 4, 5, 9):  # of 5 and 3 channels and 8 entries the outer product is sketched for more than 4
+        x, y = _streams(count)
+        mask = np.random.default_rng(5).random((2, count)) < 0.6 if masked else np.ones((2, count), bool)
+        expected = np.zeros((2, 8))
+        for image, t, i, j in np.ndindex(2, count, 5, 3):
+            bucket = (x_hash[0][i] + y_hash[0][j]) % 8
+            expected[image, bucket] += mask[image, t] * x_hash[1][i] * y_hash[1][j] * x[image, t, i] * y[image, t, j]
+        if masked:
+            x[~mask] = np.nan
+        for result in (traced(x, y, mask), sketch(x, y, mask)):
+            np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
 def test_gradient_of_the_sketch_of_a_product(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from keras_fvvae.backbones import BACKBONES
 from keras_fvvae.data.datasets import digits as digits_module
-from keras_fvvae.reporting import figures
+from keras_fvvae.reporting import figures, report
 
 EVERY = 3
 # Of the five blocks: convolutions and channels, a sixteenth of VGG19's.
@@ -18,11 +18,13 @@ BLOCKS = ((2, 4), (2, 8), (4, 16), (4, 32), (4, 32))
 
 @contextlib.contextmanager
 def fewer_digits():
-    """While it lasts, the data set `digits` is a third of itself, of both splits, and reports embed 50 items."""
+    """While it lasts, the data set `digits` is a third of itself, of both splits, and reports show fewer items."""
     load = digits_module.load_digits
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(digits_module, "load_digits", lambda: _part(load()))
         patched.setattr(figures, "EMBEDDED_IMAGES", 50)
+        patched.setattr(report, "EXAMPLES", 8)
+        patched.setattr(report, "QUERIES", 2)
         yield
 
 

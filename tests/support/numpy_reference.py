@@ -15,6 +15,17 @@ def randomize(layer, seed=0, scale=0.5):
     return layer
 
 
+def in_channels_of_their_own(x, draws):
+    """Copies of `(batch, T, C)`, each with zeros but in its own C of `draws * C` channels: `(batch * draws, T, ...)`.
+
+    A layer that draws numbers for every channel then meets each copy with others: so many draws in one call.
+    """
+    batch, count, channels = x.shape
+    wide = np.zeros((batch, draws, count, draws, channels))
+    wide[:, range(draws), :, range(draws)] = x
+    return wide.reshape(batch * draws, count, draws * channels)
+
+
 def firing(layer, descriptors):
     """Shares of the descriptors `(batch, T, C)` for which every ReLU of an `FVVAELayer` fires."""
     hidden, shares = np.array(descriptors), []

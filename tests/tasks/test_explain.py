@@ -10,7 +10,7 @@ from keras_fvvae import zoo
 from keras_fvvae.data import Views, load_folder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.reporting import explanation_figures
+from keras_fvvae.reporting import explanation_figures, figures
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
@@ -92,4 +92,4 @@ def test_a_video_is_drawn(classifier):
     assert int(explanation.curve.argmax()) in keys
     assert int(explanation.curve.argmin()) in keys
     assert [axis.get_title().split(":")[0] for axis in figure.axes[1:6]] == [f"frame {key + 1}" for key in keys]
-    assert sorted(explanation_figures.rendered(figure)) == [".png", ".svg"]
+    assert sorted(figures.rendered(figure)) == [".png", ".svg"]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_fvvae.builders.descriptors import DescriptorPlan
 from keras_fvvae.builders.representations import descriptor_plan
 from keras_fvvae.builders.trainable import compile_fvvae
-from keras_fvvae.data.pipeline import without_autotuning
+from keras_fvvae.data.pipeline import as_written, without_autotuning
 from keras_fvvae.models import FVVAE
 from keras_fvvae.ops.normalization import ZERO_SQUARED_NORM
 from keras_fvvae.recipes import Recipe
@@ -105,7 +105,7 @@ class SampledInputs:
             tf.TensorSpec((batch_size,), tf.int64),
         )
         dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-        dataset = dataset.map(lambda rows, norms, labels: (self._normalized(rows, norms), labels))
+        dataset = dataset.map(as_written(lambda rows, norms, labels: (self._normalized(rows, norms), labels)))
         return without_autotuning(dataset.prefetch(2))
 
     def _normalized(self, rows, norms):
