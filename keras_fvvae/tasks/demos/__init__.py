@@ -1,0 +1,1 @@
+"""The demo and its three parts: textiles, digits, videos of moving digits."""
