@@ -30,6 +30,7 @@ def test_light_work_does_not_wait_for_heavy_work():
         lanes = Lanes(1)
         try:
             heavy = [asyncio.create_task(lanes.run(HEAVY, release.wait, 10)) for _ in range(100)]
+            await asyncio.sleep(0)  # all of them have asked for a thread
             assert await lanes.run(LIGHT_BYTES, str, 1) == "1"
             assert not any(one.done() for one in heavy)
             release.set()
