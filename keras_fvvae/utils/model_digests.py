@@ -27,13 +27,15 @@ def weights_digest(model: keras.Model) -> str:
 def architecture_digest(model: keras.Model) -> str:
     """SHA-256 of a model's configuration, whatever of it is frozen, or compiled; 64 hexadecimal digits.
 
+    The names of its layers count: of a network that is built anew, those that Keras numbers are others.
+
     Raises:
         NotImplementedError, TypeError: for a model without a configuration.
 
     Example:
         >>> import keras
         >>> def network(activation):
-        ...     layers = [keras.Input((2,)), keras.layers.Dense(3, activation, name="only")]
+        ...     layers = [keras.Input((2,), name="x"), keras.layers.Dense(3, activation, name="only")]
         ...     return keras.Sequential(layers, name="network")
         >>> one = architecture_digest(network("relu"))
         >>> one == architecture_digest(network("relu")), one == architecture_digest(network("tanh"))
