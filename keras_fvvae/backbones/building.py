@@ -62,14 +62,9 @@ def build_backbone(
     Reference:
         Cross-modality initialisation: Wang et al., "Temporal Segment Networks", ECCV 2016, Section 3.2.
     """
-    name = named_model(name)
-    require_backbone(name)
-    if weights not in (None, "imagenet"):
-        weights = os.fspath(weights)
-        if not Path(weights).is_file():
-            raise WeightsError(f"The backbone weights {weights} are not a file. Check `backbone_weights`.")
+    name, weights = checked_backbone(name, weights)
     if is_own(name):
-        return build_own_backbone(name, tap, input_size, weights, options, channels)
+        return build_own_backbone(name, [tap], input_size, weights, options, channels)
     info = BACKBONES[name]
     if weights == "imagenet" and not info.has_imagenet_weights:
         raise WeightsError(f"There are no ImageNet weights for {name}: pass a path, or None for random weights.")
@@ -112,6 +107,23 @@ def build_backbone(
     if vector:
         x = keras.layers.Reshape((1, 1, -1), name="map")(x)
     return keras.Model(images, x, name=name)
+
+
+def checked_backbone(name: str | keras.Model, weights: str | os.PathLike | None) -> tuple[str, str | None]:
+    """The name of a backbone, and its weights as `build_backbone` takes them, before anything is built.
+
+    Raises:
+        RecipeError: for a backbone that is neither of the table nor there.
+        WeightsError: for weights that are no file.
+    """
+    name = named_model(name)
+    require_backbone(name)
+    if weights is None:
+        return name, None
+    path = os.fspath(weights)
+    if path != "imagenet" and not Path(path).is_file():
+        raise WeightsError(f"The backbone weights {path} are not a file. Check `backbone_weights`.")
+    return name, path
 
 
 def set_trainable(backbone: keras.Model, trainable_from: str | None) -> None:

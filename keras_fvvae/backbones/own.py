@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,19 @@ PREPROCESSING, PREFIX_TOKENS = "preprocessing", "prefix_tokens"
 
 def build_own_backbone(
     name: str,
-    tap: str | None = None,
+    taps: Sequence[str | None] = (None,),
     input_size: tuple[int | None, int | None] = (224, 224),
     weights: str | None = None,
     options: dict[str, Any] | None = None,
     channels: int = 3,
 ) -> keras.Model:
-    """Builds a model from RGB images (0 to 255) to the activation map at a tap of a network that is not of the table.
+    """Builds a model from RGB images (0 to 255) to the activation maps at taps of a network that is not of the table.
 
     Args:
         name: for which `keras_fvvae.backbones.own_names.is_own`.
-        tap: a layer's name, that followed by `"/linear"`, `"block:9"` for the output of a transformer's ninth block, or
-            two of one shape, `"a+b"`. Default: the model's output, or where that is a vector the last map or tokens
-            before it.
+        taps: of each a layer's name, that followed by `"/linear"`, `"block:9"` for the output of a transformer's ninth
+            block, or two of one shape, `"a+b"`; `None`: the model's output, or where that is a vector the last map or
+            tokens before it.
         input_size: `(height, width)` in pixels, the model's own if that is fixed.
         weights: a file with weights for it. Default: its own; `"imagenet"` means these too.
         options: `preprocessing`, a scheme of `BackbonePreprocessing`. Default: that of a preset's image converter, else
@@ -46,7 +47,8 @@ def build_own_backbone(
         channels: of the input, which must be the model's.
 
     Returns:
-        As `build_backbone`. Its weights are copies: training changes no model that was given.
+        As `build_backbone`, of several taps as `build_tapped_backbone`. Its weights are copies: training changes no
+        model that was given.
 
     Raises:
         RecipeError: for a model that is not there or takes something else, an unknown tap or option.
@@ -67,15 +69,20 @@ def build_own_backbone(
             raise RecipeError(f"The backbone option `{PREPROCESSING}` is a scheme: {error}") from error
     _require_input(model, name, (*input_size, channels))
     graph = graph_of(model)
-    trunk = keras.Model(graph.input, own_tapped(graph, model, name, tap), name=TRUNK)
-    x = images = keras.Input((*input_size, channels), name="images")
-    x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(x)
-    x = trunk(x)
-    if len(x.shape) == 3:
-        hub.require_true_tokens(model, name, x)
-        prefix = hub.prefix_tokens(model) if prefix is None else prefix
-        x = tokens_to_map(x, tuple(input_size), prefix, name, hub.patch_grid(model))
-    return keras.Model(images, x, name=_short_name(name))
+    maps = []
+    for number, tap in enumerate(taps):
+        x = own_tapped(graph, model, name, tap)
+        if len(x.shape) == 3:
+            hub.require_true_tokens(model, name, x)
+            known = hub.prefix_tokens(model) if prefix is None else prefix
+            # Several layers of one network cannot have one name.
+            ending = f"_{number}" * (len(taps) > 1)
+            x = tokens_to_map(x, tuple(input_size), known, name, hub.patch_grid(model), ending)
+        maps.append(x)
+    trunk = keras.Model(graph.input, maps if len(maps) > 1 else maps[0], name=TRUNK)
+    images = keras.Input((*input_size, channels), name="images")
+    x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(images)
+    return keras.Model(images, trunk(x), name=_short_name(name))
 
 
 def _opened(name: str, input_size: tuple[int | None, ...], weights: str | None) -> tuple[keras.Model, Any]:

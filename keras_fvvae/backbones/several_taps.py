@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 
-from keras_fvvae.backbones.building import build_backbone
+from keras_fvvae.backbones.building import build_backbone, checked_backbone
+from keras_fvvae.backbones.own import build_own_backbone
+from keras_fvvae.backbones.own_names import is_own
 from keras_fvvae.backbones.table import BACKBONES, BackboneInfo
 from keras_fvvae.backbones.taps import BEFORE_ACTIVATION, DENSE, JOIN, TRUNK, tapped
 from keras_fvvae.errors import RecipeError
@@ -50,6 +52,9 @@ def build_tapped_backbone(
                 f"The tap {tap!r} of {name} cannot be one of several: only the maps that a layer gives can, which "
                 f"excludes pairs ('a{JOIN}b'), '{BEFORE_ACTIVATION}', '{DENSE}' and global activations."
             )
+    name, weights = checked_backbone(name, weights)
+    if is_own(name):
+        return build_own_backbone(name, taps, tuple(input_size), weights, options, channels)
     whole = build_backbone(name, None, input_size, weights, options, channels)
     trunk = whole.get_layer(TRUNK)
     maps = [tapped(trunk, info, name, tap) for tap in taps]

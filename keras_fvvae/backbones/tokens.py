@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_fvvae.backbones.all_layers import all_layers
 from keras_fvvae.errors import RecipeError
 
 # Layers of a backbone. Tokens that are no grid are a map of one row, under a name that says so.
@@ -32,7 +33,12 @@ def token_grid(count: int, size: tuple[int | None, ...]) -> tuple[int, int] | No
 
 
 def tokens_to_map(
-    tokens: Any, size: tuple[int | None, ...], prefix: int | None, name: str, grid: tuple[int, int] | None = None
+    tokens: Any,
+    size: tuple[int | None, ...],
+    prefix: int | None,
+    name: str,
+    grid: tuple[int, int] | None = None,
+    ending: str = "",
 ) -> Any:
     """Tokens `(batch, T, C)` as a map `(batch, h, w, C)`.
 
@@ -43,6 +49,7 @@ def tokens_to_map(
             there must be none, and the tokens a grid.
         name: of the backbone, for errors.
         grid: of the patches, where it is known. Default: `token_grid`.
+        ending: of the layers' names.
 
     Returns:
         The map, by layers "patches" and "map". Tokens of a known `prefix` that are no grid: `(batch, 1, T, C)`, by a
@@ -62,14 +69,14 @@ def tokens_to_map(
     if grid is None and prefix is None:
         raise RecipeError(f"The {count} tokens of {name} are no grid of {size[0]}x{size[1]} pixels{_hint(count, size)}")
     if prefix:
-        tokens = keras.layers.Cropping1D((prefix, 0), name=PATCHES)(tokens)
+        tokens = keras.layers.Cropping1D((prefix, 0), name=f"{PATCHES}{ending}")(tokens)
     shape = (1, left, channels) if grid is None else (*grid, channels)
-    return keras.layers.Reshape(shape, name=NO_PLACES if grid is None else MAP)(tokens)
+    return keras.layers.Reshape(shape, name=f"{NO_PLACES if grid is None else MAP}{ending}")(tokens)
 
 
 def has_places(backbone: keras.Model | None) -> bool:
     """Whether the positions of a backbone's map are places of the image; without a backbone they are taken to be."""
-    return backbone is None or all(layer.name != NO_PLACES for layer in backbone.layers)
+    return backbone is None or not any(layer.name.startswith(NO_PLACES) for layer in all_layers(backbone))
 
 
 def _hint(count, size):

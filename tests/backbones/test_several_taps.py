@@ -6,7 +6,7 @@ import pytest
 
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.backbones.several_taps import build_tapped_backbone, up_to_tap
-from keras_fvvae.errors import RecipeError
+from keras_fvvae.errors import RecipeError, WeightsError
 
 TAPS = ["conv2", None, "conv2"]
 
@@ -41,3 +41,20 @@ def test_unknown_taps_and_backbones():
         build_tapped_backbone("DigitsConvNet", ["conv9", None], (8, 8))
     with pytest.raises(RecipeError, match="backbone 'DigitConvNet'; did you mean 'DigitsConvNet'"):
         build_tapped_backbone("DigitConvNet", [None, None], (8, 8))
+
+
+def test_a_network_of_ones_own_gives_tokens_and_maps_in_one_pass(tmp_path):
+    images = keras.Input((12, 12, 3))
+    early = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="early")(images)
+    tokens = keras.layers.Reshape((9, 16), name="tokens")(early)
+    keras.Model(images, keras.layers.Dense(5, name="late")(tokens)).save(tmp_path / "own.keras")
+    name = str(tmp_path / "own.keras")
+    whole = build_tapped_backbone(name, ["early", "tokens", None], (12, 12))
+    assert [tuple(maps.shape[1:]) for maps in whole.outputs] == [(6, 6, 4), (3, 3, 16), (3, 3, 5)]
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 12, 12, 3)).astype("float32")
+    for number, (tap, maps) in enumerate(zip(["early", "tokens", None], whole(pixels), strict=True)):
+        expected = build_backbone(name, tap, (12, 12))(pixels)
+        np.testing.assert_allclose(maps, expected, rtol=1e-6)
+        np.testing.assert_allclose(up_to_tap(whole, number)(pixels), expected, rtol=1e-6)
+    with pytest.raises(WeightsError, match="none.h5 are not a file"):
+        build_tapped_backbone(name, ["early", None], (12, 12), weights="none.h5")
