@@ -43,8 +43,9 @@ def _print(result: DemoResult) -> None:
         places = result.textiles.places
         click.echo(
             f"Heat maps: {result.textiles.heat_maps}\n"
-            f"Of {places.images} defects pasted in known places, {places.found:.0%} are found; {places.share:.0%} of "
-            f"what speaks for them lies there, on {places.area:.1%} of the area."
+            f"Of {places.images} defects pasted in known places {places.found:.0%} are found, the strongest point of "
+            f"{places.pointed:.0%} of\nthe heat maps lies there, and {places.share:.0%} of what speaks for a defect, "
+            f"on {places.area:.1%} of the area."
         )
         _print_model(result.textiles)
     if result.digits is not None:

@@ -103,6 +103,7 @@ def test_textiles(result, out):
     assert textiles.saved_model == out / "textiles" / "export" / "1"
     assert textiles.places.images == 6  # every nominal test image
     assert 0 <= textiles.places.found <= 1
+    assert 0 <= textiles.places.pointed <= 1
     assert 0 < textiles.places.area < 0.02
     assert len(list(textiles.heat_maps.glob("*.png"))) == 3
     assert "AVE" in textiles.report.read_text()

@@ -13,7 +13,7 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.views import read_resized
-from keras_fvvae.explanations.places import share_inside
+from keras_fvvae.explanations.places import inside
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.models import Classifier
 from keras_fvvae.recipes import Recipe, load_recipe
@@ -41,12 +41,14 @@ class Places:
     Attributes:
         images: how many.
         found: share of those that are classified as having a local defect.
-        share: mean share of the positive contributions to that class's score that lies within the defect's place.
+        pointed: share of those whose largest contribution to that class's score lies within the defect's place.
+        share: mean share of the positive contributions that lies within the defect's place.
         area: the share of the image that the place takes: what contributions without a place would have there.
     """
 
     images: int
     found: float
+    pointed: float
     share: float
     area: float
 
@@ -137,7 +139,7 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
         seed: of the defects.
     """
     rng, views, index = np.random.default_rng(seed), recipe_views(recipe), classifier.class_names.index(DEFECT)
-    shares, areas, pictures = [], [], []
+    measured, pictures = [], []
     for position in range(len(images)):
         pixels, (x, y, width, height) = paste_defect(decode_pixels(images.read(position)), rng)
         rows, columns = pixels.shape[:2]
@@ -145,8 +147,7 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
         pictures.append(views.crop(frames).numpy())
         explanation = explain_frames(classifier, frames, views, index)
         box = (x / columns, y / rows, (x + width) / columns, (y + height) / rows)
-        share, area = share_inside(explanation.maps[0], box)
-        shares.append(share)
-        areas.append(area)
+        measured.append(inside(explanation.maps[0], box))
     best = classifier.predict(np.concatenate(pictures), batch_size=BATCH, verbose=0).argmax(axis=1)
-    return Places(len(images), float(np.mean(best == index)), float(np.mean(shares)), float(np.mean(areas)))
+    share, area, pointed = np.mean(measured, axis=0).tolist()
+    return Places(len(images), float(np.mean(best == index)), pointed, share, area)
