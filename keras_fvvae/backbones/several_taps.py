@@ -54,7 +54,7 @@ def build_tapped_backbone(
             )
     name, weights = checked_backbone(name, weights)
     if is_own(name):
-        return build_own_backbone(name, taps, tuple(input_size), weights, options, channels)
+        return build_own_backbone(name, taps, input_size, weights, options, channels)
     whole = build_backbone(name, None, input_size, weights, options, channels)
     trunk = whole.get_layer(TRUNK)
     maps = [tapped(trunk, info, name, tap) for tap in taps]

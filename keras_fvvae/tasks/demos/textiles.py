@@ -11,8 +11,7 @@ import numpy as np
 
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
-from keras_fvvae.data.readers.image import decode_pixels
-from keras_fvvae.data.views import read_resized
+from keras_fvvae.data.views import read_image, read_resized
 from keras_fvvae.explanations.places import inside
 from keras_fvvae.export import export_saved_model
 from keras_fvvae.models import Classifier
@@ -141,7 +140,7 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
     rng, views, index = np.random.default_rng(seed), recipe_views(recipe), classifier.class_names.index(DEFECT)
     measured, pictures = [], []
     for position in range(len(images)):
-        pixels, (x, y, width, height) = paste_defect(decode_pixels(images.read(position)), rng)
+        pixels, (x, y, width, height) = paste_defect(read_image(images, position).astype("uint8"), rng)
         rows, columns = pixels.shape[:2]
         (frames,) = read_resized(Collection([pixels], ["defect"], [0], ["test"], classifier.class_names), 0, [views])
         pictures.append(views.crop(frames).numpy())
