@@ -55,8 +55,8 @@ def on_grid(maps: Any, shape: Sequence[int]) -> Any:
         Tensor `(..., H, W)`.
 
     Example:
-        >>> on_grid(np.array([[[4.0, 8.0]]], "float32"), (2, 3)).numpy().round(3).tolist()
-        [[[1.333, 2.0, 2.667], [1.333, 2.0, 2.667]]]
+        >>> on_grid(np.array([[[3.0, 9.0]]], "float32"), (2, 4)).numpy().tolist()
+        [[[0.75, 0.75, 2.25, 2.25], [0.75, 0.75, 2.25, 2.25]]]
     """
     if tuple(maps.shape[-2:]) == tuple(shape):
         return maps

@@ -37,7 +37,10 @@ def require_parts(model: keras.Model, **parts: tuple[Any, type]) -> None:
     """
     for name, (part, kind) in parts.items():
         if not isinstance(part, kind):
-            raise TypeError(f"`{name}` of `{type(model).__name__}` must be a {kind.__name__}. Received: {part!r:.100}")
+            article = "an" if kind.__name__[0] in "AEIOU" else "a"
+            raise TypeError(
+                f"`{name}` of `{type(model).__name__}` must be {article} {kind.__name__}. Received: {part!r:.100}"
+            )
 
 
 def require_reader(encoder: Any) -> Reader:

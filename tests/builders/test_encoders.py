@@ -64,10 +64,10 @@ def test_half_precision_is_finite_or_not(classifier, tmp_path):
     [
         (
             lambda config: config.update(encoder=None),
-            "`encoder` of `Classifier` must be a FisherEncoder. Received: None",
+            "`encoder` of `Classifier` must be an Encoder. Received: None",
         ),
-        (lambda config: config.pop("encoder"), "`encoder` of `Classifier` must be a FisherEncoder. Received: None"),
-        (lambda config: config.update(encoder=3), "`encoder` of `Classifier` must be a FisherEncoder. Received: 3"),
+        (lambda config: config.pop("encoder"), "`encoder` of `Classifier` must be an Encoder. Received: None"),
+        (lambda config: config.update(encoder=3), "`encoder` of `Classifier` must be an Encoder. Received: 3"),
         (lambda config: config["encoder"]["config"].update(head=None), "`head` of `FisherEncoder` must be a Layer"),
         (
             lambda config: config["encoder"]["config"].update(descriptors="x"),
@@ -108,7 +108,7 @@ def test_training_models_without_a_part(recipe, tmp_path, name):
 
 
 def test_constructors():
-    with pytest.raises(TypeError, match="`encoder` of `Classifier` must be a FisherEncoder"):
+    with pytest.raises(TypeError, match="`encoder` of `Classifier` must be an Encoder"):
         Classifier(None, ["a", "b"])
     with pytest.raises(TypeError, match="`encoder` of `SoftmaxClassifier` must be a FisherEncoder"):
         SoftmaxClassifier(keras.layers.Flatten(), 2)

@@ -20,7 +20,7 @@ from keras_fvvae.training import fine_tune as task_fine_tune
 from keras_fvvae.training import fit as task_fit
 from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.processes.workers import Workers, open_workers
-from keras_fvvae.training.selection.best_step import Selection
+from keras_fvvae.training.selection.best_step import Selection, scored_steps
 
 STEPS, BATCH = 6, 6
 SHAPE = (4, 4, 3)
@@ -142,7 +142,7 @@ def compute(workers, folder, *, others=True, seed=3, keep=20, stop=None):
     """
     recipe, inputs, results = tiny_recipe(seed=seed), ArrayInputs(keep), {}
     if others:
-        selection = Selection(Part(), steps=STEPS, every=1, patience=2)
+        selection = Selection(Part(), steps=STEPS, due=scored_steps(STEPS, 1), patience=2)
         results["selected"] = train("selected", fvvae(recipe, False), inputs, recipe, folder, workers, selection)
         labelled = ArrayInputs(20)
         labelled.labels = labelled.collection.labels % 3
