@@ -13,13 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.data import Collection
-from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import RunError
 from keras_fvvae.models import Classifier
 
 # Largest difference of decision values between Keras and the SavedModel that rounding explains in float32.
 TOLERANCE = 1e-3
-BATCH = 32
 
 # Runs isolated (-I); both libraries are barred, should they be installed.
 _SCRIPT = """
@@ -67,24 +65,19 @@ def encoded_images(collection: Collection, indices: Iterable[int]) -> list[bytes
     return [tf.io.encode_png(one).numpy() if isinstance(one, np.ndarray) else one for one in contents]
 
 
-def require_same_scores(
-    saved_model: str | os.PathLike, classifier: Classifier, views: Views, images: Collection
-) -> float:
+def require_same_scores(saved_model: str | os.PathLike, classifier: Classifier, images: Collection) -> float:
     """The largest difference between the scores of a SavedModel in a fresh process and those of Keras here.
 
     Args:
         saved_model: the version folder that the classifier was exported to.
-        classifier: a `Classifier`.
-        views: `Views` of its training.
+        classifier: from `keras_fvvae.zoo.load_classifier`, of a run.
         images: a `Collection`.
 
     Raises:
         RunError: if the difference is more than rounding explains in float32, or the process fails.
     """
-    every = range(len(images))
-    served = scores_in_fresh_process(saved_model, encoded_images(images, every))
-    pixels = np.concatenate([views.crop(read_resized(images, index, [views])[0]).numpy() for index in every])
-    difference = float(np.abs(served - classifier.predict(pixels, batch_size=BATCH, verbose=0)).max())
+    served = scores_in_fresh_process(saved_model, encoded_images(images, range(len(images))))
+    difference = float(np.abs(served - classifier.classify(images)[1]).max())
     if not difference <= TOLERANCE:
         raise RunError(f"The scores of {saved_model} differ from Keras's by {difference:.2g}.")
     return difference

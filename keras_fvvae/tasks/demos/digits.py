@@ -14,6 +14,7 @@ from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.verify import require_same_scores
 from keras_fvvae.training.train import train
+from keras_fvvae.zoo import load_classifier
 
 # Test images whose served scores are compared with Keras's.
 CHECKED = 100
@@ -70,7 +71,7 @@ def digits_demo(
     digits = load_digits()
     full = train(recipe, digits, out / "fv_vae", overwrite=overwrite, verbose=verbose)
     assert full is not None  # only workers other than the chief get none
-    classifier = full.classifier()
+    classifier = load_classifier(full.path)
 
     # The same backbone, now frozen: its activations are inputs as any others.
     minus_recipe = recipe.replace(lambda3=0.0, trainable_from=None)
@@ -84,10 +85,9 @@ def digits_demo(
         verbose=verbose,
     )
     assert minus is not None
-    views = recipe_views(recipe)
-    saved_model = export_saved_model(classifier, out / "export", views)
+    saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     checked = digits.subset(digits.indices("test")[:CHECKED])
-    difference = require_same_scores(saved_model, classifier, views, checked)
+    difference = require_same_scores(saved_model, classifier, checked)
     report = write_report([full.path, minus.path], out / "report.html", digits)
     results = dataclasses.replace(full.results, metrics={**minus.results.metrics, **full.results.metrics})
     return DigitsDemoResult(results, saved_model, difference, report)

@@ -19,8 +19,9 @@ from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.explain import explain, explain_frames
-from keras_fvvae.tasks.verify import BATCH, require_same_scores
+from keras_fvvae.tasks.verify import require_same_scores
 from keras_fvvae.training.train import train
+from keras_fvvae.zoo import load_classifier
 
 ENTRY, DEFECT = "textiles_lite2", "local"
 # What the part needs beside the library, and what brings it.
@@ -113,7 +114,7 @@ def textile_demo(
     recipe, textiles = load_recipe(ENTRY, **changes), load_textiles(IMAGES)
     run = train(recipe, textiles, out / "fv_vae", cache=out / "activations", overwrite=overwrite, verbose=verbose)
     assert run is not None  # only workers other than the chief get none
-    classifier = run.classifier()
+    classifier = load_classifier(run.path)
     tests = textiles.indices("test")
     label = textiles.class_names.index(DEFECT)
     defective = tests[textiles.labels[tests] == label]
@@ -123,7 +124,7 @@ def textile_demo(
     found = places(classifier, recipe, textiles.subset(nominal[:PLACED]))
     saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
     checked = tests[:: max(1, len(tests) // CHECKED)]
-    difference = require_same_scores(saved_model, classifier, recipe_views(recipe), textiles.subset(checked))
+    difference = require_same_scores(saved_model, classifier, textiles.subset(checked))
     report = write_report([run.path], out / "report.html", textiles)
     return TextileDemoResult(run.results, found, out / "heat_maps", saved_model, difference, report)
 
@@ -132,7 +133,7 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
     """Pastes a defect into each of some images without one, and looks for it in the heat map of `DEFECT`.
 
     Args:
-        classifier: of textiles.
+        classifier: from `keras_fvvae.zoo.load_classifier`, of a run on textiles.
         recipe: of its training.
         images: a `Collection` without defects.
         seed: of the defects.
@@ -143,10 +144,10 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
         pixels, (x, y, width, height) = paste_defect(read_image(images, position).astype("uint8"), rng)
         rows, columns = pixels.shape[:2]
         (frames,) = read_resized(Collection([pixels], ["defect"], [0], ["test"], classifier.class_names), 0, [views])
-        pictures.append(views.crop(frames).numpy())
+        pictures.append(pixels)
         explanation = explain_frames(classifier, frames, views, index)
         box = (x / columns, y / rows, (x + width) / columns, (y + height) / rows)
         measured.append(inside(explanation.maps[0], box))
-    best = classifier.predict(np.concatenate(pictures), batch_size=BATCH, verbose=0).argmax(axis=1)
+    best = classifier.classify(pictures)[1].argmax(axis=1)
     share, area, pointed = np.mean(measured, axis=0).tolist()
     return Places(len(images), float(np.mean(best == index)), pointed, share, area)
