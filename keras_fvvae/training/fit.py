@@ -135,6 +135,8 @@ def fit(
         states.enabled = False  # a step that failed may have changed a part of the weights
         raise
     finally:
+        # The traceback of a Ctrl-C can live until the interpreter ends: reading that goes on then waits for ever.
+        del batches
         states.save(history)
     trained.write_back()
     if selection is not None and workers.is_chief:

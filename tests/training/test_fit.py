@@ -1,5 +1,7 @@
 """Training steps: what a lost worker leaves behind, and what a step draws."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,31 @@ def test_a_step_that_failed_is_not_kept(whole, tmp_path, seconds):
     checkpoints = sorted(path.name[5:13] for path in (tmp_path / "run").glob("checkpoints/*.h5"))
     assert checkpoints == ([] if seconds else ["00000002", "00000003"])
     assert _train(tmp_path) == whole
+
+
+def test_what_is_read_ahead_ends_with_the_training(tmp_path, monkeypatch):
+    """Also where the traceback is kept, as that of an uncaught Ctrl-C is until the interpreter ends."""
+    readers = []
+
+    class Reading:
+        def __init__(self, batches):
+            self.batches = iter(batches)
+            readers.append(weakref.ref(self))
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return next(self.batches)
+
+    training_batches = strategy_worker.ArrayInputs.training_batches
+    monkeypatch.setattr(
+        strategy_worker.ArrayInputs, "training_batches", lambda *arguments: Reading(training_batches(*arguments))
+    )
+    with pytest.raises(RunError, match="Another worker was lost") as kept:
+        _train(tmp_path, _Losing(), 1000)
+    assert kept.value.__traceback__ is not None
+    assert [reader() for reader in readers] == [None]
 
 
 def test_others_than_the_chief_write_nothing(tmp_path):
