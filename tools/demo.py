@@ -9,15 +9,15 @@ from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_fusion, print_results
 from keras_fvvae.tools.common.options import recipe_seed_option
 
+from keras_fvvae.tasks.demos import PARTS
+
 if TYPE_CHECKING:
     from keras_fvvae.tasks.demos.demo import DemoResult
-
-_PARTS = ("textiles", "digits", "videos")
 
 
 @click.command("demo", cls=Command, short_help="The whole way on embedded data; ends in reports.")
 @click.option("--out", default="runs/demo", show_default=True, type=click.Path(), help="Folder to write.")
-@click.option("--only", multiple=True, type=click.Choice(_PARTS), help="Leave the other parts out. Repeatable.")
+@click.option("--only", multiple=True, type=click.Choice(PARTS), help="Leave the other parts out. Repeatable.")
 @click.option("--steps", type=click.IntRange(1), help="Training steps instead of the recipes'.")
 @recipe_seed_option
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an earlier demo.")
@@ -29,7 +29,7 @@ def command(out: str, only: tuple[str, ...], steps: int | None, seed: int | None
     load_tensorflow_quietly()
     from keras_fvvae.tasks.demos.demo import demo
 
-    _print(demo(out, steps, seed, overwrite, only=only or _PARTS))
+    _print(demo(out, steps, seed, overwrite, only=only or PARTS))
 
 
 def _print(result: DemoResult) -> None:

@@ -1,1 +1,3 @@
 """The demo and its three parts: textiles, digits, videos of moving digits."""
+
+PARTS = ("textiles", "digits", "videos")

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_fvvae.errors import unknown_name
+from keras_fvvae.tasks.demos import PARTS
 from keras_fvvae.tasks.demos.digits import DigitsDemoResult, digits_demo
+from keras_fvvae.tasks.demos.settings import DemoSettings
 from keras_fvvae.tasks.demos.textiles import TextileDemoResult, missing_packages, textile_demo
 from keras_fvvae.tasks.demos.videos import VideoDemoResult, video_demo
-
-PARTS = ("textiles", "digits", "videos")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +61,11 @@ def demo(
     for part in only:
         if part not in PARTS:
             raise ValueError(unknown_name("part of the demo", part, PARTS))
-    out, settings = Path(out), (steps, seed, overwrite, verbose)
+    out, settings = Path(out), DemoSettings(steps, seed, overwrite, verbose)
     missing = missing_packages() if "textiles" in only else []
     return DemoResult(
-        textile_demo(out / "textiles", *settings) if "textiles" in only and not missing else None,
-        digits_demo(out, *settings) if "digits" in only else None,
-        video_demo(out / "videos", *settings) if "videos" in only else None,
+        textile_demo(out / "textiles", settings) if "textiles" in only and not missing else None,
+        digits_demo(out, settings) if "digits" in only else None,
+        video_demo(out / "videos", settings) if "videos" in only else None,
         missing,
     )

@@ -13,14 +13,12 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
 from keras_fvvae.data.views import read_image, read_resized
 from keras_fvvae.explanations.places import inside
-from keras_fvvae.export import export_saved_model
 from keras_fvvae.models import Classifier
-from keras_fvvae.recipes import Recipe, load_recipe
+from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
+from keras_fvvae.tasks.demos.settings import DemoSettings, export_and_check
 from keras_fvvae.tasks.explain import explain, explain_frames
-from keras_fvvae.tasks.verify import require_same_scores
-from keras_fvvae.training.train import train
 from keras_fvvae.zoo import load_classifier
 
 ENTRY, DEFECT = "textiles_lite2", "local"
@@ -79,13 +77,7 @@ def missing_packages() -> list[str]:
     return [name.replace("_", "-") for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 
-def textile_demo(
-    out: str | os.PathLike,
-    steps: int | None = None,
-    seed: int | None = None,
-    overwrite: bool = False,
-    verbose: int = 1,
-) -> TextileDemoResult:
+def textile_demo(out: str | os.PathLike, settings: DemoSettings) -> TextileDemoResult:
     """Trains `textiles_lite2` on 300 textiles, compares it with average pooling, and asks where it looks.
 
     1. FV-VAE on the activations of the frozen network; accuracy beside that of average pooling (AVE).
@@ -96,11 +88,8 @@ def textile_demo(
     4. A report with figures.
 
     Args:
-        out: folder to write; a finished part is not computed again.
-        steps: training steps instead of the recipe's.
-        seed: instead of the recipe's. Same seed, same machine: same numbers.
-        overwrite: whether to train anew.
-        verbose: 1 for progress bars.
+        out: folder to write.
+        settings: how it trains.
 
     Returns:
         A `TextileDemoResult`.
@@ -110,10 +99,8 @@ def textile_demo(
         RunError: if the folder cannot be used, or the exported scores differ.
     """
     out = Path(out)
-    changes = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
-    recipe, textiles = load_recipe(ENTRY, **changes), load_textiles(IMAGES)
-    run = train(recipe, textiles, out / "fv_vae", cache=out / "activations", overwrite=overwrite, verbose=verbose)
-    assert run is not None  # only workers other than the chief get none
+    recipe, textiles = settings.recipe(ENTRY), load_textiles(IMAGES)
+    run = settings.train(recipe, textiles, out / "fv_vae", cache=out / "activations")
     classifier = load_classifier(run.path)
     tests = textiles.indices("test")
     label = textiles.class_names.index(DEFECT)
@@ -122,9 +109,8 @@ def textile_demo(
     drawn = [textiles.sources[index] for index in defective[:DRAWN]]
     list(explain(run.path, drawn, out / "heat_maps", DEFECT))
     found = places(classifier, recipe, textiles.subset(nominal[:PLACED]))
-    saved_model = export_saved_model(classifier, out / "export", recipe_views(recipe))
-    checked = tests[:: max(1, len(tests) // CHECKED)]
-    difference = require_same_scores(saved_model, classifier, textiles.subset(checked))
+    checked = textiles.subset(tests[:: max(1, len(tests) // CHECKED)])
+    saved_model, difference = export_and_check(classifier, recipe, out / "export", checked)
     report = write_report([run.path], out / "report.html", textiles)
     return TextileDemoResult(run.results, found, out / "heat_maps", saved_model, difference, report)
 
