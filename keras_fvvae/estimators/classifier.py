@@ -11,27 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.estimators.labelled import labelled_collection
-from keras_fvvae.estimators.recipe import AUTO, DEFAULT_RECIPE, chosen_recipe
-from keras_fvvae.explanations import can_explain
+from keras_fvvae.estimators.recipe import AUTO, DEFAULT_RECIPE, RecipeEstimator
 from keras_fvvae.models import Classifier
 from keras_fvvae.recipes import DATASETS
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.explain import FileExplanation, explain_frames
+from keras_fvvae.tasks.explain import FileExplanation, explain_frames, require_explainable
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import reason, replacing
 from keras_fvvae.zoo.loading import load_classifier
 
 
-class FVVAEClassifier(ClassifierMixin, BaseEstimator):
+class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
     """FV-VAE, Fisher vectors and one-vs-all SVM as a classifier of scikit-learn, on images or videos.
 
     `fit` is `keras-fvvae train`: it trains into a run folder, caches activations, can be interrupted and repeated
@@ -85,16 +84,18 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
         random_state: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self.recipe = recipe
-        self.backbone = backbone
-        self.backbone_weights = backbone_weights
-        self.settings = settings
-        self.kind = kind
+        super().__init__(
+            recipe,
+            backbone=backbone,
+            backbone_weights=backbone_weights,
+            settings=settings,
+            kind=kind,
+            cache=cache,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.run = run
         self.overwrite = overwrite
-        self.cache = cache
-        self.random_state = random_state
-        self.verbose = verbose
 
     def fit(self, X: Any = None, y: Any = None) -> FVVAEClassifier:
         """Trains.
@@ -117,7 +118,7 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
             RecipeError, WeightsError: for a recipe or backbone that cannot be built.
             ValueError: for labels that are not one per item, or are no classes.
         """
-        recipe = chosen_recipe(self.recipe, self.backbone, self.settings, self.random_state)
+        recipe = self._chosen_recipe()
         if X is not None and DATASETS[recipe.dataset].embedded:
             recipe = recipe.replace(dataset="auto", dataset_options={})  # its settings are wanted, not its data
         collection, classes = labelled_collection(X, y, recipe, self.kind)
@@ -196,11 +197,10 @@ class FVVAEClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             DataError: for an item that cannot be read, or an unknown class.
-            RunError: for a representation whose score is not split.
+            RunError: as `keras_fvvae.tasks.explain.require_explainable`.
         """
         model = self.model_
-        if not can_explain(model.encoder.head):
-            raise RunError(f"The score of the representation {self.run_.recipe.representation!r} cannot be split.")
+        require_explainable(model, self.run_.recipe)
         classes = self.classes_.tolist()
         if label is not None and label not in classes:
             raise DataError(unknown_name("class", str(label), map(str, classes)))

@@ -35,10 +35,8 @@ def labelled_collection(X: Any, y: Any, recipe: Recipe, kind: str) -> tuple[Coll
         ([1, 0, 1], ['cat', 'dog'])
     """
     if y is not None:
-        y = column_or_1d(y)
-        check_classification_targets(y)
-        classes, labels = np.unique(y, return_inverse=True)
-        return item_collection(X, kind, labels, [str(name) for name in classes.tolist()]), classes
+        classes, labels = classes_and_labels(y)
+        return item_collection(X, kind, labels, class_names(classes)), classes
     if isinstance(X, tf.data.Dataset):
         return labelled_collection(X, _labels_of(X), recipe, kind)
     if not isinstance(X, Collection):
@@ -46,6 +44,23 @@ def labelled_collection(X: Any, y: Any, recipe: Recipe, kind: str) -> tuple[Coll
             raise ValueError("Give labels `y`, or a folder with one sub-folder per class.")
         X = recipe_collection(recipe, X)
     return X, np.array(X.class_names)
+
+
+def classes_and_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted classes of what a caller passes as labels, and each label as an index into them.
+
+    Raises:
+        ValueError: for labels that are no classes.
+    """
+    y = column_or_1d(y)
+    check_classification_targets(y)
+    classes, labels = np.unique(y, return_inverse=True)
+    return classes, labels
+
+
+def class_names(classes: np.ndarray) -> list[str]:
+    """Texts for the classes."""
+    return [str(name) for name in classes.tolist()]
 
 
 def _labels_of(dataset: tf.data.Dataset) -> np.ndarray:

