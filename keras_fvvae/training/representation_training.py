@@ -163,7 +163,7 @@ class RepresentationTraining:
         due = scored_steps(schedule.steps, recipe.validate_every)
         items = scored_items(schedule.steps, recipe.batch_size, len(due))
         part = ValidationPart(encoder, inputs, learnt, held_out, recipe.svm_c, max_items=items)
-        return Selection(part, steps=schedule.steps, due=due, patience=recipe.patience)
+        return Selection(part, due=due, patience=recipe.patience)
 
     def _softmax_stages(self, inputs, indices, held_out, run, fit_options):
         recipe, history = self.recipe, {}

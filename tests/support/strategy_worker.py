@@ -142,7 +142,7 @@ def compute(workers, folder, *, others=True, seed=3, keep=20, stop=None):
     """
     recipe, inputs, results = tiny_recipe(seed=seed), ArrayInputs(keep), {}
     if others:
-        selection = Selection(Part(), steps=STEPS, due=scored_steps(STEPS, 1), patience=2)
+        selection = Selection(Part(), due=scored_steps(STEPS, 1), patience=2)
         results["selected"] = train("selected", fvvae(recipe, False), inputs, recipe, folder, workers, selection)
         labelled = ArrayInputs(20)
         labelled.labels = labelled.collection.labels % 3

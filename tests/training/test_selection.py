@@ -59,7 +59,7 @@ def test_the_best_step_is_kept(digits, train, scored):
 def test_of_equal_steps_the_first_is_kept(scored, tmp_path):
     scored(0.5, 0.5, 0.5)
     (tmp_path / "checkpoints").mkdir()
-    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), steps=6, due={2, 4, 6}, patience=2)
+    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), due={2, 4, 6}, patience=2)
     assert selection.begin(RunFolder(tmp_path), "checkpoints")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     for step in (2, 4, 6):

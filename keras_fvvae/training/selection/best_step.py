@@ -35,17 +35,15 @@ class Selection:
 
     Args:
         part: the `ValidationPart`, with the encoder of the model that is trained.
-        steps: of the training.
-        due: the steps at which it is scored (`scored_steps`).
+        due: the steps at which it is scored (`scored_steps`); the last is that of the training.
         patience: scores without a better one after which the training stops.
 
     Attributes:
         scores: dictionary from step to `Score`, in the order of the steps.
     """
 
-    def __init__(self, part: ValidationPart, *, steps: int, due: set[int], patience: int):
+    def __init__(self, part: ValidationPart, *, due: set[int], patience: int):
         self.part = part
-        self.steps = steps
         self.due = due
         self.patience = patience
         self.scores: dict[int, Score] = {}
@@ -116,7 +114,7 @@ class Selection:
             "learnt": part.num_learnt,
             "held_out": part.num_held_out,
             "scored": len(part.held_out),
-            "planned_steps": self.steps,
+            "planned_steps": max(self.due),
             "best_step": self.best_step,
             "scores": {str(step): score._asdict() for step, score in self.scores.items()},
             **compare(np.array(self._best["margins"]), part.average_margins()),
