@@ -37,3 +37,18 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"Unknown {kind} {name!r}{hint} Known: {', '.join(map(repr, known))}."
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, in a line: its class where it says nothing.
+
+    Keras quotes it at the end of pages about each of the models around it.
+
+    Example:
+        >>> first_line(ValueError("a model. Exception encountered: no such layer"))
+        'no such layer'
+        >>> first_line(KeyError())
+        'KeyError'
+    """
+    text = str(error).rpartition("Exception encountered: ")[2].strip()
+    return text.splitlines()[0] if text else type(error).__name__

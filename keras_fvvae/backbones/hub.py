@@ -11,7 +11,7 @@ import keras
 
 from keras_fvvae.backbones.own_names import HUB, HUB_EXTRA, HUB_PACKAGE, local_preset
 from keras_fvvae.backbones.weights import quiet_about_containers
-from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.errors import RecipeError, WeightsError, first_line
 from keras_fvvae.utils.lazy import imported
 
 # The argument of `from_preset` that decides the size of the images.
@@ -59,7 +59,7 @@ def open_preset(name: str, input_size: tuple[int | None, ...]) -> tuple[keras.Mo
         with quiet_about_containers():
             return _network(hub, preset, input_size), _preprocessing(hub, preset)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise many kinds for one fact: it is not to be had
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")
+        why = first_line(error).rstrip(":.")
         if why.startswith("Unknown preset"):
             why = "KerasHub knows no preset of this name; give a folder with a preset, hf://..., or kaggle://..."
         raise WeightsError(f"The backbone {name} cannot be opened: {why.rstrip('.')}.") from error

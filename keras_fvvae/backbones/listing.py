@@ -73,9 +73,7 @@ def list_taps(
     trunk = build_backbone(name, None, input_size, None, options).get_layer(TRUNK)
     info, layers = BACKBONES.get(name), trunk.layers
     fields, ends = _receptive_fields(layers), _ends_of_blocks(layers)
-    default = None if info is None else info.default_tap
-    if info is not None:
-        default = info.taps.get(default, default)
+    default = None if info is None else info.taps.get(info.default_tap, info.default_tap)
     default = layers[-1].name if default is None else default
     return [
         Tap(

@@ -15,7 +15,7 @@ from keras_fvvae.backbones.own_taps import graph_of, own_tapped
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.backbones.tokens import tokens_to_map
 from keras_fvvae.backbones.weights import load_weights, require_finite
-from keras_fvvae.errors import RecipeError, WeightsError, unknown_name
+from keras_fvvae.errors import RecipeError, WeightsError, first_line, unknown_name
 from keras_fvvae.layers import BackbonePreprocessing
 from keras_fvvae.recipes.own_models import MODEL, model_of
 from keras_fvvae.utils.saved_files import require_known_classes
@@ -104,7 +104,9 @@ def _loaded(path: str) -> keras.Model:
     try:
         model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
-        raise WeightsError(f"The backbone {path} is damaged or of another version: {_first_line(error)}") from error
+        raise WeightsError(
+            f"The backbone {path} is damaged or of another version: {first_line(error).rstrip('.')}"
+        ) from error
     if not isinstance(model, keras.Model):
         raise WeightsError(f"The backbone {path} holds a {type(model).__name__}, not a keras.Model.")
     return model
@@ -117,8 +119,8 @@ def _copied(model: keras.Model, name: str) -> keras.Model:
             copy.build(model.input_shape)
     except Exception as error:  # whatever a class of the user's own raises
         raise RecipeError(
-            f"The backbone {name} cannot be built again from its configuration: {_first_line(error)}. Register its "
-            f"classes with `keras.saving.register_keras_serializable`."
+            f"The backbone {name} cannot be built again from its configuration: {first_line(error).rstrip('.')}. "
+            f"Register its classes with `keras.saving.register_keras_serializable`."
         ) from error
     copy.set_weights(model.get_weights())
     return copy
@@ -132,7 +134,9 @@ def _functional(model: keras.Model, name: str, shape: tuple[int | None, ...]) ->
         images = keras.Input(shape)
         return keras.Model(images, model(images))
     except Exception as error:
-        raise RecipeError(f"The backbone {name} does not take images {shape}: {_first_line(error)}") from error
+        raise RecipeError(
+            f"The backbone {name} does not take images {shape}: {first_line(error).rstrip('.')}"
+        ) from error
 
 
 def _require_input(model: keras.Model, name: str, shape: tuple[int | None, ...]) -> None:
@@ -155,8 +159,3 @@ def _short_name(name: str) -> str:
     """A name that a Keras model may have."""
     base = Path(name).name.removesuffix(FILE).removeprefix(HUB).removeprefix(MODEL)
     return re.sub("[^A-Za-z0-9_.-]", "_", base)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).rpartition("Exception encountered: ")[2].strip()
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -9,15 +9,12 @@ import keras
 from keras_fvvae.backbones import hub
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.representations import build_descriptors, build_head, build_normalization
-from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.errors import RecipeError, WeightsError, first_line
 from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import FVVAE, Classifier, Encoder, FisherEncoder, SoftmaxClassifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.registry import REPRESENTATIONS
 from keras_fvvae.utils.saved_files import require_known_classes
-
-# After it Keras quotes the error that it met while it rebuilt a model.
-_QUOTED = "Exception encountered: "
 
 
 def build_encoder(
@@ -80,18 +77,12 @@ def load_model(
     try:
         model = keras.models.load_model(path, hub.custom_objects(), compile=False, safe_mode=True)
     except Exception as error:  # zipfile, h5py, json and Keras raise many kinds for one fact: the file is damaged
-        raise WeightsError(f"The model {path} is damaged or of another version: {_innermost(error)}") from error
+        raise WeightsError(f"The model {path} is damaged or of another version: {first_line(error)}") from error
     if not isinstance(model, kinds):
         names = ", ".join(kind.__name__ for kind in kinds[:-1]) + " or " * (len(kinds) > 1) + kinds[-1].__name__
         raise WeightsError(f"{path} holds a {type(model).__name__}, not a keras_fvvae {names}.")
     require_finite(model, f"The weights {path}")
     return model
-
-
-def _innermost(error):
-    """The first line of what went wrong; Keras quotes it at the end of pages about each of the models around it."""
-    text = str(error).rpartition(_QUOTED)[2].strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def load_encoder(path: str | Path) -> Encoder:

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from keras_fvvae.errors import RecipeError
+from keras_fvvae.errors import RecipeError, first_line
 from keras_fvvae.utils.model_digests import architecture_digest, weights_digest
 
 if TYPE_CHECKING:
@@ -71,6 +71,6 @@ def _digest(model):
     except (NotImplementedError, TypeError, ValueError) as error:
         raise RecipeError(
             f"The backbone {model.name!r} has no configuration (`get_config`) from which it could be built again: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]}"
+            f"{first_line(error)}"
         ) from error
     return "".join(part[: _DIGITS // 2] for part in parts)

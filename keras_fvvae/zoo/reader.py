@@ -46,7 +46,7 @@ class ItemReader:
         """Encodes a collection a few items at a time.
 
         Args:
-            encoder: a `Encoder`.
+            encoder: an `Encoder`.
             collection: a `Collection` of this kind.
 
         Yields:
