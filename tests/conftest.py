@@ -38,6 +38,7 @@ def shared():
     return SHARED
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Of `-n auto`: with taskset or in a container fewer than the machine's cores."""
     return usable_cores()
