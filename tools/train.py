@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.runs.folder import RunFolder
 
+AUTO = "auto"
 _INSIDE = "its figures would become training images."
 _recipe_options = section(
     "Recipe",
@@ -33,7 +34,8 @@ _recipe_options = section(
     click.option(
         "--tap",
         help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name; block:9 of a "
-        "transformer.",
+        "transformer; auto to choose among ends of blocks on a third of the training part (the runs are in "
+        "OUT_tuning).",
     ),
     options.backbone_weights_option,
     options.backbone_option,
@@ -102,12 +104,17 @@ def command(
     The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
     continues where it was.
     """
+    auto_tap = further["tap"] == AUTO
     overrides = _overrides(settings, dataset, further)
     chosen = options.chosen_recipe(recipe, overrides, dataset_options=dataset_options)
     folder = Path(out or Path("runs") / chosen.name)
-    _check(chosen, data, folder, pretrain, init, tune, strategy)
-    if tune and (pretrain or init or strategy != "none"):
-        raise click.UsageError("--tune trains from the start on one device: leave out --pretrain, --init, --strategy.")
+    _check(chosen, data, folder, pretrain, init, tune or auto_tap, strategy)
+    by_validation = {"--tap auto": auto_tap, "--tune": tune}
+    for option, wanted in by_validation.items():
+        if wanted and (pretrain or init or strategy != "none"):
+            raise click.UsageError(
+                f"{option} trains from the start on one device: leave out --pretrain, --init, --strategy."
+            )
     weights = weights_of(backbone_weights, chosen.backbone)
     load_tensorflow_quietly()
     from keras_fvvae.runs.datasets import recipe_collection
@@ -128,9 +135,9 @@ def command(
         unlabelled = recipe_collection(first, pretrain)
         init = folder.with_name(f"{folder.name}_pretraining")
         train(first, unlabelled, init, **settings)
-    if tune:
+    for key in [key for key, wanted in (("tap", auto_tap), ("lambda3", tune)) if wanted]:
         out = folder.with_name(f"{folder.name}_tuning")
-        chosen = _tuned(chosen, out, data, weights, common_classes, further["cache"])
+        chosen = _tuned(chosen, key, out, data, weights, common_classes, further["cache"])
     run = train(chosen, collection, folder, init=init, **settings)
     if run is None:
         click.echo(f"Done; the chief has written {folder}.")
@@ -139,24 +146,26 @@ def command(
 
 
 def _tuned(
-    recipe: Recipe, out: Path, data: str | None, weights: Any, common_classes: bool, cache: str | None
+    recipe: Recipe, key: str, out: Path, data: str | None, weights: Any, common_classes: bool, cache: str | None
 ) -> Recipe:
-    """The recipe with the `lambda3` that a validation part chooses."""
+    """The recipe with the `tap` or `lambda3` that a validation part chooses."""
     from keras_fvvae.experiments.rows import Experiment
     from keras_fvvae.experiments.sweep import validation_collection
-    from keras_fvvae.experiments.tuning import tune
+    from keras_fvvae.experiments.tuning import choose_tap, tune
 
     def part(collection):
         return validation_collection(collection, seed=recipe.seed)
 
-    chosen, _ = tune(recipe, Experiment(out, data, weights, common_classes, cache, say=say, part=part))
-    say(f"lambda3 = {chosen.lambda3:g} is taken.")
+    choose = choose_tap if key == "tap" else tune
+    chosen, _ = choose(recipe, Experiment(out, data, weights, common_classes, cache, say=say, part=part))
+    say(f"{key} = {getattr(chosen, key)} is taken.")
     return chosen
 
 
 def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str, Any]) -> dict[str, Any]:
     """Recipe keys that the options give."""
-    backbone, tap, size = further["backbone"], further["tap"], further["input_size"]
+    backbone, size = further["backbone"], further["input_size"]
+    tap = None if further["tap"] == AUTO else further["tap"]
     given = options.recipe_overrides(
         settings,
         dataset=dataset,
@@ -175,7 +184,7 @@ def _check(
     """Raises for arguments that do not go together, or name what is not there."""
     if recipe.branches and (pretrain or init or tune or strategy == "multiworker"):
         raise click.UsageError(
-            "A recipe with `branches` takes no --pretrain, --init, --tune or --strategy multiworker."
+            "A recipe with `branches` takes no --tap auto, --tune, --pretrain, --init or --strategy multiworker."
         )
     if pretrain and init:
         raise click.UsageError("--pretrain and --init both say where the training starts: give one.")

@@ -6,11 +6,14 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from keras_fvvae.builders.representations import representation_title
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.errors import KerasFVVAEError
 from keras_fvvae.experiments.row import Outcome, Row
@@ -19,7 +22,9 @@ from keras_fvvae.recipes.registry import REPRESENTATIONS, SOFTMAX_TRAINING
 from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.scores.fuse import fuse
+from keras_fvvae.training.inputs.taps import TappedInputs
 from keras_fvvae.training.train import train
+from keras_fvvae.utils.cache import activations_folder
 
 
 class Experiment:
@@ -86,6 +91,17 @@ class Experiment:
         if key not in self._collections:
             self._collections[key] = self.part(recipe_collection(recipe, self.data, self.common_classes))
         return self._collections[key]
+
+    def prepare_taps(self, recipe: Recipe, taps: Sequence[str]) -> None:
+        """Computes the activations of a recipe's frozen backbone at several taps, from one pass."""
+        if len(taps) < 2:
+            return
+        branches = recipe.without_card().replace(tap=None, branches=[{"tap": tap} for tap in taps])
+        keras.utils.set_random_seed(recipe.seed)  # random weights are those that the trainings draw
+        backbone = build_recipe_backbone(branches, self._weights(recipe.backbone))
+        recipes = list(branches.branch_recipes.values())
+        inputs = TappedInputs(self.collection(recipe), recipes, backbone, activations_folder(self.cache))
+        inputs.prepare(self.verbose)
 
     def _with_dataset_options(self, row):
         if row.recipe is None or not self.dataset_options:

@@ -1,11 +1,13 @@
-"""The weight of the classification loss, chosen on a validation part of the training items."""
+"""The tap, and the weight of the classification loss, chosen on a validation part of the training items."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keras_fvvae.backbones.listing import list_taps
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.sweep import sweep_rows
+from keras_fvvae.recipes.registry import PAIR, REPRESENTATIONS
 
 if TYPE_CHECKING:
     from keras_fvvae.experiments.row import Outcome
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 # Of the recipe's `lambda3`: 0 is FV-VAE minus, and Fig. 4(b) of the paper is flat within a factor of ten.
 FACTORS = (1.0, 0.0, 0.1, 10.0)
+# Taps that are tried: what helps lies near the network's end, rarely at it, and neighbours are alike.
+COARSEST_MAPS, TAPS_A_MAP = 3, 2
 
 
 def tune(recipe: Recipe, experiment: Experiment) -> tuple[Recipe, list[Outcome]]:
@@ -34,10 +38,69 @@ def tune(recipe: Recipe, experiment: Experiment) -> tuple[Recipe, list[Outcome]]
     """
     if not (recipe.of_fv_vae and recipe.lambda3):
         raise RecipeError("Only `lambda3`, the weight of FV-VAE's classification loss, is tuned; this recipe has none.")
-    rows = sweep_rows(recipe, {"lambda3": [factor * recipe.lambda3 for factor in FACTORS]})
+    return _best(recipe, experiment, "lambda3", [factor * recipe.lambda3 for factor in FACTORS])
+
+
+def tappable(recipe: Recipe) -> list[str]:
+    """The taps that `choose_tap` tries: the network's default, and the last ends of blocks at its coarsest maps.
+
+    Args:
+        recipe: a `Recipe`; of it the backbone with its options, the input's size and, to be tried first, the tap count.
+
+    Raises:
+        RecipeError: for a backbone without maps, such as a transformer.
+
+    Example:
+        >>> from keras_fvvae.recipes import Recipe
+        >>> tappable(Recipe(backbone="VGG19", input_size=[224, 224]))
+        ['block5_conv4', 'block5_pool', 'block5_conv3', 'block4_conv4', 'block4_conv3']
+    """
+    listed = list_taps(recipe.backbone, tuple(recipe.input_size), recipe.backbone_options)
+    by_map: dict[tuple, list[str]] = {}
+    for tap in reversed(listed):
+        if tap.shape[:2] != (1, 1):
+            by_map.setdefault(tap.shape[:2], []).append(tap.name)
+    # A map that a network passes through again is counted once.
+    found = [name for _, names in list(by_map.items())[:COARSEST_MAPS] for name in names[:TAPS_A_MAP]]
+    default = next((tap for tap in listed if tap.is_default), None)
+    first = recipe.tap or (default.name if default else None)
+    if first is None or not found:
+        raise RecipeError(f"{recipe.backbone} has no maps among which a tap could be chosen: name one with `tap`.")
+    aliases = {short: tap.name for tap in listed for short in tap.short_names}
+    return [first, *(name for name in found if name != aliases.get(first, first))]
+
+
+def choose_tap(recipe: Recipe, experiment: Experiment) -> tuple[Recipe, list[Outcome]]:
+    """Trains a recipe at several taps of its backbone; takes the one whose validation score is best.
+
+    The activations at all taps come from one pass of a frozen backbone.
+
+    Args:
+        recipe: a `Recipe` of a representation of one map. Its tap, or without one the backbone's default, is kept where
+            others are only as good.
+        experiment: an `Experiment` whose `part` is `validation_collection`, so that test items have no part in it.
+
+    Returns:
+        Tuple of the recipe with the chosen `tap`, and of all `Outcome`s.
+
+    Raises:
+        RecipeError: for a recipe with branches, for pairs of maps, and for a backbone without maps.
+        DataError: if no tap could be tried.
+    """
+    if recipe.branches or REPRESENTATIONS[recipe.representation].takes == PAIR:
+        raise RecipeError("A tap is chosen for a representation of one map: this recipe takes several; name its taps.")
+    taps = tappable(recipe)
+    if not recipe.trainable_from and not recipe.fine_tune_steps:
+        experiment.prepare_taps(recipe, taps)
+    return _best(recipe, experiment, "tap", taps)
+
+
+def _best(recipe, experiment, key, values):
+    """The recipe with the value of a key that classifies the validation part best, the first of equally good ones."""
+    rows = sweep_rows(recipe, {key: values})
     outcomes = experiment.run(rows)
     trained = [(row, outcome) for row, outcome in zip(rows, outcomes, strict=True) if outcome.metrics]
     if not trained:
-        raise DataError(f"No weight of the loss could be tried: {outcomes[0].reason}")
+        raise DataError(f"No value of `{key}` could be tried: {outcomes[0].reason}")
     best, _ = max(trained, key=lambda pair: pair[1].metrics["accuracy"])
     return best.recipe, outcomes

@@ -24,7 +24,7 @@ from keras_fvvae.training.fit import CHECKPOINT_SECONDS
 from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.stages import Training, TrainingSettings
-from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.cache import activations_folder
 from keras_fvvae.utils.files import reason, sha256
 from keras_fvvae.utils.model_digests import weights_digest
 
@@ -66,7 +66,7 @@ def train(
             weights.
         backbone: a model to use instead of building one. One of `build_backbone` is taken as it is, and stays frozen;
             any other stands for the recipe's `backbone`.
-        cache: folder of the cached activations. Default: `activations` in `utils.cache.cache_folder()`.
+        cache: folder of the cached activations. Default: `utils.cache.activations_folder()`.
         overwrite: whether to replace another run in that folder.
         max_unreadable: largest share of items that may be unreadable before the training is refused.
         init: path of a finished run of the same architecture whose backbone and FV-VAE this training starts from, for
@@ -117,7 +117,7 @@ def train(
         settings = TrainingSettings(
             backbone_weights=backbone_weights,
             backbone=backbone,
-            cache=Path(cache or cache_folder() / "activations"),
+            cache=activations_folder(cache),
             max_unreadable=max_unreadable,
             start=start,
             tuned=tuned_by,

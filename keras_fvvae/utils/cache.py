@@ -38,3 +38,8 @@ def cache_folder() -> Path:
             f"the absolute path of a folder that can be written."
         )
     return folder
+
+
+def activations_folder(given: str | os.PathLike | None = None) -> Path:
+    """The folder of cached activations: the given one, else `activations` in `cache_folder()`."""
+    return Path(given) if given else cache_folder() / "activations"

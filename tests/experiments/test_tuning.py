@@ -1,4 +1,4 @@
-"""The weight of the classification loss, chosen on a validation part."""
+"""The tap and the weight of the classification loss, chosen on a validation part."""
 
 import pytest
 
@@ -7,7 +7,9 @@ from keras_fvvae.experiments import tuning
 from keras_fvvae.experiments.row import Outcome
 from keras_fvvae.experiments.rows import Experiment
 from keras_fvvae.experiments.sweep import validation_collection
-from keras_fvvae.experiments.tuning import tune
+from keras_fvvae.experiments.tuning import choose_tap, tappable, tune
+from keras_fvvae.recipes import Recipe
+from keras_fvvae.training.inputs import activations
 
 
 class _Scored:
@@ -41,7 +43,7 @@ def test_nothing_to_tune(recipe):
 
 
 def test_nothing_that_could_be_trained(recipe):
-    with pytest.raises(DataError, match="No weight of the loss could be tried"):
+    with pytest.raises(DataError, match="No value of `lambda3` could be tried"):
         tune(recipe, _Scored(None, None, None, None))
 
 
@@ -63,3 +65,34 @@ def test_test_items_have_no_part_in_it(recipe, folder, tmp_path, monkeypatch):
 
     whole = load_folder(folder)
     assert used == {whole.names[i] for i in whole.indices("train")}
+
+
+def test_taps_that_are_tried():
+    """The default first, then the last two ends of blocks at the three coarsest maps, each once."""
+    vgg = Recipe(backbone="VGG19", input_size=[64, 64], tap="conv5_3")
+    assert tappable(vgg) == ["conv5_3", "block5_pool", "block5_conv4", "block4_conv4", "block4_conv3"]
+    mobile = Recipe(backbone="MobileNetV2", backbone_options={"alpha": 0.35}, input_size=[96, 96])
+    assert tappable(mobile.replace(tap="block_12_add"))[0] == "block_12_add"
+    assert len(set(tappable(mobile))) == len(tappable(mobile)) <= 7
+
+
+def test_the_best_tap_is_taken_from_one_pass(recipe, folder, tmp_path, monkeypatch):
+    recipe = recipe.replace(dataset="folder", steps=2)
+    experiment = Experiment(
+        tmp_path / "runs", folder, backbone_weights=None, cache=tmp_path / "c", verbose=0, part=validation_collection
+    )
+    passes: list[int] = []
+    maps_of = activations._maps
+    monkeypatch.setattr(activations, "_maps", lambda *given: passes.append(len(given[0])) or maps_of(*given))
+    chosen, outcomes = choose_tap(recipe, experiment)
+    assert [outcome.reason for outcome in outcomes] == [""] * 2
+    accuracies = [outcome.metrics["accuracy"] for outcome in outcomes]
+    assert chosen.tap == ("conv3", "conv2")[accuracies[1] > accuracies[0]]
+    assert set(passes) == {2}  # both taps at once, and the rows found them
+
+
+def test_no_tap_to_choose(recipe):
+    branches = recipe.replace(branches=[{"tap": "conv2"}, {"tap": "last"}])
+    for one in (branches, recipe.replace(representation="cross_layer")):
+        with pytest.raises(RecipeError, match="name its taps"):
+            choose_tap(one, _Scored())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from keras_fvvae.tasks.scores.streams import read_run
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
-from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.cache import activations_folder
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.utils.text import normal_name
 
@@ -60,7 +59,7 @@ def view_scores(
     items = _items(recipe_collection(recipe, data), names, run, data)
     classifier = folder.classifier()
     encoder = classifier.encoder
-    inputs = ActivationInputs(items, folder.recipe, encoder.backbone, Path(cache or cache_folder() / "activations"))
+    inputs = ActivationInputs(items, folder.recipe, encoder.backbone, activations_folder(cache))
     if skipped := inputs.prepare(verbose):
         index = min(skipped)
         raise DataError(f"{len(skipped)} test items cannot be read; the first is {names[index]}: {skipped[index]}.")
