@@ -5,9 +5,12 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 # Processes that share the tests; `auto`: one for each usable core.
 JOBS ?= auto
-PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+# A file's tests stay in one process, which makes what they share once; in the order of the folders, as long ones lie early.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 # What Python, TensorFlow and codecs of another version could break.
 PORTABLE = tests/data tests/layers tests/models tests/export tests/serving tests/compatibility
+# What runs on every backend of Keras.
+ON_BACKENDS = tests/layers tests/ops tests/models/test_compiled_encoding.py
 # What the suite skips where a package is missing.
 OPTIONAL = tests/backbones/test_hub.py tests/encoding/test_beam.py tests/layers/test_vlad.py tests/layers/test_gmm_fisher_vector.py
 
@@ -24,7 +27,7 @@ test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and ever
 	KERAS_FVVAE_ALL=1 $(PYTEST) -q tests/layers -k harness
 
 test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
-	$(PYTEST) -q -m "not slow and not gpu" $(PORTABLE)
+	$(PYTEST) -q -m "not slow and not gpu and not once" $(PORTABLE)
 
 test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, Apache Beam, parity with VLFeat and scikit-image
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub]" scikit-image
@@ -35,8 +38,9 @@ test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, Apache B
 
 test-backends: $(INSTALLED)  ## Run tests of layers and encoding on Keras's JAX and PyTorch backends
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet jax torch==2.13.0
-	KERAS_BACKEND=jax $(PYTEST) -q tests/layers tests/ops tests/models/test_compiled_encoding.py
-	KERAS_BACKEND=torch $(PYTEST) -q tests/layers tests/ops tests/models/test_compiled_encoding.py
+	# XLA optimises little: what a test compiles runs a few times.
+	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -q -m "not once" $(ON_BACKENDS)
+	KERAS_BACKEND=torch $(PYTEST) -q -m "not once" $(ON_BACKENDS)
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

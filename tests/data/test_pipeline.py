@@ -253,6 +253,7 @@ def test_a_file_that_vanished_does_not_end_the_training(broken, modality, blank)
     assert [bool((view == blank).all()) for view in views] == [False, False, True, False, False, False]
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not STATUS.exists(), reason="needs Linux to tell the memory of a process")
 def test_memory_does_not_grow(tmp_path):
     """Reading 100 videos leaves far less behind than their frames are: 230 MB."""

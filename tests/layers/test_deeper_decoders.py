@@ -131,6 +131,7 @@ def test_attention_multiplies_the_terms_of_eq_11(layers):
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
 
+@pytest.mark.once
 def test_attention_is_learnt_from_the_classification_loss():
     """Descriptors of the class lie among noise: their weights rise."""
     rng = np.random.default_rng(0)

@@ -40,6 +40,7 @@ def test_is_a_loop_over_descriptors():
     assert not layer.trainable_variables
 
 
+@pytest.mark.once
 def test_inner_products_are_unbiased():
     x = _descriptors((2, 1, 6))
     x[1] = x[0] + 0.3 * x[1]  # nearly parallel: the kernel is large against the spread of its estimates
@@ -51,6 +52,7 @@ def test_inner_products_are_unbiased():
     assert abs(estimates.mean() - kernel) < 4 * error
 
 
+@pytest.mark.once
 def test_error_falls_with_the_root_of_the_output_dim():
     x = _descriptors((2, 1, 6))
     kernel = (x[0, 0] @ x[1, 0]) ** 2

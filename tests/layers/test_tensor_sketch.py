@@ -59,6 +59,7 @@ def test_gradient_is_that_of_finite_differences(output_dim):
     np.testing.assert_allclose(tape.gradient(value, inputs), numeric, atol=1e-7)
 
 
+@pytest.mark.once
 def test_inner_products_are_unbiased():
     x = _descriptors((2, 1, 6))
     x[1] = x[0] + 0.3 * x[1]  # nearly parallel: the kernel is large against the spread of its estimates
@@ -70,6 +71,7 @@ def test_inner_products_are_unbiased():
     assert abs(estimates.mean() - kernel) < 4 * error
 
 
+@pytest.mark.once
 def test_error_falls_with_the_root_of_the_output_dim():
     """Dimensions below the C * C pairs: far above, most sketches have no collision and no error at all."""
     x = _descriptors((2, 1, 48))

@@ -29,6 +29,7 @@ def _many_encoders():
             encoder.predict_raw_on_batch(_maps(count))
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not on_tensorflow(), reason="the warning is TensorFlow's")
 def test_many_encoders_are_not_many_traces(tmp_path):
     """TensorFlow warns of a function that it traces again and again; twice in all, so this is a process of its own."""
