@@ -97,7 +97,9 @@ def build_backbone(
         trunk = across_modalities(trunk, other)
     images = keras.Input((*input_size, channels), name="images")
     scheme = info.preprocessing if channels == 3 else info.flow_preprocessing or info.preprocessing
-    x = BackbonePreprocessing(scheme, name="preprocessing")(images)
+    # Pixels less their mean need more than bfloat16's 8 bits.
+    lower = keras.config.dtype_policy().compute_dtype in ("bfloat16", "float16")
+    x = BackbonePreprocessing(scheme, name="preprocessing", dtype="float32" if lower else None)(images)
     vector = tap in info.vector_taps
     if dense:
         regions = fully_convolutional(trunk, layer)

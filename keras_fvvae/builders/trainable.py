@@ -9,6 +9,7 @@ import keras
 
 from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
 from keras_fvvae.backbones.several_taps import build_tapped_backbone
+from keras_fvvae.builders.precision import computing_in, require_precision
 from keras_fvvae.builders.representations import build_descriptors
 from keras_fvvae.errors import RecipeError
 from keras_fvvae.layers import FVVAELayer
@@ -23,8 +24,10 @@ STACK_CHANNELS = 20
 def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | None) -> keras.Model:
     """The backbone of a recipe with its trainable part set; `"imagenet"` is no weights where there are none.
 
-    Of a recipe with branches it gives the map of each, see `keras_fvvae.backbones.several_taps`.
+    Of a recipe with branches it gives the map of each, see `keras_fvvae.backbones.several_taps`. It computes in the
+    recipe's `precision`; `"auto"`, which `with_known_precision` decides before, means float32 here.
     """
+    require_precision(recipe)
     info = BACKBONES.get(recipe.backbone)
     if backbone_weights == "imagenet" and info is not None and not info.has_imagenet_weights:
         backbone_weights = None
@@ -34,11 +37,12 @@ def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | 
         recipe.backbone_options,
         STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
     )
-    if recipe.branches:
-        taps = [branch.tap for branch in recipe.branch_recipes.values()]
-        backbone = build_tapped_backbone(recipe.backbone, taps, *options)
-    else:
-        backbone = build_backbone(recipe.backbone, recipe.tap, *options)
+    with computing_in("bfloat16" if recipe.precision == "bfloat16" else "float32"):
+        if recipe.branches:
+            taps = [branch.tap for branch in recipe.branch_recipes.values()]
+            backbone = build_tapped_backbone(recipe.backbone, taps, *options)
+        else:
+            backbone = build_backbone(recipe.backbone, recipe.tap, *options)
     set_trainable(backbone, recipe.trainable_from)
     return backbone
 

@@ -96,6 +96,12 @@ class Recipe:
         "representations at several taps, joined: mappings of keys in which each differs from the recipe; none: one",
         ARCHITECTURE,
     )
+    precision: str = key(
+        "backbone",
+        "float32",
+        one_of(("float32", "bfloat16", "auto")),
+        "in which a frozen backbone computes; auto: the faster one on this machine",
+    )
     trainable_from: str | None = key(
         "backbone", None, TEXT, "first backbone layer trained end to end; none: frozen; 'all'"
     )

@@ -13,6 +13,8 @@ import numpy as np
 from keras_fvvae import __version__
 from keras_fvvae.backbones.own_names import is_own, own_identity
 from keras_fvvae.backbones.taps import TRUNK
+from keras_fvvae.builders.precision import with_known_precision
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
@@ -95,6 +97,8 @@ def train(
     if backbone is not None and TRUNK not in (layer.name for layer in backbone.layers):
         recipe, backbone = recipe.replace(backbone=backbone), None
     workers = workers or OneProcess()
+    if backbone is None:
+        recipe = with_known_precision(recipe, lambda one: build_recipe_backbone(one, None))
     if recipe.branches:
         require_joinable(workers, backbone=backbone, init=init, trained=trained, tuned=tuned)
     workers.require_divisible(recipe.batch_size)
