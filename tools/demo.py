@@ -39,7 +39,10 @@ def _print(result: DemoResult) -> None:
             f"'keras_fvvae[lite,textiles]'.\n"
         )
     if result.textiles is not None:
+        from keras_fvvae.evaluation.intervals import accuracy_text
+
         print_results(result.textiles.results)
+        click.echo(f"The mean of both methods' scores: {accuracy_text(result.textiles.fused)} %.\n")
         places = result.textiles.places
         click.echo(
             f"Heat maps: {result.textiles.heat_maps}\n"

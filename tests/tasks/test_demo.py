@@ -98,7 +98,11 @@ def test_again(result, out, monkeypatch):
 def test_textiles(result, out):
     textiles = result.textiles
     assert set(textiles.results.metrics) == {"AVE", "FV-VAE"}
-    assert textiles.results.metrics["AVE"]["examples"] == 12
+    assert textiles.results.metrics["AVE"]["examples"] == textiles.fused["examples"] == 12
+    run = RunFolder.open(out / "textiles" / "fv_vae")
+    vectors, mean = run.vectors(), sum(run.scores().values())
+    labels = np.array(vectors.labels)[np.array(vectors.splits) == "test"]
+    assert textiles.fused["accuracy"] == np.mean(mean.argmax(axis=1) == labels)
     assert textiles.difference < 1e-3
     assert textiles.saved_model == out / "textiles" / "export" / "1"
     assert textiles.places.images == 6  # every nominal test image

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
 from keras_fvvae.data.datasets.textiles import PACKAGE
 from keras_fvvae.data.views import read_image, read_resized
+from keras_fvvae.evaluation.evaluate import plain_metrics
+from keras_fvvae.evaluation.fusion import late_fusion
 from keras_fvvae.explanations.places import inside
 from keras_fvvae.models import Classifier
 from keras_fvvae.recipes import Recipe
@@ -59,6 +62,7 @@ class TextileDemoResult:
 
     Attributes:
         results: of FV-VAE and AVE, as a run has them.
+        fused: metrics of the mean of both methods' scores, as from `plain_metrics`.
         places: of the heat maps.
         heat_maps: the folder of those that were drawn.
         saved_model: the exported version folder.
@@ -67,6 +71,7 @@ class TextileDemoResult:
     """
 
     results: RunResults
+    fused: dict[str, Any]
     places: Places
     heat_maps: Path
     saved_model: Path
@@ -84,7 +89,8 @@ def missing_packages() -> list[str]:
 def textile_demo(out: str | os.PathLike, settings: DemoSettings) -> TextileDemoResult:
     """Trains `textiles_lite2` on 300 textiles, compares it with average pooling, and asks where it looks.
 
-    1. FV-VAE on the activations of the frozen network; accuracy beside that of average pooling (AVE).
+    1. FV-VAE on the activations of the frozen network; accuracy beside that of average pooling (AVE), and of both
+       fused: the mean of their scores.
     2. Heat maps of test images with a local defect, and defects pasted in known places: how much of what speaks for
        the class lies there.
     3. The classifier is exported as a SavedModel, loaded in a fresh process without this library, and must give the
@@ -107,6 +113,7 @@ def textile_demo(out: str | os.PathLike, settings: DemoSettings) -> TextileDemoR
     run = settings.train(recipe, textiles, out / "fv_vae", cache=out / "activations")
     classifier = load_classifier(run.path)
     tests = textiles.indices("test")
+    fused = plain_metrics(late_fusion(list(run.scores().values())), textiles.labels[tests], textiles.class_names)
     label = textiles.class_names.index(DEFECT)
     defective = tests[textiles.labels[tests] == label]
     nominal = tests[textiles.labels[tests] == 0]
@@ -116,7 +123,7 @@ def textile_demo(out: str | os.PathLike, settings: DemoSettings) -> TextileDemoR
     checked = textiles.subset(tests[:: max(1, len(tests) // CHECKED)])
     saved_model, difference = export_and_check(classifier, recipe, out / "export", checked)
     report = write_report([run.path], out / "report.html", textiles)
-    return TextileDemoResult(run.results, found, out / "heat_maps", saved_model, difference, report)
+    return TextileDemoResult(run.results, fused, found, out / "heat_maps", saved_model, difference, report)
 
 
 def places(classifier: Classifier, recipe: Recipe, images: Collection, seed: int = 0) -> Places:
