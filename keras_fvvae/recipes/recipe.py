@@ -224,7 +224,7 @@ class Recipe:
         "training",
         None,
         VALIDATION,
-        "share of the training part that is not learnt from and chooses the best step; none: the last step is taken",
+        "share of the training part that is not learnt from and chooses the step that is kept; none: the last one",
         ESSENTIAL,
     )
     validate_every: int | None = key(
@@ -234,7 +234,10 @@ class Recipe:
         "steps between two of its scores; none: after a 32nd of all, a 16th, ... a half",
     )
     patience: int = key(
-        "training", 2, POSITIVE_INTEGER, "scores without a better one after which a training with `validation` stops"
+        "training",
+        2,
+        POSITIVE_INTEGER,
+        "scores in a row, worse by a standard error, after which a training with `validation` stops",
     )
     stages: list = key(
         "training", [], MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3"

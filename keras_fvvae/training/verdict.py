@@ -83,7 +83,7 @@ def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
     begin = f"Of {planned} steps," if last == planned else f"The training stopped at step {last} of {planned};"
     scored = f", {outcome['scored']} of them scored" if outcome["scored"] < held_out else ""
     return (
-        f"{begin} the weights after step {outcome['best_step']} are kept, the best on the validation part "
+        f"{begin} the weights after step {outcome['best_step']} are kept, chosen on the validation part "
         f"({held_out} of the {outcome['learnt'] + held_out} training {kind}s{scored}: {name} "
         f"{100 * outcome['accuracy']:.1f} %, AVE {100 * outcome['average_accuracy']:.1f} %)."
     )

@@ -43,37 +43,53 @@ def _fvvae(run):
     return zoo.load_classifier(run.path / "model.keras").encoder.head.fvvae.get_weights()
 
 
-def test_the_best_step_is_kept(digits, train, scored):
-    scored(0.5, 0.75, 0.625)
+def test_a_better_step_than_the_last_is_kept(digits, train, scored):
+    scored(0.5, 1.0, 0.625)
     run = train(digits)
     assert run.validation["best_step"] == 4
     assert list(run.validation["scores"]) == ["2", "4", "6"]
     assert len(run.history["loss"]) == 6
-    assert run.results.notes[-1].startswith("Of 6 steps, the weights after step 4 are kept, the best on the validation")
+    assert run.results.notes[-1].startswith("Of 6 steps, the weights after step 4 are kept, chosen on the validation")
     assert json.loads((run.path / "validation.json").read_text()) == run.validation
     assert "validation.json" in json.loads((run.path / "manifest.json").read_text())["sha256"]
-    scored(0.5, 0.75)
+    scored(0.5, 1.0)
     assert same(_fvvae(run), _fvvae(train(digits, out="four", steps=4)))
 
 
-def test_of_equal_steps_the_first_is_kept(scored, tmp_path):
-    scored(0.5, 0.5, 0.5)
+@pytest.mark.parametrize(
+    ("accuracies", "items", "kept", "stops"),
+    [
+        ((0.8, 0.8, 0.8), 25, 6, False),
+        # A standard error of 80 % of 25 is 8 %: what is worse by less is chance.
+        ((0.8, 0.73, 0.71), 25, 4, False),
+        ((0.8, 0.71, 0.73), 25, 6, False),
+        ((0.8, 0.71, 0.71), 25, 2, True),
+        ((0.8, 0.79, 0.79), 2500, 2, True),
+        # Of all items right, half an item is the error.
+        ((1.0, 0.96, 1.0), 20, 6, False),
+        ((1.0, 0.95, 0.95), 20, 2, True),
+        # Worse than the first, but the best of all may come later.
+        ((0.7, 0.5, 0.9), 25, 6, False),
+    ],
+)
+def test_the_last_step_as_good_as_the_best_is_kept(scored, tmp_path, accuracies, items, kept, stops):
+    scored(*accuracies)
     (tmp_path / "checkpoints").mkdir()
-    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(3)), due={2, 4, 6}, patience=2)
+    selection = Selection(SimpleNamespace(margins=lambda: np.zeros(items)), due={2, 4, 6}, patience=2)
     assert selection.begin(RunFolder(tmp_path), "checkpoints")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     for step in (2, 4, 6):
         model.set_weights([np.full((1, 1), step)])
         assert not selection.stops()
         selection.update(step, model)
-    assert selection.stops()
-    assert selection.best_step == 2
+    assert selection.stops() is stops
+    assert selection.best_step == kept
     selection.take_best(model)
-    assert model.get_weights()[0] == 2
+    assert model.get_weights()[0] == kept
 
 
-def test_it_stops_when_it_gets_no_better(digits, train, scored):
-    scored(0.5, 0.75, 0.5, 0.5)
+def test_it_stops_when_it_gets_worse(digits, train, scored):
+    scored(0.5, 1.0, 0.5, 0.5)
     run = train(digits, steps=100, patience=2)
     assert len(run.history["loss"]) == 8
     assert run.validation["best_step"] == 4

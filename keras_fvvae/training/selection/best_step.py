@@ -1,4 +1,4 @@
-"""Which step of a training is kept: the one whose vectors classify a validation part best."""
+"""Which step of a training is kept: the last whose vectors classify a validation part as well as the best step's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ RECORD, WEIGHTS = "validation.json", "best.weights.h5"
 
 
 class Selection:
-    """Scores a training on a validation part every so many steps, keeps its best step, and says when to stop.
+    """Scores a training on a validation part every so many steps, keeps a step, and says when to stop.
+
+    Kept is the last step whose accuracy is within one standard error of the best one's: a small part tells steps apart
+    by chance, and then the recipe's number of steps knows better than the luckiest of six scores (the "1-SE rule", here
+    towards more steps).
 
     Every file is written by renaming, and a score is a function of the step alone: a training that was killed goes on
     to the same best step.
@@ -36,10 +40,13 @@ class Selection:
     Args:
         part: the `ValidationPart`, with the encoder of the model that is trained.
         due: the steps at which it is scored (`scored_steps`); the last is that of the training.
-        patience: scores without a better one after which the training stops.
+        patience: scores in a row worse than that after which the training stops.
 
     Attributes:
         scores: dictionary from step to `Score`, in the order of the steps.
+
+    Reference:
+        Breiman et al., "Classification and Regression Trees", 1984, Section 3.4.3.
     """
 
     def __init__(self, part: ValidationPart, *, due: set[int], patience: int):
@@ -76,17 +83,17 @@ class Selection:
         return step in self.due
 
     def stops(self) -> bool:
-        """Whether the training has not become better for too long."""
-        scores = list(self.scores.values())
-        return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= self.patience
+        """Whether the training has been worse than its kept step for too long."""
+        return bool(self.scores) and sum(step > self.best_step for step in self.scores) >= self.patience
 
     def update(self, step: int, model: keras.Model) -> None:
-        """Scores the encoder as it is now, unless it was, and keeps the model's weights if it is the best so far."""
+        """Scores the encoder as it is now, unless it was, and keeps the model's weights if they are as good as any."""
         if step in self.scores:
             return
         margins = self.part.margins()
         self.scores[step] = score = Score.of(margins)
-        if not self._best or score > Score(*self._best["score"]) or step == self._best["step"]:
+        best = max(one.accuracy for one in self.scores.values())
+        if score.accuracy >= best - standard_error(best, len(margins)):
             (self.run.path / self.folder).mkdir(exist_ok=True)
             with self.run.partial(f"{self.folder}/{WEIGHTS}") as partial:
                 model.save_weights(partial, overwrite=True)
@@ -104,7 +111,7 @@ class Selection:
         return self._best["step"]
 
     def take_best(self, model: keras.Model) -> None:
-        """Loads the best step's weights into the model."""
+        """Loads the kept step's weights into the model."""
         model.load_weights(self.run.path / self.folder / WEIGHTS)
 
     def outcome(self) -> dict[str, Any]:
@@ -119,6 +126,17 @@ class Selection:
             "scores": {str(step): score._asdict() for step, score in self.scores.items()},
             **compare(np.array(self._best["margins"]), part.average_margins()),
         }
+
+
+def standard_error(share: float, count: int) -> float:
+    """Of the share of so many items; of none or all of them that of half an item more or less.
+
+    Example:
+        >>> round(standard_error(0.8, 100), 3), round(standard_error(1.0, 20), 3)
+        (0.04, 0.035)
+    """
+    share = min(max(share, 0.5 / count), 1 - 0.5 / count)
+    return math.sqrt(share * (1 - share) / count)
 
 
 def scored_items(steps: int, batch_size: int, scores: int) -> int:

@@ -29,12 +29,11 @@ BATCH = 32
 
 
 class Score(NamedTuple):
-    """What the validation part says of one step; the larger is the better one.
+    """What the validation part says of one step.
 
     Attributes:
         accuracy: of a one-vs-all SVM.
-        margin: mean of the right class's score less the best other one's, at most 1: it tells steps of one accuracy
-            apart, of which a small part has many.
+        margin: mean of the right class's score less the best other one's, at most 1.
     """
 
     accuracy: float
