@@ -117,7 +117,7 @@ def _evaluate(index: Index, k: int, most_queries: int | None, as_json: bool) -> 
 
 
 def _duplicates(index: Index, threshold: float, as_json: bool) -> None:
-    from keras_fvvae.search.duplicates import duplicates
+    from keras_fvvae.search.pairs import duplicates
 
     pairs, names = duplicates(index, threshold), index.items.names
     for pair in pairs:

@@ -15,7 +15,7 @@ _HOMES = {
     "Neighbours": "keras_fvvae.search.nearest",
     "QueryEncoder": "keras_fvvae.search.queries",
     "Whitening": "keras_fvvae.search.whitening",
-    "duplicates": "keras_fvvae.search.duplicates",
+    "duplicates": "keras_fvvae.search.pairs",
     "index_data": "keras_fvvae.search.building",
     "retrieval_metrics": "keras_fvvae.search.measures",
 }

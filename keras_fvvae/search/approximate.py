@@ -53,7 +53,7 @@ def open_graph(path: Path, shape: tuple[int, int]) -> Any:
 
     try:
         graph = Index.restore(str(path), view=True, expansion_search=EXPANSION_SEARCH)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Build the index again.") from error
     if graph is None or (len(graph), graph.ndim) != shape:
         raise DataError(f"{path} is not the graph of this index's vectors. Build the index again.")

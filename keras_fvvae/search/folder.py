@@ -68,7 +68,7 @@ class Items:
 
 def write_manifest(folder: Path) -> None:
     """Lists what lies in the folder of an index, and thereby finishes it."""
-    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     write_json(folder / MANIFEST, {"format": FORMAT, "keras_fvvae": __version__, "sha256": digests}, indent=2)
 
 

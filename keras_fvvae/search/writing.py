@@ -40,10 +40,11 @@ def write_index(
     if approximate:
         require_usearch()
     require_free(path)
-    blocks = (block for _, block in row_blocks(vectors)) if isinstance(vectors, np.ndarray) else iter(vectors)
+    if isinstance(vectors, np.ndarray):
+        vectors = (block for _, block in row_blocks(_matrix(vectors)))
     try:
         with replacing(path, folder=True) as partial:
-            written = _write_rows(partial / VECTORS, map(_checked, blocks), len(items), "float32" if whiten else dtype)
+            written = _write_rows(partial / VECTORS, map(_checked, vectors), len(items), "float32" if whiten else dtype)
             if whiten:
                 whitening = Whitening.fit(written, dimension, seed)
                 whitening.save(partial)
@@ -71,11 +72,15 @@ def require_free(path: Path) -> None:
 
 def _checked(block):
     """A block of unit vectors; others may be of any length, and any numbers."""
-    block = np.asarray(block, "float32")
-    if block.ndim != 2 or not block.shape[1]:
-        raise ValueError(f"`vectors` must be rows of numbers, (n, D). Received: shape={block.shape}")
+    block = np.asarray(_matrix(block), "float32")
     require_finite(block, "vectors")
     return unit(block)
+
+
+def _matrix(vectors):
+    if np.ndim(vectors) != 2 or not np.shape(vectors)[1]:
+        raise ValueError(f"`vectors` must be rows of numbers, (n, D). Received: shape={np.shape(vectors)}")
+    return vectors
 
 
 def _write_rows(path: Path, blocks: Iterator[np.ndarray], count: int, dtype: str) -> np.ndarray:
