@@ -67,33 +67,29 @@ def similarity_split(
         >>> [bool(np.allclose(np.sum(parts, axis=1), split.similarity, atol=1e-5)) for parts in split[1:3]]
         [True, True]
     """
-    splits = score_split(encoder, first, first_mask), score_split(encoder, second, second_mask)
-    one, other = (split.vectors for split in splits)
-    similarity = ops.sum(_unit(one) * _unit(other), axis=-1)
-    parts = [split_of_match(split, match) for split, match in zip(splits, (other, one), strict=True)]
-    return SimilaritySplit(similarity, parts[0][0], parts[1][0], parts[0][1], parts[1][1])
+    one, other = score_split(encoder, first, first_mask), score_split(encoder, second, second_mask)
+    similarity, first_parts, first_constant = split_of_match(one, other.vectors)
+    _, second_parts, second_constant = split_of_match(other, one.vectors)
+    return SimilaritySplit(similarity, first_parts, second_parts, first_constant, second_constant)
 
 
-def split_of_match(split: ScoreSplit | JoinedScoreSplit, match: Any) -> tuple[Any, Any]:
-    """The parts of the cosines of encoded inputs with other vectors.
+def split_of_match(split: ScoreSplit | JoinedScoreSplit, match: Any) -> tuple[Any, Any, Any]:
+    """The cosines of encoded inputs with other vectors, and their parts.
 
     Args:
         split: of the inputs.
         match: `(batch, dimension)`, the others' normalised vectors, of any length.
 
     Returns:
-        Parts and constants, see `ScoreSplit.split`.
+        Cosines `(batch,)`; parts and constants, see `ScoreSplit.split`.
     """
-    return split.split(match_weights(split.vectors, match))
+    weights = match_weights(split.vectors, match)
+    return ops.sum(split.vectors * weights, axis=-1), *split.split(weights)
 
 
 def match_weights(vectors: Any, match: Any) -> Any:
     """Weights `(batch, dimension)` whose products with the vectors are their cosines with others."""
-    return _unit(match) / _norm(vectors)
-
-
-def _unit(vectors: Any) -> Any:
-    return vectors / _norm(vectors)
+    return match / _norm(match) / _norm(vectors)
 
 
 def _norm(vectors: Any) -> Any:
