@@ -34,7 +34,7 @@ _vector_options = section(
     click.option("--dtype", default="float32", show_default=True, type=click.Choice(("float32", "float16"))),
     click.option("--whiten", is_flag=True, help="Whitening PCA, fitted to these vectors and applied to queries."),
     click.option(
-        "--dimension", type=click.IntRange(1), help="Of whitened vectors. Default: 512, or what the data allow."
+        "--dimension", type=click.IntRange(1), help="Of whitened vectors. Default: one for eight items, at most 512."
     ),
     click.option("--approximate", is_flag=True, help="Add a graph for quick search; needs the extra search."),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the sample for --whiten."),

@@ -17,8 +17,10 @@ MEAN, DIRECTIONS = "whitening_mean.npy", "whitening_directions.npy"
 LARGEST_COVARIANCE = 4096
 # Of longer ones so many are drawn: their Gram matrix is as large.
 SAMPLE = 4096
-# Components where the caller does not say: what the authors keep at most is 1,024, and 512 is the usual compromise.
+# Components where the caller does not say: so many at most, and no more than there are vectors for. As many components as
+# vectors would put all of these equally far apart: whatever was similar would be lost (docs/search.md measures it).
 DIMENSION = 512
+VECTORS_PER_COMPONENT = 8
 
 
 class Whitening(NamedTuple):
@@ -48,7 +50,7 @@ class Whitening(NamedTuple):
         Args:
             vectors: array or memory map `(n, D)`. Of more than `SAMPLE` vectors longer than `LARGEST_COVARIANCE`
                 numbers, a sample is used.
-            dimension: d, fewer than vectors and at most D. Default: `DIMENSION`, or what is possible.
+            dimension: d, fewer than vectors and at most D. Default: one for every eight vectors, at most 512 and D.
             seed: of the sample.
 
         Raises:
@@ -61,9 +63,8 @@ class Whitening(NamedTuple):
             ((100, 2), True)
         """
         count, length = vectors.shape
-        most = min(count, length if length <= LARGEST_COVARIANCE else SAMPLE) - (count <= length)
         if dimension is None:
-            dimension = max(1, min(DIMENSION, most))
+            dimension = max(1, min(DIMENSION, length, min(count, SAMPLE) // VECTORS_PER_COMPONENT))
         if length <= LARGEST_COVARIANCE:
             covariance = Covariance()
             for _, block in row_blocks(vectors):

@@ -95,7 +95,7 @@ def test_vectors_of_encode_are_taken_and_kept(files, tmp_path, monkeypatch):
     Extraction(MODEL, files, tmp_path / "encoded").run(verbose=0)
     monkeypatch.setattr("keras_fvvae.encoding.extraction.encode_in_processes", None)  # nothing is encoded again
     index = index_data(MODEL, files, tmp_path / "index", encoded=tmp_path / "encoded", dtype="float16", whiten=True)
-    assert (len(index), index.vectors.dtype, index.vectors.shape[1]) == (26, "float16", 23)
+    assert (len(index), index.vectors.dtype, index.vectors.shape[1]) == (26, "float16", 3)
     assert (tmp_path / "encoded").is_dir()
     with pytest.raises(DataError, match="is there already"):
         index_data(MODEL, files, tmp_path / "index")

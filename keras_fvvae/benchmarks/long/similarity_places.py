@@ -40,8 +40,9 @@ def main() -> None:
             found.append(inside(side.maps[0], _shares(boxes[index], decode_pixels(images.read(index)).shape)))
             errors.append(abs(side.maps.sum(dtype="float64") + side.constant - explanation.similarity))
     share, area, largest = np.mean(np.array(found, "float64"), axis=0)
-    print(f"{len(found) // 2} pairs: {100 * share:.1f} % of the positive parts within the boxes, whose area is "
-          f"{100 * area:.1f} %; the largest part is within in {100 * largest:.1f} %; largest error of a sum {max(errors):.1e}")  # fmt: skip
+    print(f"{len(found) // 2} pairs of images: {100 * share:.1f} % of the positive parts lie within the boxes")
+    print(f"{100 * area:.1f} % of the area does, and {100 * largest:.1f} % of the largest parts")
+    print(f"{max(errors):.1e} is the largest difference between a similarity and the sum of its parts")
 
 
 def _pairs(images: Any, count: int, seed: int) -> list[list[int]]:
