@@ -17,8 +17,8 @@ MEAN, DIRECTIONS = "whitening_mean.npy", "whitening_directions.npy"
 LARGEST_COVARIANCE = 4096
 # Of longer ones so many are drawn: their Gram matrix is as large.
 SAMPLE = 4096
-# Components where the caller does not say: so many at most, and no more than there are vectors for. As many components as
-# vectors would put all of these equally far apart: whatever was similar would be lost (docs/search.md measures it).
+# Components where the caller does not say: so many at most, and no more than there are vectors for. As many components
+# as vectors would put all of these equally far apart: whatever was similar would be lost (docs/search.md measures it).
 DIMENSION = 512
 VECTORS_PER_COMPONENT = 8
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.datasets.cub import load_cub
-from keras_fvvae.data.readers.image import decode_pixels
-from keras_fvvae.data.views import read_resized
+from keras_fvvae.data.views import read_image, read_resized
 from keras_fvvae.explanations.places import inside
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.explain_match import explain_pair
@@ -34,10 +33,10 @@ def main() -> None:
     images, boxes = load_cub(arguments.data), load_cub(arguments.data, boxes=True).boxes
     found, errors = [], []
     for pair in track(_pairs(images, arguments.pairs, arguments.seed), "Pairs"):
-        frames = [read_resized(images, index, [views])[0] for index in pair]
-        explanation = explain_pair(encoder, *frames, views)
+        query, match = (read_resized(images, index, [views])[0] for index in pair)
+        explanation = explain_pair(encoder, query, match, views)
         for index, side in zip(pair, (explanation.query, explanation.match), strict=True):
-            found.append(inside(side.maps[0], _shares(boxes[index], decode_pixels(images.read(index)).shape)))
+            found.append(inside(side.maps[0], _shares(boxes[index], read_image(images, index).shape)))
             errors.append(abs(side.maps.sum(dtype="float64") + side.constant - explanation.similarity))
     share, area, largest = np.mean(np.array(found, "float64"), axis=0)
     print(f"{len(found) // 2} pairs of images: {100 * share:.1f} % of the positive parts lie within the boxes")
