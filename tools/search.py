@@ -39,7 +39,7 @@ _whole_index_options = section(
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[QUERY]...")
 @click.option("--index", "folder", required=True, type=click.Path(), help="Folder that keras-fvvae index wrote.")
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1), help="Neighbours per query.")
-@click.option("--model", type=RUN, help="Where the index's model is now. Default: where it was.")
+@click.option("--run", type=RUN, help="Where the run, pack or entry of the index is now. Default: where it was.")
 @click.option("--approximate", is_flag=True, help="Quick: most of the nearest. The index needs a graph.")
 @json_option
 @_whole_index_options
@@ -47,7 +47,7 @@ def command(
     files: tuple[str, ...],
     folder: str,
     k: int,
-    model: str | None,
+    run: str | None,
     approximate: bool,
     as_json: bool,
     evaluate: bool,
@@ -73,17 +73,17 @@ def command(
     elif threshold is not None:
         _duplicates(Index.open(folder), threshold, as_json)
     else:
-        if model:
-            require_run_or_pack(model)
-        sys.exit(_search(Index.open(folder), files, k, model, approximate, as_json))
+        if run:
+            require_run_or_pack(run)
+        sys.exit(_search(Index.open(folder), files, k, run, approximate, as_json))
 
 
-def _search(index: Index, files: tuple[str, ...], k: int, model: str | None, approximate: bool, as_json: bool) -> int:
+def _search(index: Index, files: tuple[str, ...], k: int, run: str | None, approximate: bool, as_json: bool) -> int:
     load_tensorflow_quietly()
     from keras_fvvae.search import QueryEncoder
     from keras_fvvae.tasks.files import results_of
 
-    encoder = QueryEncoder(index, model)
+    encoder = QueryEncoder(index, run)
     read = 0
     for result in results_of(files, encoder.kind, lambda usable: encoder.search(usable, k, approximate)):
         read += "error" not in result

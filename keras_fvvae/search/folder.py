@@ -79,7 +79,7 @@ def check_files(folder: Path) -> set[str]:
         DataError: if it is no index, is of a newer format, or was altered.
     """
     if not (folder / MANIFEST).is_file() and not (folder / VECTORS).is_file():
-        raise DataError(f"{folder} is no index: make one with `keras-fvvae index DATA --model MODEL --out {folder}`.")
+        raise DataError(f"{folder} is no index: make one with `keras-fvvae index RUN --data DATA --out {folder}`.")
     try:
         manifest = parse_json((folder / MANIFEST).read_bytes())
         number, digests = manifest["format"], manifest["sha256"]

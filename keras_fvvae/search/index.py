@@ -187,7 +187,7 @@ class Index:
             DataError: where there is none, or no usearch.
         """
         if not self.has_graph:
-            raise DataError(f"{self.path} has no graph: build it with `--approximate`, or search exactly.")
+            raise DataError(f"{self.path} has no graph: build it with `keras-fvvae index --graph`, or search exactly.")
         return open_graph(self.path / GRAPH, self.vectors.shape)
 
     def require_encoding(self, encoding: dict[str, Any], model: str) -> None:

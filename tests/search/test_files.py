@@ -32,7 +32,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(files, tmp_path_factory):
     path = tmp_path_factory.mktemp("index") / "index"
-    result = CliRunner().invoke(index_command, [str(files), "--model", MODEL, "--out", str(path)])
+    result = CliRunner().invoke(index_command, [MODEL, "--data", str(files), "--out", str(path)])
     assert result.exit_code == 0, result.exception or result.output
     assert "26 images, 25 with a label" in result.output
     assert "1/broken.png: " in result.output
