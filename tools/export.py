@@ -24,8 +24,9 @@ from keras_fvvae.serving.version_folders import require_export_folder
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
 def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
     """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
-    encode (vectors), encode_raw and classify_raw (long videos in pieces) and explain (where a score comes from). The
-    bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and without Keras.
+    encode (vectors), encode_raw and classify_raw (long videos in pieces), explain and explain_match (where a score, or
+    a similarity, comes from). The bytes of images go in, or those of frames for a run on videos. It runs without
+    keras_fvvae and without Keras.
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
 

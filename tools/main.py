@@ -25,6 +25,8 @@ COMMANDS = (
     "sweep",
     "predict",
     "encode",
+    "index",
+    "search",
     "explain",
     "evaluate",
     "evaluate-views",

@@ -64,7 +64,7 @@ class Extraction:
         self.output = Output(out, self.encoding, shard_bytes)
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
-        self.notes = collection.notes
+        self.collection = collection
 
     def run(
         self,

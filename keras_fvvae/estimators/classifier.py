@@ -200,7 +200,7 @@ class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
             RunError: as `keras_fvvae.tasks.explain.require_explainable`.
         """
         model = self.model_
-        require_explainable(model, self.run_.recipe)
+        require_explainable(model.encoder, self.run_.recipe)
         classes = self.classes_.tolist()
         if label is not None and label not in classes:
             raise DataError(unknown_name("class", str(label), map(str, classes)))

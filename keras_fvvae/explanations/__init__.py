@@ -1,8 +1,17 @@
-"""The exact split of a score over an image's descriptors, and where these lie."""
+"""The exact split of a score, or of a similarity, over an image's descriptors, and where these lie."""
 
 from keras_fvvae.explanations.contributions import descriptor_contributions, score_split
 from keras_fvvae.explanations.joined_split import JoinedScoreSplit
 from keras_fvvae.explanations.score_split import ScoreSplit
+from keras_fvvae.explanations.similarity import SimilaritySplit, similarity_split
 from keras_fvvae.explanations.terms import can_explain
 
-__all__ = ["JoinedScoreSplit", "ScoreSplit", "can_explain", "descriptor_contributions", "score_split"]
+__all__ = [
+    "JoinedScoreSplit",
+    "ScoreSplit",
+    "SimilaritySplit",
+    "can_explain",
+    "descriptor_contributions",
+    "score_split",
+    "similarity_split",
+]

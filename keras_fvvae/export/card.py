@@ -18,6 +18,8 @@ _ABOUT = {
     "encode_raw": "the additive part: sums of raw vectors and their number; add both up over the pieces of a video",
     "classify_raw": "what `encode_raw` gives, to scores and labels",
     "explain": "parts of the best label's score on a map of the picture; they and `bias` add up to `score`",
+    "explain_match": "the cosine with the vector `match`, which `encode` made of another, and its parts on a map of "
+    "the picture; they and `constant` add up to `similarity`",
 }
 _FLAGGED = (
     "What cannot be decoded is flagged by `valid`: its row is NaN. A video is flagged if any of its frames cannot be "

@@ -63,6 +63,9 @@ def export_saved_model(
                          the resized picture; they and bias [N] add up to score [N]; label string [N]. See
                          `keras_fvvae.explanations`; left out for representations whose score is not split, and for
                          tokens without places
+        explain_match    takes match [N, dimension] too, vectors of others from `encode`: contributions as those of
+                         `explain`, of the cosine similarity [N]; they and constant [N] add up to it. For the parts of
+                         the others exchange the roles; left out where `explain` is, and of two streams
 
     A model of videos tells in its metadata which frames it was trained on, see `keras_fvvae.serving.sampling`: the
     client and the web page send these.

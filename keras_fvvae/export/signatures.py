@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_fvvae.backbones.tokens import has_places
 from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, can_explain, score_split
 from keras_fvvae.explanations.positions import on_picture
+from keras_fvvae.explanations.similarity import split_of_match
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.utils.text import to_bytes
 
@@ -65,6 +66,11 @@ class ServedStream:
             tf.TensorSpec((None,), tf.float32, name=f"{self.prefix}count"),
         ]
 
+    @property
+    def match_spec(self) -> tf.TensorSpec:
+        """The further input of `explain_match`: vectors of others, as `encode` gives them."""
+        return tf.TensorSpec((None, self.encoder.output_dim), tf.float32, name=f"{self.prefix}match")
+
     def scores(self, vectors: tf.Tensor) -> tf.Tensor:
         return tf.matmul(tf.cast(vectors, tf.float32), tf.cast(self.kernel, tf.float32)) + self.bias
 
@@ -84,9 +90,10 @@ class ServedStream:
     def contributions(self, split: ScoreSplit | JoinedScoreSplit, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parts of the scores of classes `best`, `(N, H, W)` or, of videos, `(N, T, H, W)`; and what is no part."""
         parts, constant = split.split(tf.cast(tf.transpose(tf.gather(self.kernel, best, axis=1)), tf.float32))
-        return self._on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
+        return self.on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
 
-    def _on_picture(self, maps):
+    def on_picture(self, maps: tf.Tensor) -> tf.Tensor:
+        """Maps of views as maps of the resized pictures, `(N, H, W)` or, of videos, `(N, T, H, W)`."""
         views, cells = self.inputs.views, maps.shape[-2:]
         crops = views.per_item("image")
         placed = on_picture(tf.reshape(maps, (-1, crops, *cells)), views)
@@ -126,13 +133,17 @@ class Endpoints:
             for stream in self.streams
         ):
             result["explain"] = (self.explain, encoded)
+            if len(self.streams) == 1:
+                result["explain_match"] = (self.explain_match, [*encoded, self.streams[0].match_spec])
         return result
 
     def examples(self) -> dict[str, dict[str, tf.Tensor]]:
         """Dictionary from signature to the inputs of one example, for warming up."""
         encoded = {name: value for stream in self.streams for name, value in stream.inputs.example().items()}
         raw = {spec.name: tf.ones((1, *spec.shape[1:])) for stream in self.streams for spec in stream.raw_specs}
-        return {name: raw if name == "classify_raw" else encoded for name in self.signatures()}
+        match = {spec.name: tf.ones((1, *spec.shape[1:])) for spec in (stream.match_spec for stream in self.streams)}
+        others = {"classify_raw": raw, "explain_match": {**encoded, **match}}
+        return {name: others.get(name, encoded) for name in self.signatures()}
 
     def classify(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
@@ -173,6 +184,15 @@ class Endpoints:
             constants += constant
         rest = {"bias": constants, "score": tf.reduce_max(scores, axis=1), "label": tf.gather(self.names, best)}
         return self._flagged({**parts, **rest}, valid)
+
+    def explain_match(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+        *encoded, match = arguments
+        ((stream, pixels, mask),), valid = self._decode(encoded)
+        split = score_split(stream.encoder, pixels, mask)
+        similarity, parts, constant = split_of_match(split, match)
+        maps = stream.on_picture(split.maps(parts))
+        outputs = {f"{stream.prefix}contributions": maps, "constant": constant, "similarity": similarity}
+        return self._flagged(outputs, valid)
 
     def _decode(self, arguments):
         """Triples of stream, pixels and mask; and the flags."""

@@ -31,13 +31,13 @@ def heat_map(explanation: Any, name: str) -> Figure:
         explanation: `keras_fvvae.tasks.explain.FileExplanation`.
         name: of the file, for the title.
     """
-    limit = _limit(explanation.maps)
+    limit = scale_limit(explanation.maps)
     picture = explanation.pictures[0]
     title = _title(explanation, name)
     with style([title], axes_grid=False):
         figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.5))
         axes[0].imshow(picture, interpolation="nearest")
-        drawn = _draw(axes[1], picture, explanation.maps[0], limit)
+        drawn = draw_heat(axes[1], picture, explanation.maps[0], limit)
         for axis in axes:
             axis.axis("off")
         figure.colorbar(drawn, ax=axes[1], shrink=0.85, extend="both", label="contribution to the score")
@@ -52,33 +52,45 @@ def video_curve(explanation: Any, name: str) -> Figure:
         explanation: `keras_fvvae.tasks.explain.FileExplanation`.
         name: of the file, for the title.
     """
-    curve, limit = explanation.curve, _limit(explanation.maps)
-    keys = key_frames(curve)
     title = _title(explanation, name)
     with style([title]):
         figure = plt.figure(figsize=(8.4, 4.4))
-        grid = figure.add_gridspec(2, len(keys), height_ratios=(1, 1.1))
-        axis = figure.add_subplot(grid[0, :])
-        positions = np.arange(1, len(curve) + 1)
-        framed = np.where(np.isin(np.arange(len(curve)), keys), 1.5, 0)
-        colors = np.where(curve >= 0, POSITIVE, NEGATIVE)
-        axis.bar(positions, curve, width=0.8, color=colors, edgecolor="black", linewidth=framed)
-        axis.axhline(0, color="black", linewidth=0.8)
-        axis.set_xlabel("sampled frame (framed: those below)")
-        axis.set_ylabel("contribution")
-        axis.set_xlim(0.3, len(curve) + 0.7)
-        locator: Any = axis.xaxis.get_major_locator()
-        locator.set_params(integer=True)
-        key_axes = []
-        for column, key in enumerate(keys):
-            axis = figure.add_subplot(grid[1, column])
-            drawn = _draw(axis, explanation.pictures[key], explanation.maps[key], limit)
-            axis.axis("off")
-            axis.set_title(f"frame {key + 1}: {curve[key]:+.3f}", fontsize=8)
-            key_axes.append(axis)
-        figure.colorbar(drawn, ax=key_axes, shrink=0.8, extend="both", label="contribution")
+        draw_video(figure, explanation.pictures, explanation.maps, scale_limit(explanation.maps))
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def draw_video(figure: Any, pictures: np.ndarray, maps: np.ndarray, limit: float) -> None:
+    """Draws the curve of contributions over a video's frames and its key frames into a figure, or a part of one.
+
+    Args:
+        figure: a `Figure` or `SubFigure`.
+        pictures: uint8 `(frames, height, width, 3)`.
+        maps: `(frames, H, W)`.
+        limit: where the scale ends, see `scale_limit`.
+    """
+    curve = maps.sum(axis=(1, 2))
+    keys = key_frames(curve)
+    grid = figure.add_gridspec(2, len(keys), height_ratios=(1, 1.1))
+    axis = figure.add_subplot(grid[0, :])
+    positions = np.arange(1, len(curve) + 1)
+    framed = np.where(np.isin(np.arange(len(curve)), keys), 1.5, 0)
+    colors = np.where(curve >= 0, POSITIVE, NEGATIVE)
+    axis.bar(positions, curve, width=0.8, color=colors, edgecolor="black", linewidth=framed)
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_xlabel("sampled frame (framed: those below)")
+    axis.set_ylabel("contribution")
+    axis.set_xlim(0.3, len(curve) + 0.7)
+    locator: Any = axis.xaxis.get_major_locator()
+    locator.set_params(integer=True)
+    key_axes = []
+    for column, key in enumerate(keys):
+        axis = figure.add_subplot(grid[1, column])
+        drawn = draw_heat(axis, pictures[key], maps[key], limit)
+        axis.axis("off")
+        axis.set_title(f"frame {key + 1}: {curve[key]:+.3f}", fontsize=8)
+        key_axes.append(axis)
+    figure.colorbar(drawn, ax=key_axes, shrink=0.8, extend="both", label="contribution")
 
 
 def key_frames(curve: np.ndarray) -> np.ndarray:
@@ -98,13 +110,14 @@ def _title(explanation, name):
     return f"{label}, score {explanation.score:+.3f} = {parts:+.3f} (shown) {bias:+.3f} (bias)"
 
 
-def _limit(maps):
+def scale_limit(maps: np.ndarray) -> float:
+    """Where the scale of contributions ends: a single cell does not pale all others."""
     limit = np.percentile(np.abs(maps), SCALE_PERCENTILE)
     return limit if limit > 0 else max(np.abs(maps).max(), np.finfo("float32").tiny)
 
 
-def _draw(axis, picture, values, limit):
-    """Draws contributions over the gray picture, opaque in proportion to their size."""
+def draw_heat(axis: Any, picture: np.ndarray, values: np.ndarray, limit: float) -> Any:
+    """Draws contributions over the gray picture, opaque in proportion to their size; gives what a colour bar needs."""
     scale = max(1, -(-DRAWN_SIDE // min(picture.shape[:2])))
     height, width = (side * scale for side in picture.shape[:2])
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

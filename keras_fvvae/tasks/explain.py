@@ -16,18 +16,14 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
-from keras_fvvae.explanations import JoinedScoreSplit, can_explain, score_split
-from keras_fvvae.explanations.positions import on_picture
-from keras_fvvae.models import Classifier
+from keras_fvvae.explanations import can_explain
+from keras_fvvae.models import Classifier, Encoder
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.reporting import explanation_figures, figures
+from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
-from keras_fvvae.training.vectors import mean_raw_vectors
-from keras_fvvae.utils.files import reason, write_atomically, write_json
-
-# Views explained at a time: each holds a matrix of the size of its raw vector.
-MAX_VIEWS = 16
+from keras_fvvae.tasks.encoded_item import EncodedItem
+from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
+from keras_fvvae.utils.files import reason
 
 
 @dataclasses.dataclass(eq=False)
@@ -84,16 +80,13 @@ def explain(
     """
     folder = RunFolder.open(run)
     classifier = folder.classifier()
-    require_explainable(classifier, folder.recipe)
+    require_explainable(classifier.encoder, folder.recipe)
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))
     index = None if class_name is None else names.index(class_name)
     views, kind, out = recipe_views(folder.recipe, folder.kind), folder.kind, Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"The folder {out} cannot be written: {reason(error)}.") from error
+    make_folder(out)
     taken: set[str] = set()
     for file in map(str, files):
         collection = Collection([file], [file], [UNLABELLED], ["test"], names, kind=kind)
@@ -106,31 +99,30 @@ def explain(
             yield {"file": file, "error": str(error)}
             continue
         explanation = explain_frames(classifier, frames, views, index)
-        path = out / f"{_unused_name(Path(file), taken)}.png"
+        path = out / f"{unused_name(Path(file).stem, taken)}.png"
         shares = dict(zip(folder.recipe.branch_recipes, explanation.branches, strict=True))
-        try:
-            _write(explanation, file, kind, views, path, {"branches": shares} if shares else {})
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {reason(error)}.") from error
+        draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
+        further = {"branches": shares} if shares else {}
+        write_figure(draw(explanation, Path(file).name), _numbers(explanation, file, views, further), path)
         summary = {name: getattr(explanation, name) for name in ("label", "score", "bias")}
         yield {"file": file, **summary, "picture": str(path)}
 
 
-def require_explainable(classifier: Classifier, recipe: Recipe) -> None:
-    """Refuses a classifier whose scores have no parts, or whose parts have no places.
+def require_explainable(encoder: Encoder, recipe: Recipe) -> None:
+    """Refuses an encoder whose scores have no parts, or whose parts have no places.
 
     Args:
-        classifier: a `Classifier`.
+        encoder: an `Encoder`.
         recipe: of its training.
 
     Raises:
         RunError: for a representation whose score is not split, and for tokens without places.
     """
-    if not all(map(can_explain, classifier.encoder.heads)):
+    if not all(map(can_explain, encoder.heads)):
         branches = recipe.branch_recipes.values() or [recipe]
         representations = ", ".join(repr(branch.representation) for branch in branches)
         raise RunError(f"The score of the representation {representations} cannot be split.")
-    if not has_places(classifier.encoder.backbone):
+    if not has_places(encoder.backbone):
         raise RunError(f"The descriptors of {recipe.backbone} are tokens without places: there is no heat map.")
 
 
@@ -148,38 +140,23 @@ def explain_frames(
     Returns:
         A `FileExplanation`. Memory does not grow with the number of frames but for the pictures and maps.
     """
-    encoder = classifier.encoder
-    pixels = views.crop(frames).numpy()
-    raw = mean_raw_vectors(encoder, pixels, np.array([len(pixels)]))
-    scores = ops.convert_to_numpy(classifier.svm(encoder.normalize(raw)))[0]
+    item = EncodedItem(classifier.encoder, frames, views)
+    scores = ops.convert_to_numpy(classifier.svm(item.vector))[0]
     index = int(scores.argmax()) if class_index is None else class_index
     kernel, bias = classifier.svm.get_weights()
-    size = min(MAX_VIEWS, backbone_batch_size(views.size))
-    parts_of_maps, branches = [], np.zeros(len(encoder.heads))
-    for start in range(0, len(pixels), size):
-        part = pixels[start : start + size]
-        split = score_split(encoder, ops.convert_to_tensor(part), raw=np.repeat(raw, len(part), axis=0))
-        parts, constant = split.split(np.repeat(kernel[None, :, index], len(part), axis=0))
-        parts_of_maps.append(ops.convert_to_numpy(split.maps(parts)) / len(pixels))
-        if isinstance(split, JoinedScoreSplit):
-            branches += [float(ops.sum(own)) / len(pixels) for own in split.parts_of_branches(parts)]
-    maps = np.concatenate(parts_of_maps)
-    maps = on_picture(ops.convert_to_tensor(maps.reshape(len(frames), -1, *maps.shape[1:])), views)
+    maps, constant, branches = item.split(kernel[:, index])
     return FileExplanation(
         classifier.class_names[index],
         float(scores[index]),
-        float(bias[index] + constant[0]),
-        ops.convert_to_numpy(maps),
-        np.clip(np.round(frames[..., :3]), 0, 255).astype("uint8"),
-        branches.tolist() if len(branches) > 1 else [],
+        float(bias[index]) + constant,
+        maps,
+        item.pictures,
+        branches,
     )
 
 
-def _write(explanation, file, kind, views, path, further):
-    draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
-    for extension, content in figures.rendered(draw(explanation, Path(file).name)).items():
-        write_atomically(path.with_suffix(extension), content)
-    numbers = {
+def _numbers(explanation, file, views, further):
+    return {
         "file": file,
         "label": explanation.label,
         "score": explanation.score,
@@ -189,13 +166,3 @@ def _write(explanation, file, kind, views, path, further):
         "frames": explanation.curve.tolist(),
         "maps": explanation.maps.tolist(),
     }
-    write_json(path.with_suffix(".json"), numbers)
-
-
-def _unused_name(path, taken):
-    """The file's name without extension, with a number where another file has it too."""
-    name, number = path.stem, 2
-    while name in taken:
-        name, number = f"{path.stem}_{number}", number + 1
-    taken.add(name)
-    return name

@@ -28,6 +28,8 @@ def test_signatures(loaded):
         given = {key: (spec.shape.as_list(), spec.dtype) for key, spec in inputs.items()}
         if name == "classify_raw":
             assert given == {"raw_sum": ([None, 64, 32], tf.float32), "count": ([None], tf.float32)}
+        elif name == "explain_match":
+            assert given == {"image": ([None], tf.string), "match": ([None, 2048], tf.float32)}
         else:
             assert given == {"image": ([None], tf.string)}
         for output in signature.structured_outputs.values():
@@ -46,6 +48,17 @@ def test_parts_add_up_to_the_served_score(loaded, images):
     total = outputs["contributions"].sum(axis=(1, 2)) + outputs["bias"]
     np.testing.assert_allclose(total, outputs["score"], rtol=1e-5, atol=1e-5)
     assert outputs["contributions"].std() > 1e-3
+
+
+def test_a_similarity_is_split_over_both(loaded, images):
+    """The other's vector is fixed; the sums of both are the product of their vectors, in the same graph."""
+    others = images[0][::-1]
+    vectors, matches = (call_signature(loaded, "encode", image=one)["fisher_vector"] for one in (images[0], others))
+    for image, match in ((images[0], matches), (others, vectors)):
+        outputs = call_signature(loaded, "explain_match", image=image, match=3 * match)  # of any length
+        np.testing.assert_allclose(outputs["similarity"], np.sum(vectors * matches, axis=1), atol=1e-5)
+        total = outputs["contributions"].sum(axis=(1, 2)) + outputs["constant"]
+        np.testing.assert_allclose(total, outputs["similarity"], atol=1e-5)
 
 
 def test_every_signature_through_the_c_api(saved_model, images, expected, tmp_path):
@@ -235,4 +248,4 @@ def test_a_representation_without_explanation(tmp_path):
     model = zoo.load("digits_conv", weights=None)
     encoder = build_encoder(recipe, model.backbone)
     path = export_saved_model(build_classifier(encoder, ["a", "b"]), tmp_path)
-    assert sorted(tf.saved_model.load(str(path)).signatures) == sorted(set(SIGNATURES) - {"explain"})
+    assert sorted(tf.saved_model.load(str(path)).signatures) == sorted(set(SIGNATURES) - {"explain", "explain_match"})

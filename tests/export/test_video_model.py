@@ -23,6 +23,11 @@ def test_videos_equal_keras(classifier, videos):
         assert outputs.pop("valid").all()
         assert_outputs(outputs, expected[name])
     assert_outputs(call_signature(model, "classify_raw", **expected["encode_raw"]), expected["classify_raw"])
+    matches = expected["encode"]["fisher_vector"][::-1]
+    outputs = call_signature(model, "explain_match", frames=frames, num_frames=count, match=matches)
+    similarities = np.sum(expected["encode"]["fisher_vector"] * matches, axis=1)
+    np.testing.assert_allclose(outputs["contributions"].sum(axis=(1, 2, 3)), similarities, atol=1e-5)
+    assert not outputs["contributions"][~mask].any()
 
 
 def test_videos_through_the_c_api(classifier, videos, tmp_path):

@@ -37,6 +37,7 @@ PARTS = {
     "encoding": (11, "bulk encoding: processes, shards, Beam"),
     "reporting": (11, "reports, figures, result pages"),
     "tasks": (12, "one whole job a command; `scores/` what is asked of scores"),
+    "search": (12, "indexes of vectors: nearest items, measures, whitening, near-duplicates, queries by files"),
     "estimators": (13, "the commands' engine as estimators of scikit-learn"),
     "experiments": (13, "the paper's tables and figures, comparison, sweep"),
     "benchmarks": (13, "`harness/` how is measured, `suites/` the groups of `keras-fvvae benchmark`"),

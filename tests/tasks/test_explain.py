@@ -10,8 +10,9 @@ from keras_fvvae import zoo
 from keras_fvvae.data import Views, load_folder
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.reporting import explanation_figures, figures
+from keras_fvvae.reporting import explanation_figures, figures, similarity_figures
 from keras_fvvae.tasks.explain import explain, explain_frames
+from keras_fvvae.tasks.explain_match import explain_match, explain_pair
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
 from tests.support.small_data import write_digits
@@ -73,13 +74,43 @@ def test_frames_in_pieces(classifier, monkeypatch):
     frames = np.random.default_rng(0).integers(0, 256, (5, 10, 12, 3)).astype("uint8")
     views = Views((8, 8), resize_to=(10, 12), crops="ten")
     whole = explain_frames(classifier, frames, views)
-    monkeypatch.setattr("keras_fvvae.tasks.explain.MAX_VIEWS", 7)
+    monkeypatch.setattr("keras_fvvae.tasks.encoded_item.MAX_VIEWS", 7)
     pieces = explain_frames(classifier, frames, views)
     assert whole.maps.shape == (5, 10, 12)
     np.testing.assert_allclose(whole.maps, pieces.maps, atol=1e-3 * np.abs(whole.maps).max())
     assert whole.curve.sum() + whole.bias == pytest.approx(whole.score, abs=1e-5)
     crops = views.crop(frames).numpy()
     assert whole.score == pytest.approx(classifier(crops[np.newaxis]).numpy().max(), abs=1e-5)
+
+
+def test_what_makes_two_images_similar(run, classifier, files, tmp_path):
+    images = sorted(files.glob("7/*.png"))[:2]
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    results = list(explain_match(run, [images[0], tmp_path / "broken.png", images[1]], images[1], tmp_path / "out"))
+    vectors = zoo.load_encoder(run).encode(images)
+    assert results[0]["similarity"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
+    assert results[2]["similarity"] == pytest.approx(1, abs=1e-5)
+    assert results[1]["error"]
+    numbers = json.loads((tmp_path / "out" / f"{images[0].stem}-{images[1].stem}.json").read_text())
+    for side in ("query", "match"):
+        total = np.sum(numbers[f"{side}_maps"]) + numbers[f"{side}_constant"]
+        assert total == pytest.approx(results[0]["similarity"], abs=1e-5)
+    picture = cv2.imread(results[0]["picture"])
+    assert (picture.astype(int).max(axis=2) - picture.min(axis=2) > 50).mean() > 0.005  # the heat has a colour
+    with pytest.raises(DataError, match="broken.png cannot be used"):
+        list(explain_match(run, images, tmp_path / "broken.png", tmp_path / "out"))
+
+
+def test_what_makes_two_videos_similar(classifier):
+    one, other = (np.random.default_rng(seed).integers(0, 256, (5 + seed, 8, 8, 3)).astype("uint8") for seed in (0, 1))
+    explanation = explain_pair(classifier.encoder, one, other, Views((8, 8)))
+    for side in (explanation.query, explanation.match):
+        assert side.maps.sum() == pytest.approx(explanation.similarity, abs=1e-5)
+    figure = similarity_figures.similar_videos(explanation, ("one.avi", "other.avi"))
+    bars = [[patch.get_height() for patch in part.axes[0].patches] for part in figure.subfigs]
+    for heights, side in zip(bars, (explanation.query, explanation.match), strict=True):
+        np.testing.assert_allclose(heights, side.maps.sum(axis=(1, 2)))
+    assert sorted(figures.rendered(figure)) == [".png", ".svg"]
 
 
 def test_a_video_is_drawn(classifier):
