@@ -21,6 +21,11 @@ from keras_fvvae.serving.version_folders import require_export_folder
 @click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
 @click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Answer `none of these` below the probability that this share of training items reaches.",
+)
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
 def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
     """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
@@ -28,6 +33,8 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -
     bytes of images go in, or those of frames for a run on videos. It runs without keras_fvvae and without Keras.
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
+
+    A calibrated run gives probabilities beside the scores, and with --coverage an answer that may be none.
 
     The card in assets.extra says what --half-svm and --pca change on the runs' test items.
     """

@@ -238,6 +238,7 @@ class RunFolder:
             scores=scores,
             C=self.recipe.svm_c,
             read=functools.partial(reading.read_vectors, self.path, manifest),
+            calibration=self.calibration,
         )
 
     def write(self, name: str, content: bytes) -> None:
