@@ -80,11 +80,17 @@ def plan_calibration(asked: str, collection: Collection, seed: int = 0) -> Calib
     if collection.groups is None:
         splits = StratifiedKFold(number, shuffle=True, random_state=seed).split(labels, labels)
     else:
-        groups = collection.groups[: len(labels)]
+        groups = np.array(collection.groups[: len(labels)])
+        fewest = min(len(np.unique(groups[labels == one])) for one in classes)
+        if fewest < 2:
+            why = "There are no probabilities: a class has all of its training items in one group, which stays whole."
+            return CalibrationPlan(asked, None, [], why)
+        number = min(number, fewest)
         splits = StratifiedGroupKFold(number, shuffle=True, random_state=seed).split(labels, labels, groups)
     folds = [(train, test) for train, test in splits if len(test)]
+    # Where groups lie badly over the folds, one may leave nothing of a class to fit to.
     if any(len(np.unique(labels[train])) < len(classes) for train, _ in folds):
-        why = "There are no probabilities: a class has all of its training items in one group, which cannot be halved."
+        why = "There are no probabilities: the groups of the training items cannot be shared out over folds."
         return CalibrationPlan(asked, None, [], why)
     return CalibrationPlan(asked, DEFAULT_METHOD if asked == "auto" else asked, folds)
 

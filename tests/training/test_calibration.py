@@ -28,7 +28,7 @@ def _collection(labels, groups=None, test=4):
             "auto",
             (4, 9),
             None,
-            "needs 5 training images of every class, and 'a' has 4; `--set calibration=temperature`",
+            "needs 5 training images of every class, and 'a' has 4; `--set",
         ),
         ("isotonic", (2, 9), "isotonic", ""),
         ("isotonic", (1, 9), None, "needs 2 training images of every class, and 'a' has 1."),
