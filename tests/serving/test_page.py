@@ -37,11 +37,12 @@ def test_probabilities_and_none_of_these(page):
     """What the outputs of a calibrated export look like."""
     shown = """(() => {
         render({
-            outputs: {labels: [["red", "blue"]], label_scores: [[1, -2]], 
+            outputs: {labels: [["red", "blue"]], label_scores: [[1, -2]],
                 label_probabilities: [[0.41, 0.034]], answer: ["%s"]},
             pictures: [null], heatMaps: [], times: [0], curves: [], seconds: 0.1,
         });
-        const items = [...document.querySelectorAll("#labels li")].map((item) => item.innerText.split(/\\s+/).join(" "));
+        const text = (item) => item.innerText.split(/\\s+/).join(" ");
+        const items = [...document.querySelectorAll("#labels li")].map(text);
         return [items, document.getElementById("none").hidden, document.getElementById("meaning").textContent];
     })()"""
     items, hidden, meaning = page.evaluate(shown % "")
