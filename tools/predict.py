@@ -76,7 +76,7 @@ def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None) -> 
 
     opened = RunFolder.open(run)
     if opened.calibration is None:
-        say(f"{run} has no probabilities: {opened.calibration_record.get('said', 'it is of an older version.')}")
+        say(f"{run}: {opened.calibration_note}")
     return results_of(files, opened.kind, lambda usable: predict(run, usable, top_k, coverage))
 
 

@@ -111,7 +111,7 @@ def _write(run_paths, out, collection, streams, fusion):
             kind=collection.kind,
             interval=_interval,
             skipped=facts.skipped,
-            notes=[*facts.notes, *failed],
+            notes=[*facts.notes, *([runs[0].calibration_note] if runs[0].class_names else []), *failed],
             warnings=[run.results.warning for run in runs if run.results.warning],
             version=keras_fvvae.__version__,
         )

@@ -165,6 +165,11 @@ class RunFolder:
         return self.read_json(files.CALIBRATION) if (self.path / files.CALIBRATION).is_file() else {}
 
     @property
+    def calibration_note(self) -> str:
+        """What was decided about probabilities, in a sentence."""
+        return self.calibration_record.get("said", "There are no probabilities: the run is of an older version.")
+
+    @property
     def calibration(self) -> Calibration | None:
         """The map from scores to probabilities; `None` where the run has none, as those of older versions.
 

@@ -218,9 +218,7 @@ class Training:
             self._svm = fit_svm(self.recipe.svm_c, self._vectors(), self.usable, self.settings.verbose, plan)
             self.model = build_classifier(self.model, self.usable.class_names)
             self.model.set_svm(self._svm)
-        record = calibration_record(plan, self._svm, self.usable)
-        self.run.write_json(files.CALIBRATION, record)
-        self.usable.notes.append(record["said"])
+        self.run.write_json(files.CALIBRATION, calibration_record(plan, self._svm, self.usable))
 
     def evaluate(self) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
         """Metrics and scores of the test part, by representation: average pooling, and the run's own."""
