@@ -8,6 +8,7 @@ import click
 from keras_fvvae.tools.common.checks import require_runs
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.options import coverage_option
 from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.serving.version_folders import require_export_folder
@@ -21,11 +22,7 @@ from keras_fvvae.serving.version_folders import require_export_folder
 @click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
 @click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Answer `none of these` below the probability that this share of training items reaches.",
-)
+@coverage_option
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
 def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
     """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),

@@ -12,7 +12,7 @@ import click
 from keras_fvvae.tools.common.checks import require_runs
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
-from keras_fvvae.tools.common.options import json_option
+from keras_fvvae.tools.common.options import coverage_option, json_option
 from keras_fvvae.tools.common.types import RUN
 
 
@@ -21,11 +21,7 @@ from keras_fvvae.tools.common.types import RUN
 @click.option("--server", metavar="URL", help="Ask a server (keras-fvvae serve, TensorFlow Serving) instead of a RUN.")
 @click.option("--model", help="Name of the server's model. Default: the only one.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
-@click.option(
-    "--coverage",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Answer `none of these` below the probability that this share of training items reaches.",
-)
+@coverage_option
 @json_option
 def command(
     paths: tuple[str, ...], server: str | None, model: str | None, top_k: int, coverage: float | None, as_json: bool
