@@ -47,6 +47,8 @@ def command(
     Intervals of shares are Wilson's, others percentiles of a seeded bootstrap over items. Of several labels per item
     one is enough.
 
+    Of calibrated runs, the calibration error of their probabilities stands beside that of scores through a sigmoid.
+
     evaluate-views adds the level of single frames and crops; activitynet has the official evaluation and format.
     """
     if not runs and not scores:

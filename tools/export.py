@@ -8,6 +8,7 @@ import click
 from keras_fvvae.tools.common.checks import require_runs
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.options import coverage_option
 from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.serving.version_folders import require_export_folder
@@ -21,6 +22,7 @@ from keras_fvvae.serving.version_folders import require_export_folder
 @click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
 @click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
+@coverage_option
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
 def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
     """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
@@ -29,6 +31,8 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -
     keras_fvvae and without Keras.
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
+
+    A calibrated run gives probabilities beside the scores, and with --coverage an answer that may be none.
 
     The card in assets.extra says what --half-svm and --pca change on the runs' test items.
     """

@@ -213,7 +213,7 @@ def _report(run: RunFolder, collection: Collection) -> None:
     print_results(results)
     if results.warning:
         say(f"Warning: {results.warning}")
-    print_notes(results.notes[len(collection.notes) :])
+    print_notes([*results.notes[len(collection.notes) :], *([run.calibration_note] if run.class_names else [])])
     if results.skipped:
         say(f"{results.skipped} {collection.kind}s could not be used; see {run.path / 'skipped.csv'}.")
     click.echo(f"Run: {run.path}\nReport: {report}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from keras_fvvae.data.items import item_collection
@@ -28,6 +29,12 @@ from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import reason, replacing
 from keras_fvvae.zoo.loading import load_classifier
+
+
+def _has_probabilities(estimator: FVVAEClassifier) -> bool:
+    """Of a fitted one, whether its run has; of others, whether it may have."""
+    run = estimator.__dict__.get("run_")
+    return run is None or run.calibration is not None
 
 
 class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
@@ -184,6 +191,20 @@ class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
         _, scores = self.model_.classify(X)
         return self.classes_[scores.argmax(axis=1)]
 
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities `(n, classes)` in the order of `classes_`, rows with a sum of one.
+
+        They are calibrated on training items that the SVM had not seen, by the recipe's `calibration`: with a
+        temperature, the default, `predict` gives the most probable class. Where there are too few items for it, or
+        `settings={"calibration": "none"}`, there is no such method.
+
+        Raises:
+            DataError: naming the first item that cannot be read.
+        """
+        _, scores = self.model_.classify(X)
+        return self.model_.probabilities(scores.astype("float64"))
+
     def explain(self, item: Any, label: Any = None) -> FileExplanation:
         """Where a score of an image or video comes from, see `keras_fvvae.explanations.descriptor_contributions`.
 
@@ -240,7 +261,7 @@ class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
         Args:
             out: parent of the version folders.
             **options: of `keras_fvvae.tasks.export_runs.export_runs`: `version`, `top_k`, `half_svm`,
-                `pca_components`, `valid_output`.
+                `pca_components`, `valid_output`, `coverage`.
 
         Returns:
             Path of the version folder.

@@ -30,7 +30,11 @@ _HALF = "The weights of the SVM are kept in float16."
 
 
 def served_card(
-    endpoints: Endpoints, recipes: Sequence[Recipe] = (), notes: Sequence[str] = (), half_svm: bool = False
+    endpoints: Endpoints,
+    recipes: Sequence[Recipe] = (),
+    notes: Sequence[str] = (),
+    half_svm: bool = False,
+    coverage: float | None = None,
 ) -> str:
     """Markdown for `assets.extra/card.md`.
 
@@ -39,6 +43,7 @@ def served_card(
         recipes: `Recipe` of each stream, or none.
         notes: further paragraphs, such as measured accuracies.
         half_svm: whether the SVM's weights are in float16.
+        coverage: wanted share of items of the known classes that get an answer.
     """
     rows = ["| signature | takes | gives |", "| --- | --- | --- |"]
     for name, (_, specs) in endpoints.signatures().items():
@@ -53,12 +58,28 @@ def served_card(
         "# Served model",
         "\n".join(rows),
         "\n".join(streams),
+        _probabilities(endpoints, coverage),
         _FLAGGED if endpoints.flagged else _FAILS,
         *([_HALF] if half_svm else []),
         *notes,
         *(recipe_card(recipe, "They are part of this SavedModel.").rstrip() for recipe in recipes),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _probabilities(endpoints, coverage):
+    if endpoints.calibration is None:
+        return "There are no probabilities: scores are decision values, of which the largest one names the class."
+    text = (
+        f"`probabilities` and, of the best labels, `label_probabilities` are calibrated "
+        f"({endpoints.calibration.method}) on training items that the classifier had not seen."
+    )
+    if endpoints.threshold is None:
+        return text
+    return (
+        f"{text} `answer` is the best label, and empty (none of these) where its probability is below "
+        f"{endpoints.threshold:.4f}: {coverage:.1%} of items of these classes are wanted to be answered."
+    )
 
 
 def _sampling(inputs):

@@ -18,6 +18,7 @@ from keras_fvvae.export.card import served_card
 from keras_fvvae.export.inputs import FrameInput
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
+from keras_fvvae.serving.probabilities import CALIBRATION, calibration_text
 from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
 from keras_fvvae.serving.version_folders import MAX_VERSION, require_export_folder, version_folders
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
@@ -53,7 +54,9 @@ def export_saved_model(
     random:
 
         serving_default  scores [N, classes]: decision values of the SVM, not probabilities;
-                         labels string [N, k] and label_scores [N, k]: the k best classes, best first
+                         labels string [N, k] and label_scores [N, k]: the k best classes, best first. Of a calibrated
+                         classifier probabilities [N, classes] and label_probabilities [N, k] as well, and with
+                         `coverage` answer string [N]: the best label, empty for "none of these"
         encode           fisher_vector [N, dimension]: unit length
         encode_raw       raw_sum [N, ...], for Fisher vectors [N, C, latent_dim + 1]: sums of raw vectors over an
                          example's frames (and crops), and count [N] of these. Both may be added up over the pieces of
@@ -86,7 +89,10 @@ def export_saved_model(
         **options: `half_svm=True` keeps the SVM's weights in float16, half of the size on disk and in memory; they are
             computed with in float32. `valid_output=True` adds a bool output `valid [N]` to the signatures that decode:
             an example of which an image or a frame cannot be decoded gets a row of NaN and empty labels and is flagged
-            with false, and the others their answers.
+            with false, and the others their answers. `coverage`, above 0, at most 1, adds the output `answer`: empty
+            where the best label's probability is below the threshold that so many items of the classes reach, see
+            `keras_fvvae.svm.calibration.Calibration.threshold`; the metadata tell it, see
+            `keras_fvvae.serving.probabilities`.
 
     Returns:
         Path of the version folder. It is written beside and renamed, so a server never sees half of it.
@@ -94,6 +100,7 @@ def export_saved_model(
     Raises:
         RunError: if the version exists already, the folder cannot be written, or the views are stacks of flow, for
             which there is no image format.
+        WeightsError: for a `coverage` of a classifier without probabilities.
     """
     require_export_folder(directory)
     views = views or Views(tuple(classifier.encoder.backbone.input.shape[1:3]))
@@ -118,7 +125,8 @@ def export_fused(
     It takes `frames` and `num_frames` as well as `flow_frames` and `num_flow_frames`, see `export_saved_model`. The
     scores are the weighted mean of both streams' scores (late fusion). What else a stream gives stands beside the
     other's with the prefix `flow_`: `fisher_vector` and `flow_fisher_vector`, `raw_sum`, `count`, `flow_raw_sum` and
-    `flow_count`, `contributions` and `flow_contributions`, which add up to the fused score together with `bias`.
+    `flow_count`, `contributions` and `flow_contributions`, which add up to the fused score together with `bias`. There
+    are no probabilities: what the streams' calibrations know of their own scores, they do not know of the sum.
 
     Args:
         classifiers: two built classifiers of the same classes, matched by name; the first gives their order.
@@ -151,20 +159,25 @@ def export_fused(
     return _export(streams, directory, "video", version, top_k, recipes, notes, **options)
 
 
-def _export(streams, directory, kind, version, top_k, recipes, notes, half_svm=False, valid_output=False):
+def _export(
+    streams, directory, kind, version, top_k, recipes, notes, half_svm=False, valid_output=False, coverage=None
+):
     if any(views.modality == "flow_stack" for _, views, _ in streams):
         raise RunError("A classifier of stacked optical flow cannot be exported: no image format has its 20 channels.")
     if kind == "image" and any(views.is_flow for _, views, _ in streams):
         raise RunError("Optical flow is of videos: export the classifier with `kind='video'`.")
     class_names = streams[0][0].class_names
+    calibration, threshold = _calibration(streams, coverage)
     served = [
         ServedStream(classifier, views, kind, weight, _columns(classifier, class_names), half_svm, valid_output)
         for classifier, views, weight in streams
     ]
-    endpoints = Endpoints(served, class_names, top_k, valid_output)
-    card = served_card(endpoints, recipes, notes, half_svm)
+    endpoints = Endpoints(served, class_names, top_k, valid_output, calibration, threshold)
+    card = served_card(endpoints, recipes, notes, half_svm, coverage)
     with _version_folder(Path(directory), version) as (partial, target):
         _write(endpoints, class_names, partial)
+        if calibration is not None:
+            _tell(partial / "saved_model.pb", CALIBRATION, calibration_text(calibration.method, coverage, threshold))
         extra = (partial / WARMUP_FILE).parent
         extra.mkdir()
         (extra / "card.md").write_bytes(to_bytes(card))
@@ -172,6 +185,18 @@ def _export(streams, directory, kind, version, top_k, recipes, notes, half_svm=F
             (extra / f"{stream.prefix}recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         write_warmup(partial / WARMUP_FILE, endpoints.examples().items())
     return target
+
+
+def _calibration(streams, coverage):
+    """That of a single stream, and the threshold of the wanted coverage."""
+    if len(streams) > 1:
+        if coverage is not None:
+            raise RunError("`coverage` needs probabilities, which the sum of two streams' scores does not have.")
+        return None, None
+    classifier = streams[0][0]
+    if coverage is None:
+        return classifier.calibration, None
+    return classifier.calibration, classifier.require_calibration().threshold(coverage)
 
 
 def _columns(classifier, class_names):
@@ -199,17 +224,17 @@ def _write(endpoints, class_names, path):
         for stream in endpoints.streams
         if isinstance(stream.inputs, FrameInput)
     }:
-        _tell(path / "saved_model.pb", sampling_text(samplings))
+        _tell(path / "saved_model.pb", SAMPLING, sampling_text(samplings))
 
 
 def _sampling(views):
     return Sampling(views.frames, views.frame_step, views.modality, views.size)
 
 
-def _tell(file, text):
-    """Adds the signature that tells the sampling."""
+def _tell(file, name, text):
+    """Adds a signature that tells something and that nobody can call."""
     content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    content.meta_graphs[0].signature_def[SAMPLING].method_name = text
+    content.meta_graphs[0].signature_def[name].method_name = text
     file.write_bytes(content.SerializeToString(deterministic=True))
 
 

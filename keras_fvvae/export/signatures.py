@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,6 +19,7 @@ from keras_fvvae.utils.text import to_bytes
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
     from keras_fvvae.models import Classifier
+    from keras_fvvae.svm.calibration import Calibration
 
 
 class ServedStream:
@@ -110,13 +112,26 @@ class Endpoints:
         class_names: in the order of the scores.
         top_k: labels returned.
         flagged: whether an output `valid` flags what cannot be decoded.
+        calibration: how scores become probabilities; `None`: they do not.
+        threshold: probability of the best label below which the output `answer` is empty; `None`: there is no such
+            output.
     """
 
-    def __init__(self, streams: Sequence[ServedStream], class_names: Sequence[str], top_k: int, flagged: bool = False):
+    def __init__(
+        self,
+        streams: Sequence[ServedStream],
+        class_names: Sequence[str],
+        top_k: int,
+        flagged: bool = False,
+        calibration: Calibration | None = None,
+        threshold: float | None = None,
+    ):
         self.streams = streams
         self.names = tf.constant([to_bytes(name) for name in class_names])
         self.count = min(top_k, len(class_names))
         self.flagged = flagged
+        self.calibration = calibration
+        self.threshold = threshold
 
     def signatures(self) -> dict[str, tuple[Callable, list[tf.TensorSpec]]]:
         """Dictionary from name to a pair of function and input specifications."""
@@ -212,6 +227,12 @@ class Endpoints:
         scores = self._scores(vectors)
         best = tf.math.top_k(scores, self.count)
         outputs = {"scores": scores, "labels": tf.gather(self.names, best.indices), "label_scores": best.values}
+        if self.calibration is not None:
+            outputs["probabilities"] = self.calibration.probabilities(scores, keras.ops)
+            outputs["label_probabilities"] = tf.gather(outputs["probabilities"], best.indices, batch_dims=1)
+        if self.threshold is not None:
+            known = outputs["label_probabilities"][:, 0] >= self.threshold
+            outputs["answer"] = tf.where(known, outputs["labels"][:, 0], tf.constant(""))
         return self._flagged(outputs, valid)
 
     def _flagged(self, outputs, valid):

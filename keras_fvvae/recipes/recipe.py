@@ -42,6 +42,7 @@ from keras_fvvae.recipes.softmax_stage import SoftmaxStage
 # Of `Recipe.to_yaml`. It grows when a key changes its meaning; `keras_fvvae.recipes.load` reads older ones.
 FORMAT = 2
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
+CALIBRATIONS = ("auto", "sigmoid", "temperature", "isotonic", "none")
 ARCHITECTURE, ESSENTIAL = Mark.ARCHITECTURE, Mark.ESSENTIAL
 VIDEOS, FV_VAE = Mark.OF_VIDEOS, Mark.OF_FV_VAE
 
@@ -264,6 +265,12 @@ class Recipe:
         "encoding", None, POSITIVE_INTEGER, "PCA of the vectors to so many; none: as they are", ARCHITECTURE
     )
     svm_c: float = key("svm", 100.0, POSITIVE, "C of the one-vs-all SVM", ESSENTIAL)
+    calibration: str = key(
+        "svm",
+        "auto",
+        one_of(CALIBRATIONS),
+        "probabilities of its scores; auto: a temperature where every class has five training items, else none",
+    )
     seed: int = key("data", 0, SEED, "of everything random", ESSENTIAL)
     paper: dict = key(CARD, {}, MAPPING, "where the paper reports this model, and what")
     weights: dict = key(CARD, {}, WEIGHTS, "file and sha256 of trained weights that ship with the package")

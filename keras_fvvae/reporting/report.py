@@ -20,10 +20,12 @@ from keras_fvvae.data.collection import SPLITS, UNLABELLED
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
+from keras_fvvae.evaluation.calibration_error import reliability
 from keras_fvvae.evaluation.intervals import accuracy_interval
 from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
 from keras_fvvae.reporting.names import shown
+from keras_fvvae.reporting.reliability import reliability_diagram
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.vectors import BLOCK_ROWS
 from keras_fvvae.utils.files import reason, write_atomically
@@ -109,7 +111,7 @@ def _write(run_paths, out, collection, streams, fusion):
             kind=collection.kind,
             interval=_interval,
             skipped=facts.skipped,
-            notes=[*facts.notes, *failed],
+            notes=[*facts.notes, *([runs[0].calibration_note] if runs[0].class_names else []), *failed],
             warnings=[run.results.warning for run in runs if run.results.warning],
             version=keras_fvvae.__version__,
         )
@@ -180,7 +182,8 @@ class _TestPictures:
         self.short = [shown(name, TITLE_WIDTH) for name in self.classes]
 
     def drawings(self) -> dict[str, Drawing]:
-        return {
+        calibrated = {"Reliability": self._reliability} if self.items.calibration is not None else {}
+        return calibrated | {
             "Confusion matrix": lambda: (
                 figures.confusion(self.result, self.classes),
                 f"Counts on the test {self.kind}s; shade: share of the row.",
@@ -190,6 +193,15 @@ class _TestPictures:
             "Examples": self._examples,
             "Retrieval": lambda: _retrieval(self.run, self.items, self.collection, self.position, self.short),
         }
+
+    def _reliability(self):
+        calibration = self.items.calibration
+        errors = reliability(calibration.probabilities(self.scores), self.scores, self.correct)
+        return (
+            reliability_diagram(errors, calibration.method),
+            f"Test {self.kind}s in bins of equal size, by the probability of their answer; bars: Wilson's 95 % "
+            f"intervals; dashed: right as often as sure. Even a perfect calibration has an error of so few, by chance.",
+        )
 
     def _embedding(self):
         vectors = self.items.values[self.items.first_test_row :]

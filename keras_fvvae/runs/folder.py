@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keras_fvvae.data import Collection
     from keras_fvvae.models import Classifier, Encoder
     from keras_fvvae.runs.vectors import RunVectors
+    from keras_fvvae.svm.calibration import Calibration
 
 
 class RunFolder:
@@ -36,6 +37,7 @@ class RunFolder:
         checkpoints*/    the newest state of each stage of the training, removed when it is finished
         history.json     losses over the steps
         validation.json  with a validation part: its scores over the steps, and which step was kept
+        calibration.json how scores become probabilities, or why not, and how good that is on held-out training items
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json: names, labels and splits
         metrics.json     accuracies on the test part, with the protocol
@@ -158,6 +160,25 @@ class RunFolder:
         return self.read_json(files.VALIDATION) if (self.path / files.VALIDATION).is_file() else {}
 
     @property
+    def calibration_record(self) -> dict[str, Any]:
+        """What was decided about probabilities and measured on held-out training items; empty for older runs."""
+        return self.read_json(files.CALIBRATION) if (self.path / files.CALIBRATION).is_file() else {}
+
+    @property
+    def calibration_note(self) -> str:
+        """What was decided about probabilities, in a sentence."""
+        return self.calibration_record.get("said", "There are no probabilities: the run is of an older version.")
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The map from scores to probabilities; `None` where the run has none, as those of older versions.
+
+        Raises:
+            RunError: if its file is damaged.
+        """
+        return reading.read_calibration(self.path)
+
+    @property
     def seconds(self) -> dict[str, float]:
         """How long the parts of the training took; empty where that was not noted."""
         return self.read_json(files.SECONDS) if (self.path / files.SECONDS).is_file() else {}
@@ -222,6 +243,7 @@ class RunFolder:
             scores=scores,
             C=self.recipe.svm_c,
             read=functools.partial(reading.read_vectors, self.path, manifest),
+            calibration=self.calibration,
         )
 
     def write(self, name: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from keras_fvvae.runs import files, format1
 from keras_fvvae.runs.manifest import Manifest
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.utils.text import normal_name, parse_json
+
+if TYPE_CHECKING:
+    from keras_fvvae.svm.calibration import Calibration
 
 
 def read_results(folder: Path, manifest: Manifest, recipe: Recipe) -> RunResults:
@@ -79,6 +82,21 @@ def read_vectors(folder: Path, manifest: Manifest) -> np.ndarray:
         return np.load(path, mmap_mode="r")
     except (OSError, *DAMAGE) as error:
         raise RunError(f"{path} cannot be read, and its vectors are needed: {error}.") from error
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """The map from scores to probabilities, if the run has one.
+
+    Raises:
+        RunError: if its file is damaged.
+    """
+    if not (folder / files.CALIBRATION).is_file():
+        return None
+    from keras_fvvae.svm.calibration import Calibration  # imports scikit-learn, which reading results needs not
+
+    with _reading(folder / files.CALIBRATION) as path:
+        config = _json(path)["calibration"]
+        return None if config is None else Calibration.from_config(config)
 
 
 def _json(path: Path) -> Any:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.score_tables import ScoreTable
+
+if TYPE_CHECKING:
+    from keras_fvvae.svm.calibration import Calibration
 
 
 @dataclasses.dataclass(eq=False)
@@ -26,6 +30,7 @@ class RunVectors:
         splits: `"train"` or `"test"`.
         scores: float64 `(test items, classes)`; `None` where nothing was held out for testing.
         C: of the run's SVM.
+        calibration: how scores become probabilities; `None` where they do not.
         read: function that gives the checked memory map of the vectors, `(items, ...)`.
     """
 
@@ -38,6 +43,7 @@ class RunVectors:
     scores: np.ndarray | None
     C: float
     read: Callable[[], np.ndarray]
+    calibration: Calibration | None = None
 
     @functools.cached_property
     def values(self) -> np.ndarray:

@@ -136,7 +136,8 @@ class Client:
 
         Yields:
             For every file in order a dictionary: `file`, and either `labels` and `scores` (decision values, best
-            first) or `error`, the reason why this file could not be used.
+            first), with `probabilities` of these and `answer` (a label, or `None` for none of these) where the model's
+            export has them, or `error`, the reason why this file could not be used.
 
         Raises:
             ServingError: if the server, not a file, is the reason.
@@ -144,7 +145,12 @@ class Client:
         for file, outputs in self._each(files, "serving_default", num_frames):
             if "error" not in outputs:
                 labels = [from_bytes(label) for label in outputs["labels"][0][:top_k]]
-                outputs = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
+                result = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
+                if "label_probabilities" in outputs:
+                    result["probabilities"] = outputs["label_probabilities"][0][:top_k].tolist()
+                if "answer" in outputs:
+                    result["answer"] = from_bytes(outputs["answer"][0]) or None
+                outputs = result
             yield {"file": str(file), **outputs}
 
     def encode(self, files: Iterable[str | Path], num_frames: int | None = None) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from keras_fvvae.svm.calibration import class_probabilities, fit_sigmoid
+from keras_fvvae.svm.calibration import METHODS, Calibration
+from keras_fvvae.svm.calibrators import fit_calibration
 from keras_fvvae.svm.dual import TOLERANCE, solve_duals
 from keras_fvvae.svm.gram import decision_values, gram_matrix, normalize_gram, primal_weights
 from keras_fvvae.svm.row_blocks import BLOCK_COLUMNS, ColumnReader, RowBlocks, flat_rows
@@ -52,9 +53,10 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
             `FisherNormalization`. `None` (default): 1.
         signed_sqrt: whether to take the signed square root of every value. Default `False`.
         row_l2: whether to divide every vector by its L2 norm; zero vectors stay zero. Default `False`.
-        probability: whether to fit one sigmoid per class (Platt) to cross-validated decision values, for
-            `predict_proba`. Its largest value can belong to another class than the largest decision value, by which
-            `predict` goes. Costs `cv` times the dual problems. Default `False`.
+        probability: how `predict_proba` is calibrated on cross-validated decision values: `"temperature"`, `"sigmoid"`
+            (also `True`), `"isotonic"`, see `keras_fvvae.svm.calibration`. Except with a temperature its largest value
+            can belong to another class than the largest decision value, by which `predict` goes. Costs `cv` times the
+            dual problems on the one Gram matrix. Default `False`: none.
         cv: folds for candidates of `C` and for `probability`: a number (stratified), a splitter of scikit-learn without
             groups, or pairs of training and test indices, which must keep videos of one group together. Default 5.
         n_jobs: threads for the dual problems, as in joblib; without effect on `penalize_intercept=True`. Default 1.
@@ -73,7 +75,11 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         n_features_in_: length of the vectors.
         C_: the `C` that was used.
         cv_scores_: `(n_candidates, n_folds)` accuracies, candidates from small to large; only for several `C`.
-        sigmoids_: `(n_classes, 2)`, or `(1, 2)`: slope and offset; only with `probability`.
+        calibration_: the `keras_fvvae.svm.calibration.Calibration`; only with `probability`.
+        cv_decisions_: `(n_samples, n_classes)` decision values of samples that were left out, of two classes one's the
+            other's negative; NaN of samples that never were. Only with `probability`.
+        cv_probabilities_: the same, calibrated by what was fitted to the other folds; only with `probability`.
+        sigmoids_: `(n_classes, 2)`, or `(1, 2)`: slope and offset; only with sigmoids.
 
     Example:
         >>> import numpy as np
@@ -99,7 +105,7 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         column_scale: np.ndarray | None = None,
         signed_sqrt: bool = False,
         row_l2: bool = False,
-        probability: bool = False,
+        probability: bool | str = False,
         cv: Any = 5,
         n_jobs: int | None = None,
         checkpoint: str | os.PathLike | None = None,
@@ -134,6 +140,7 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
             DataError: if the checkpoint cannot be written.
         """
         candidates = _candidates(self.C)
+        self._method()
         rows = self._rows(X, reset=True)
         y = validate_data(self, X="no_validation", y=y)
         check_consistent_length(rows, y)
@@ -182,9 +189,9 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
 
     @available_if(lambda self: self.probability)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities `(n_samples, n_classes)`, each row with a sum of one; only with `probability=True`."""
-        check_is_fitted(self, "sigmoids_")
-        return class_probabilities(self._decisions(X), self.sigmoids_)
+        """Probabilities `(n_samples, n_classes)`, each row with a sum of one; only with `probability`."""
+        check_is_fitted(self, "calibration_")
+        return self.calibration_.probabilities(_by_class(self._decisions(X)))
 
     def dense_weights(self, class_count: int) -> tuple[np.ndarray, np.ndarray]:
         """The SVM as a dense layer over the classes 0 .. `class_count` - 1, also where `fit` has not seen them all.
@@ -211,6 +218,21 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         kernel[:, self.classes_] = (signs * self.coef_).T
         bias[self.classes_] = (signs * self.intercept_[:, np.newaxis])[:, 0]
         return kernel, bias
+
+    def dense_calibration(self, class_count: int) -> Calibration | None:
+        """The calibration of the scores that `dense_weights` gives; `None` without `probability`."""
+        calibration = getattr(self, "calibration_", None)
+        return None if calibration is None else calibration.expanded(self.classes_, class_count)
+
+    def _method(self):
+        """The name of the calibration, or `None`."""
+        method = {True: "sigmoid", False: None}.get(self.probability, self.probability)
+        if method is not None and method not in METHODS:
+            raise ValueError(
+                f"`probability` must be False, True or one of {', '.join(METHODS)}. "
+                f"Received: probability={self.probability!r}"
+            )
+        return method
 
     def _rows(self, X, reset):
         if isinstance(X, RowBlocks):
@@ -283,11 +305,13 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         return splits
 
     def _cross_validate(self, gram, labels, candidates, splits, key):
-        """Chooses `C_`, and fits the sigmoids, by decision values of samples that were left out."""
+        """Chooses `C_`, and fits the calibration, by decision values of samples that were left out."""
         targets = self._targets(labels)
         scores = np.full((len(candidates), *targets.T.shape), np.nan)
         accuracies = np.zeros((len(candidates), len(splits)))
+        folds = np.full(len(labels), -1)
         for fold, (train, test) in enumerate(splits):
+            folds[test] = fold
             part = gram[np.ix_(train, train)]
             across = gram[np.ix_(test, train)]
             for row, C in enumerate(candidates):
@@ -300,10 +324,21 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         self.C_ = candidates[best]
         if len(candidates) > 1:
             self.cv_scores_ = accuracies
-        if self.probability:
-            tested = ~np.isnan(scores[best]).any(axis=1)
-            pairs = zip(scores[best][tested].T, targets[:, tested], strict=True)
-            self.sigmoids_ = np.array([fit_sigmoid(column, target) for column, target in pairs])
+        if (method := self._method()) is not None:
+            self._calibrate(method, _by_class(scores[best]), labels, folds)
+
+    def _calibrate(self, method, scores, labels, folds):
+        tested = folds >= 0
+        if len(np.unique(labels[tested])) < len(self.classes_):
+            raise ValueError("The test parts of `cv` together must have samples of every class for `probability`.")
+        self.calibration_, held_out = fit_calibration(method, scores[tested], labels[tested], folds[tested])
+        self.cv_decisions_ = scores
+        self.cv_probabilities_ = np.full(scores.shape, np.nan)
+        self.cv_probabilities_[tested] = held_out
+        if method == "sigmoid":
+            parameters = self.calibration_.parameters
+            sigmoids = np.stack([parameters["slopes"], parameters["offsets"]], axis=1)
+            self.sigmoids_ = sigmoids[1:] if len(sigmoids) == 2 else sigmoids
 
 
 def _candidates(C):
@@ -317,3 +352,8 @@ def _candidates(C):
 def _winners(scores):
     """Positions of the classes that decision values `(n_samples, n_problems)` are for."""
     return (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
+
+
+def _by_class(scores):
+    """Decision values `(n, classes)`: of two classes, of which there is one problem, the first's are the negative."""
+    return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores

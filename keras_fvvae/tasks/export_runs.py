@@ -18,6 +18,7 @@ from keras_fvvae.layers import GramPCA
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.training.calibration import FOLDS
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256
@@ -32,6 +33,7 @@ def export_runs(
     half_svm: bool = False,
     valid_output: bool = False,
     pca_components: int | None = None,
+    coverage: float | None = None,
 ) -> Path:
     """Writes a finished run as a SavedModel, or two, on frames and on optical flow, as one in which they are fused.
 
@@ -41,10 +43,10 @@ def export_runs(
     Args:
         run_paths: one or two runs.
         out: parent of the version folders.
-        version, top_k, half_svm, valid_output: as for `keras_fvvae.export.export_saved_model`.
+        version, top_k, half_svm, valid_output, coverage: as for `keras_fvvae.export.export_saved_model`.
         weights: of two runs' scores, see `keras_fvvae.export.export_fused`.
         pca_components: compresses every run's representation to so many principal components of its training vectors,
-            brought to unit length; its SVM is fitted anew on these.
+            brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method.
 
     Returns:
         Path of the version folder.
@@ -79,6 +81,7 @@ def export_runs(
         "notes": notes,
         "half_svm": half_svm,
         "valid_output": valid_output,
+        "coverage": coverage,
     }
     if len(runs) == 1:
         return export_saved_model(classifiers[0], out, views[0], runs[0].kind, recipe=runs[0].recipe, **options)
@@ -103,7 +106,7 @@ def _measured(run):
 
 def _compressed(classifier, vectors, components, C):
     """The classifier on principal components, and what that changes."""
-    old = classifier.encoder
+    old, old_calibration = classifier.encoder, classifier.calibration
     if old.compression is not None:
         raise RunError("The run's representation is compressed by PCA already.")
     data = vectors.values
@@ -113,13 +116,21 @@ def _compressed(classifier, vectors, components, C):
     blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
     compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
     result = build_classifier(old.with_compression(compression), classifier.class_names)
-    result.set_svm(OneVsRestSVM(C).fit(compact, vectors.train_labels))
+    result.set_svm(_refitted(old_calibration, C, vectors.train_labels).fit(compact, vectors.train_labels))
     note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
     if vectors.scores is None:
         return result, f"{note}; what that changes is not known without test items."
     before = _test_scores(vectors, *classifier.svm.get_weights())
     after = _test_scores(vectors, *result.svm.get_weights(), compression)
     return result, f"{note}: {_change(before, after, vectors.test_labels)}."
+
+
+def _refitted(calibration, C, labels):
+    """An SVM that is calibrated as the run's; groups of items are not known here."""
+    if calibration is None:
+        return OneVsRestSVM(C)
+    rarest = int(np.unique(labels, return_counts=True)[1].min())
+    return OneVsRestSVM(C, probability=calibration.method, cv=min(FOLDS, rarest))
 
 
 def _half_note(classifier, vectors, compressed):

@@ -13,24 +13,32 @@ from keras_fvvae.data.items import item_collection
 from keras_fvvae.zoo.loading import load_classifier
 
 
-def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5) -> Iterator[dict[str, Any]]:
+def predict(
+    run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5, coverage: float | None = None
+) -> Iterator[dict[str, Any]]:
     """Classifies files.
 
     Args:
         run: path of a finished run.
         files: paths of images, or of videos (files or folders of frames) for a run that was trained on videos.
         top_k: labels per file.
+        coverage: answer "none of these" where the best label's probability is below the threshold that so many
+            items of the run's classes reach, see `keras_fvvae.svm.calibration.Calibration.threshold`. Default: never.
 
     Yields:
-        For every file in order a dictionary: `file` and either `labels` and `scores` (decision values, best first) or
+        For every file in order a dictionary: `file` and either `labels` and `scores` (decision values, best first), of
+        a calibrated run `probabilities` of these labels, and with `coverage` `answer`, the best label or `None`; or
         `error`, the reason why the file could not be used.
 
     Raises:
-        RunError, WeightsError: if the run cannot be used.
+        RunError, WeightsError: if the run cannot be used, or has no probabilities for a `coverage`.
+        ValueError: for a `coverage` that is no share.
     """
     classifier = load_classifier(run)
     encoder, reader = classifier.encoder, classifier.encoder.reader
     names = np.array(classifier.class_names)
+    calibration = classifier.calibration
+    threshold = None if coverage is None else classifier.require_calibration().threshold(coverage)
     for vectors, positions in reader.vector_batches(encoder, item_collection(files, reader.kind)):
         scores = iter(ops.convert_to_numpy(classifier.svm(vectors)))
         for index, reason in positions:
@@ -39,4 +47,9 @@ def predict(run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: i
                 continue
             row = next(scores)
             best = np.argsort(-row)[:top_k]
-            yield {"file": str(files[index]), "labels": names[best].tolist(), "scores": row[best].tolist()}
+            result = {"file": str(files[index]), "labels": names[best].tolist(), "scores": row[best].tolist()}
+            if calibration is not None:
+                result["probabilities"] = calibration.probabilities(row[np.newaxis])[0, best].tolist()
+            if threshold is not None:
+                result["answer"] = result["labels"][0] if result["probabilities"][0] >= threshold else None
+            yield result

@@ -7,19 +7,32 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data import Collection
-from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.training.calibration import CalibrationPlan, labelled_train
 from keras_fvvae.training.vectors import BLOCK_ROWS
 
 # Decimals of the scores that a run keeps.
 DECIMALS = 5
 
 
-def fit_svm(C: float, vectors: np.ndarray, collection: Collection, verbose: int = 0) -> OneVsRestSVM:
-    """The one-vs-all SVM of the labelled training items, which are the first rows of the vectors."""
-    count = np.count_nonzero(collection.labels[collection.indices("train")] != UNLABELLED)
-    return OneVsRestSVM(C, verbose=verbose).fit(vectors[:count], collection.labels[:count])
+def fit_svm(
+    C: float, vectors: np.ndarray, collection: Collection, verbose: int = 0, plan: CalibrationPlan | None = None
+) -> OneVsRestSVM:
+    """The one-vs-all SVM of the labelled training items, which are the first rows of the vectors.
+
+    Args:
+        C: inverse regularisation strength.
+        vectors: `(items, dimensions)`.
+        collection: what they are of.
+        verbose: 1 for progress bars.
+        plan: how its scores are calibrated. Default: they are not.
+    """
+    labels = labelled_train(collection)
+    settings: dict[str, Any] = {}
+    if plan is not None and plan.method is not None:
+        settings = {"probability": plan.method, "cv": plan.folds}
+    return OneVsRestSVM(C, verbose=verbose, **settings).fit(vectors[: len(labels)], labels)
 
 
 def evaluate_svm(svm: OneVsRestSVM, vectors: np.ndarray, collection: Collection) -> tuple[dict[str, Any], np.ndarray]:

@@ -25,6 +25,7 @@ from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.runs.results import RunResults
+from keras_fvvae.training.calibration import calibration_record, plan_calibration
 from keras_fvvae.training.classification import evaluate_svm, fit_svm
 from keras_fvvae.training.fine_tune import fine_tune
 from keras_fvvae.training.inputs.activations import ActivationInputs
@@ -211,11 +212,13 @@ class Training:
         self.model = self._representation.whole_encoder()
 
     def classify(self) -> None:
-        """The SVM on the vectors of the labelled training part: the model becomes a classifier."""
+        """The SVM on the vectors of the labelled training part, calibrated: the model becomes a classifier."""
         with self._timed("classify"):
-            self._svm = fit_svm(self.recipe.svm_c, self._vectors(), self.usable, self.settings.verbose)
+            plan = plan_calibration(self.recipe.calibration, self.usable, self.recipe.seed)
+            self._svm = fit_svm(self.recipe.svm_c, self._vectors(), self.usable, self.settings.verbose, plan)
             self.model = build_classifier(self.model, self.usable.class_names)
             self.model.set_svm(self._svm)
+        self.run.write_json(files.CALIBRATION, calibration_record(plan, self._svm, self.usable))
 
     def evaluate(self) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
         """Metrics and scores of the test part, by representation: average pooling, and the run's own."""

@@ -151,7 +151,8 @@ def load_classifier(source: str | os.PathLike) -> Classifier:
     Returns:
         A `keras_fvvae.models.Classifier`, a Keras model: `classify` gives the labels and scores of files, folders,
         arrays of any size and Pillow images; `predict` the scores of float arrays of the size of its input. Its
-        `encoder` is what `load_encoder` gives. Scores are decision values, not probabilities.
+        `encoder` is what `load_encoder` gives. Scores are decision values; `probabilities(scores)` are calibrated,
+        where the training did so (`calibration` is not `None`).
 
     Raises:
         WeightsError, RunError: as `load_encoder`; also where the training was without labels.

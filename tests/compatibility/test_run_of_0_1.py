@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_fvvae.errors import RunError
+from keras_fvvae.errors import RunError, WeightsError
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.scores.fuse import fuse
 from keras_fvvae.zoo import packs
 
@@ -42,6 +43,13 @@ def test_vectors(run):
     assert set(vectors.splits[18:]) == {"test"}
     kernel, bias = run.classifier().svm.get_weights()
     np.testing.assert_allclose(vectors.values[18:] @ kernel + bias, vectors.scores, atol=1e-4)
+
+
+def test_it_has_no_probabilities_and_says_so(run):
+    assert run.calibration is None
+    assert run.calibration_record == {}
+    with pytest.raises(WeightsError, match="scores and no probabilities: its training was of an older version"):
+        next(predict(run.path, [], coverage=0.9))
 
 
 def test_it_is_fused_with_itself_and_loaded_as_weights(run, tmp_path):

@@ -40,6 +40,10 @@ def test_labels_and_scores(fitted, pictures):
     assert scores.shape == (24, 3)
     assert fitted.predict(images).tolist() == fitted.classes_[scores.argmax(axis=1)].tolist()
     assert fitted.score(images, labels) > 0.9  # of what it has learnt
+    probabilities = fitted.predict_proba(images)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    assert np.array_equal(probabilities.argmax(axis=1), scores.argmax(axis=1))
+    assert hasattr(FVVAEClassifier(), "predict_proba")
     np.testing.assert_allclose(fitted.decision_function([Image.fromarray(one) for one in images]), scores, atol=1e-5)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FisherNormalization, FisherVectorHead, FVVAELayer, SpatialPyramidPooling
 from keras_fvvae.models import Classifier, FisherEncoder
 from keras_fvvae.svm import UNSEEN_SCORE, OneVsRestSVM
@@ -121,6 +122,36 @@ def test_config_round_trip():
     clone = Classifier.from_config(json.loads(json.dumps(classifier.get_config())))
     assert clone.class_names == NAMES
     assert clone.encoder.head.fvvae.latent_dim == 2
+
+
+def test_calibration_is_saved(tmp_path):
+    classifier = _classifier()
+    labels = np.array([0, 1, 2] * 6)  # the fourth class has no sample
+    vectors = np.array(classifier.encoder(_images(labels)))
+    classifier.set_svm(OneVsRestSVM(probability="sigmoid", cv=3).fit(vectors, labels))
+    scores = np.array(classifier(_images(labels)))
+    expected = classifier.probabilities(scores)
+    np.testing.assert_allclose(expected.sum(axis=1), 1.0, rtol=1e-5)
+    assert (expected[:, 3] == 0).all()
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras", safe_mode=True)
+    assert loaded.calibration == classifier.calibration
+    np.testing.assert_array_equal(loaded.probabilities(scores), expected)
+    classifier.set_svm(OneVsRestSVM().fit(vectors, labels))
+    assert classifier.calibration is None
+    with pytest.raises(WeightsError, match="scores and no probabilities"):
+        classifier.probabilities(scores)
+
+
+def test_calibration_of_something_else():
+    config = {"method": "sigmoid", "parameters": {"slopes": [1.0, 2.0], "offsets": [0.0, 0.0]}, "confidences": []}
+    encoder = _classifier(build=False).encoder
+    with pytest.raises(ValueError, match="is of 2 classes, and the classifier of 4"):
+        Classifier(encoder, NAMES, config)
+    with pytest.raises(ValueError, match="no calibration of scores: `temperature` must be a positive number"):
+        Classifier(encoder, NAMES, {"method": "temperature", "parameters": {"temperature": -1.0}, "confidences": []})
+    with pytest.raises(TypeError, match="must be a Calibration"):
+        Classifier(encoder, NAMES, "temperature")
 
 
 @pytest.mark.parametrize("names", [[], ["one"], ["a", "b", "a"]])

@@ -33,6 +33,25 @@ def classified(page, path, model):
     return page.evaluate("[...document.querySelectorAll('#labels li')].map((item) => item.innerText.split(/\\s+/))")
 
 
+def test_probabilities_and_none_of_these(page):
+    """What the outputs of a calibrated export look like."""
+    shown = """(() => {
+        render({
+            outputs: {labels: [["red", "blue"]], label_scores: [[1, -2]],
+                label_probabilities: [[0.41, 0.034]], answer: ["%s"]},
+            pictures: [null], heatMaps: [], times: [0], curves: [], seconds: 0.1,
+        });
+        const text = (item) => item.innerText.split(/\\s+/).join(" ");
+        const items = [...document.querySelectorAll("#labels li")].map(text);
+        return [items, document.getElementById("none").hidden, document.getElementById("meaning").textContent];
+    })()"""
+    items, hidden, meaning = page.evaluate(shown % "")
+    assert items == ["red 41 %", "blue 3.4 %"]
+    assert not hidden
+    assert meaning.startswith("Probabilities")
+    assert page.evaluate(shown % "red")[1]
+
+
 def test_image(page, server, tmp_path):
     """The left half is red, so that the left half of the heat map is for the label."""
     import tensorflow as tf

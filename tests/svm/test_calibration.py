@@ -3,7 +3,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from keras_fvvae.svm.calibration import class_probabilities, fit_sigmoid
+from keras_fvvae.svm.calibration import Calibration
+from keras_fvvae.svm.calibrators import fit_sigmoid
 
 
 def _scores(samples=300, slope=2.0, offset=-0.7):
@@ -34,16 +35,20 @@ def test_separated_classes_have_a_finite_slope():
     assert abs(offset) < 1e-6
 
 
+def _sigmoids(slopes, offsets):
+    return Calibration("sigmoid", {"slopes": slopes, "offsets": offsets})
+
+
 def test_probabilities_of_several_classes():
     scores = np.array([[1.0, -1.0, 0.5], [-2000.0, -1000.0, -3000.0]])
-    sigmoids = np.array([[2.0, 0.1], [1.0, 0.0], [3.0, -0.2]])
-    got = class_probabilities(scores, sigmoids)
-    expected = expit(scores[0] * sigmoids[:, 0] + sigmoids[:, 1])
+    got = _sigmoids([2.0, 1.0, 3.0], [0.1, 0.0, -0.2]).probabilities(scores)
+    expected = expit(scores[0] * [2.0, 1.0, 3.0] + [0.1, 0.0, -0.2])
     np.testing.assert_allclose(got[0], expected / expected.sum(), rtol=1e-12)
     np.testing.assert_allclose(got[1], [0.0, 1.0, 0.0], atol=1e-12)
 
 
 def test_probabilities_of_two_classes():
-    got = class_probabilities(np.array([[0.5], [-2.0]]), np.array([[2.0, 0.3]]))
+    scores = np.array([[0.5], [-2.0]])
+    got = _sigmoids([2.0, 2.0], [-0.3, 0.3]).probabilities(np.concatenate([-scores, scores], axis=1))
     np.testing.assert_allclose(got[:, 1], expit([1.3, -3.7]), rtol=1e-12)
     np.testing.assert_allclose(got.sum(axis=1), 1.0)

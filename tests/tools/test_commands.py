@@ -36,16 +36,17 @@ def test_train_predict_export(tmp_path, run_command):
     assert "FV-VAE" in output
     assert "18 training and 6 test images of 3 classes" in " ".join(output.split())
     report = (out / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 6
+    assert report.count("data:image/png;base64,") == 7
     assert sorted(path.stem for path in (out / "figures").glob("*.png")) == [
         "class_accuracy",
         "confusion_matrix",
         "embedding",
         "examples",
         "loss_curves",
+        "reliability",
         "retrieval",
     ]
-    assert len(list((out / "figures").glob("*.svg"))) == 6
+    assert len(list((out / "figures").glob("*.svg"))) == 7
 
     image = next((data / "7").iterdir())
     code, output, errors = run_command("predict", out, image, tmp_path / "absent.png", "--top-k", 2)
@@ -54,7 +55,10 @@ def test_train_predict_export(tmp_path, run_command):
     assert output.count("(") == 2
     assert "absent.png: cannot be opened: No such file or directory" in errors
     code, output, _ = run_command("predict", out, image, "--json")
-    assert set(json.loads(output)) == {"file", "labels", "scores"}
+    assert set(json.loads(output)) == {"file", "labels", "scores", "probabilities"}
+    code, output, _ = run_command("predict", out, image, "--coverage", 0.01)
+    assert output.startswith(f"{image}: none of these; ")
+    assert output.count("% (") == 3
     assert run_command("predict", out, tmp_path / "absent.png")[0] == 1
     (data / "clip.avi").write_bytes(b"")
     code, output, errors = run_command("predict", out, data, data / "clip.avi", "--top-k", 1)

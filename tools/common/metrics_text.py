@@ -16,6 +16,8 @@ _HEADINGS = {
     "accuracy": "accuracy",
     "mean_class_accuracy": "mean class accuracy",
     "mean_average_precision": "mAP",
+    "calibration_error": "calibration error",
+    "uncalibrated_error": "through a sigmoid",
 }
 _OF_CLASSES = ("class_accuracy", "average_precision")
 

@@ -112,6 +112,11 @@ flow_method_option = click.option(
     "--flow-method", default="dis", show_default=True, type=click.Choice(FLOW_METHODS), help="Of the optical flow."
 )
 workers_option = click.option("--workers", type=click.IntRange(1), help="Threads. Default: as the cores allow.")
+coverage_option = click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Answer `none of these` below the probability that this share of training items reaches.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Everything as JSON, instead of text to read.")
 
 

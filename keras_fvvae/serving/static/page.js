@@ -199,14 +199,20 @@ async function grab(video) {
 
 function render(result) {
   ({ pictures, heatMaps, times } = result);
-  const { labels, label_scores: scores } = result.outputs;
+  const { labels, label_scores: scores, label_probabilities: shares, answer } = result.outputs;
   $("labels").replaceChildren(...(labels ? labels[0] : []).map((label, i) => {
     const item = document.createElement("li");
     const score = document.createElement("span");
     item.append(label, score);
     score.textContent = scores[0][i] === null ? "NaN" : signed(scores[0][i]);
+    if (shares && shares[0][i] !== null) {
+      score.title = `score ${score.textContent}`;
+      score.textContent = percent(shares[0][i]);
+    }
     return item;
   }));
+  $("none").hidden = !answer || answer[0] !== "";
+  $("meaning").textContent = shares ? "Probabilities, calibrated on training items." : "Decision values, not probabilities.";
   $("took").textContent = `${result.seconds.toFixed(2)} s.`;
   $("heat-label").textContent = labels ? labels[0][0] : "the best label";
   $("heat-switch").hidden = !heatMaps.length;
@@ -219,6 +225,7 @@ function render(result) {
   drawFrame();
 }
 
+const percent = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
 function drawFrame() {

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.evaluation.calibration_error import reliability
 from keras_fvvae.evaluation.evaluate import compare_scores, evaluate_scores, evaluate_views
 from keras_fvvae.evaluation.score_tables import ScoreTable, class_order, item_keys
 from keras_fvvae.tasks.scores.labelled_scores import Source, read_sources
 
 # A split's overall results; those that all runs have are averaged.
-_AVERAGED = ("accuracy", "mean_class_accuracy", "mean_average_precision")
+_AVERAGED = (
+    "accuracy", "mean_class_accuracy", "mean_average_precision", "calibration_error", "uncalibrated_error",
+)  # fmt: skip
 
 
 def evaluate(
@@ -84,10 +87,27 @@ def evaluate_source(source: Source, **options: Any) -> dict[str, Any]:
         return {
             **head,
             **evaluate_scores(source.scores, source.labels, source.class_names, **options),
+            **_calibration(source, options),
             "notes": source.notes,
         }
     levels = evaluate_views(source.scores, source.owners, source.labels, source.class_names, **options)
     return {**head, **levels["items"], "views": levels["views"], "notes": source.notes}
+
+
+def _calibration(source: Source, options: dict[str, Any]) -> dict[str, Any]:
+    """Calibration errors of a calibrated run, beside those of its scores through a sigmoid."""
+    if source.calibration is None:
+        return {}
+    best = source.scores.argmax(axis=1)
+    right = np.array([winner in own for winner, own in zip(best, source.labels, strict=True)])
+    bootstrap = {name: options[name] for name in ("resamples", "level", "seed") if name in options}
+    errors = reliability(source.calibration.probabilities(source.scores), source.scores, right, **bootstrap)
+    ends = {name: {end: error[end] for end in ("value", "low", "high")} for name, error in errors.items()}
+    return {
+        "calibration_error": ends["calibrated"],
+        "uncalibrated_error": ends["uncalibrated"],
+        "calibration": {"method": source.calibration.method, **errors},
+    }
 
 
 def _average(sources: list[Source], results: list[dict]) -> dict[str, Any]:

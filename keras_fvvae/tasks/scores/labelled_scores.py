@@ -12,6 +12,7 @@ from keras_fvvae.data.datasets.places import contradiction, read_table
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.activitynet import read_label_sets
 from keras_fvvae.evaluation.score_tables import ScoreTable, item_keys, read_scores
+from keras_fvvae.svm.calibration import Calibration
 from keras_fvvae.tasks.scores.streams import read_run
 from keras_fvvae.utils.text import normal_name
 
@@ -28,6 +29,7 @@ class Source:
         scores: `(items, classes)`, or `(views, classes)`.
         labels: of every item, its classes as integers.
         notes: what did not go together, in sentences.
+        calibration: of a run: how its scores become probabilities; else `None`.
         owners: of scores of views, the index of every view's item; else `None`.
     """
 
@@ -39,6 +41,7 @@ class Source:
     labels: list[list[int]]
     notes: list[str]
     owners: np.ndarray | None = None
+    calibration: Calibration | None = None
 
 
 def read_sources(
@@ -78,6 +81,7 @@ def read_sources(
         names = [run.class_names[label] for label in run.test_labels]
         own = {name: [label] for name, label in zip(run.test.ids, names, strict=True)}
         source = labelled(run.test, run.representation, own if given is None else given)
+        source.calibration = run.calibration
         tested = set(run.test_labels.tolist())
         if unseen := [run.class_names[label] for label in run.unseen if label in tested]:
             source.notes.append(f"{len(unseen)} classes have no training items, such as {unseen[0]!r}: always wrong.")
