@@ -48,7 +48,7 @@ def released_card(width: int) -> str:
         f'weights="release:2")` takes those of split 2, `weights="release"` those of the split that is asked for, else '
         f"1. They are downloaded from {BASE_URL} (another address, or a folder: the environment variable "
         f"`KERAS_FVVAE_RELEASE`), compared with their SHA-256, and read as data. The authors report accuracies of "
-        f"{accuracies} percent with them, ten crops a frame; these figures are theirs and were not measured here. Their "
+        f"{accuracies} percent with them, ten crops a frame; these figures are theirs, not measured here. Their "
         f"repository states no licence: ask the authors before you pass the weights on."
     )
     return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False)
