@@ -97,7 +97,7 @@ def load(
                 stacklevel=2,
             )
     elif weights is not None:
-        trained = open_release(weights, entry.name, wanted) if is_release(weights) else _open(weights, entry.name)
+        trained = open_release(str(weights), entry.name, wanted) if is_release(weights) else _open(weights, entry.name)
         if isinstance(trained.encoder, JoinedEncoder):
             raise WeightsError(f"{weights} holds joined branches, from which {entry.name!r} cannot start: train anew.")
         if other := differences(trained, wanted):
