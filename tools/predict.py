@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections.abc import Iterator
@@ -14,62 +15,91 @@ from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
 from keras_fvvae.tools.common.options import json_option
 from keras_fvvae.tools.common.types import RUN
 
+from keras_fvvae.tasks.answers import require_suffix, write_answers
+
+# Of lists, see `keras_fvvae.data.datasets.listing`; importing it would take a server's client seconds.
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
+
 
 @click.command("predict", cls=Command, short_help="Classify images or videos with a trained run.")
 @click.argument("paths", nargs=-1, required=True, type=RUN, metavar="[RUN] FILE...")
 @click.option("--server", metavar="URL", help="Ask a server (keras-fvvae serve, TensorFlow Serving) instead of a RUN.")
 @click.option("--model", help="Name of the server's model. Default: the only one.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
+@click.option("--out", type=click.Path(), help="Write to this file, .csv or .jsonl, instead.")
 @json_option
-def command(paths: tuple[str, ...], server: str | None, model: str | None, top_k: int, as_json: bool) -> None:
+def command(
+    paths: tuple[str, ...], server: str | None, model: str | None, top_k: int, out: str | None, as_json: bool
+) -> None:
     """Classify FILEs (images, or videos for a run on videos) with the finished RUN, or with --server. Of a folder,
-    everything below it is classified; a folder of numbered frames is a video.
+    everything below it is classified; a folder of numbered frames is a video. FILE can be a pattern in quotes, such as
+    "photos/**/*.jpg", or a list: .txt with a path a line, .csv or .jsonl with `file`.
 
-    Scores are decision values of the SVM, not probabilities.
+    Scores are decision values of the SVM, not probabilities. Files that RUN was trained on are marked as seen in
+    training: by their content, or, where an older RUN did not note it, by their path.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
+    if out:
+        require_suffix(out)
     if server:
-        results = _ask_server(server, model, paths, top_k)
+        results = _ask_server(server, model, paths, top_k, verbose=bool(out))
     else:
         run, *files = paths
         if not files:
             raise click.UsageError("Name a RUN and at least one FILE, or a --server.")
         require_runs([run])
-        results = _ask_run(run, files, top_k)
-    read = 0
+        results = _ask_run(run, files, top_k, verbose=bool(out))
+    if out:
+        results = write_answers(results, out)
+    read = seen = 0
     for result in results:
         read += "error" not in result
-        if as_json:
+        seen += bool(result.get("seen_in_training"))
+        if out and "error" not in result:
+            continue
+        if as_json and not out:
             click.echo(json.dumps(result, ensure_ascii=False))
         elif "error" in result:
             say(f"{result['file']}: {result['error']}")
         else:
             pairs = zip(result["labels"], result["scores"], strict=True)
-            click.echo(f"{result['file']}: " + ", ".join(f"{label} ({score:+.2f})" for label, score in pairs))
+            told = "  [seen in training]" if result.get("seen_in_training") else ""
+            click.echo(f"{result['file']}: " + ", ".join(f"{label} ({score:+.2f})" for label, score in pairs) + told)
+    if out:
+        click.echo(f"{read:,} files: {out}" + (f"; {seen:,} of them seen in training" if seen else ""))
     sys.exit(0 if read else 1)
 
 
-def _ask_run(run: str, files: list[str], top_k: int) -> Iterator[dict]:
+def _ask_run(run: str, files: list[str], top_k: int, verbose: bool) -> Iterator[dict]:
     load_tensorflow_quietly()
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.files import results_of
     from keras_fvvae.tasks.predict import predict
+    from keras_fvvae.tasks.seen import SeenItems
 
-    return results_of(files, RunFolder.open(run).kind, lambda usable: predict(run, usable, top_k))
+    folder = RunFolder.open(run)
+    seen = SeenItems.of_run(folder)
+    for result in results_of(files, folder.kind, lambda usable: predict(run, usable, top_k), verbose):
+        yield result if "error" in result else {**result, "seen_in_training": seen.how(result["file"])}
 
 
-def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int) -> Iterator[dict]:
+def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int, verbose: bool) -> Iterator[dict]:
     from keras_fvvae.serving.client import Client
 
     with Client(server, model) as client:
-        if not any(Path(path).is_dir() for path in paths):
+        if not verbose and all(_is_plain(path) for path in paths):
             yield from client.classify(paths, top_k)
             return
-        # Only where folders are to be searched: their reader comes with TensorFlow.
+        # Only where folders are to be searched or lists read: their readers come with TensorFlow.
         load_tensorflow_quietly()
         from keras_fvvae.tasks.files import results_of
 
         inputs = client.signatures().get("serving_default", {"inputs": ()})["inputs"]
         kind = "video" if "frames" in inputs else "image"
-        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k))
+        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k), verbose)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path stands for itself: no folder, pattern or list."""
+    return not (Path(path).is_dir() or glob.has_magic(path) or path.lower().endswith(LIST_SUFFIXES))
