@@ -16,7 +16,7 @@ from keras_fvvae.tools.common.types import RUN
 @click.option("--out", default="to_label.csv", show_default=True, type=click.Path(), help="List to write.")
 def command(run: str, files: tuple[str, ...], count: int, out: str) -> None:
     """Write a list of those UNLABELLED files (folders, patterns, lists) that are most worth a label: the finished RUN
-    is least sure of them (smallest difference between its two best classes), and they differ from each other and from
+    is unsure of them (small difference between its two best classes), and they stand for many others that are unlike
     what it was trained on.
 
     Fill in the column `label`, then train with --add-labels LIST.

@@ -1,61 +1,35 @@
-"""Which of many candidates to take: uncertain ones that are not alike."""
+"""Which of many candidates to take: those that stand for as much as possible of what is not covered yet."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def spread_out(gram: np.ndarray, nearest: np.ndarray, count: int) -> list[int]:
-    """Chooses candidates one after the other, each the farthest from all that are covered already (k-center greedy).
+def representative(similarities: np.ndarray, covered: np.ndarray, count: int) -> list[int]:
+    """Chooses candidates one after the other, each the one that adds most to `sum_u max_s K(u, s)` over the items u and
+    all that are chosen or known, s (greedy facility location).
 
     Args:
-        gram: `(n, n)`, inner products of the candidates, vectors of unit length.
-        nearest: `(n,)`, of every candidate the largest inner product with what is labelled already; -inf: nothing is.
+        similarities: `(items, candidates)`, inner products of the items' and the candidates' vectors.
+        covered: `(items,)`, of every item the largest inner product with what is known already; 0: nothing is.
         count: how many to choose.
 
     Returns:
-        Positions in the order of the choice.
+        Positions of candidates in the order of the choice.
 
     Example:
-        >>> vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
-        >>> spread_out(vectors @ vectors.T, vectors @ vectors[0], 2)  # the first is labelled
-        [2, 1]
+        >>> vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])
+        >>> representative(vectors @ vectors.T, vectors @ vectors[0], 2)  # the first is known
+        [2, 3]
 
     Reference:
-        Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018.
+        Wei, Iyer, Bilmes, "Submodularity in Data Subset Selection and Active Learning", ICML 2015.
     """
-    nearest, chosen = np.array(nearest, "float64"), []
-    for _ in range(min(count, len(gram))):
-        best = int(np.argmin(nearest))
+    covered, chosen = np.array(covered, "float64"), []
+    for _ in range(min(count, similarities.shape[1])):
+        gains = np.maximum(similarities - covered[:, np.newaxis], 0).sum(axis=0)
+        gains[chosen] = -1
+        best = int(np.argmax(gains))
         chosen.append(best)
-        nearest = np.maximum(nearest, gram[best])
-        nearest[chosen] = np.inf
-    return chosen
-
-
-def determinantal(gram: np.ndarray, quality: np.ndarray, count: int) -> list[int]:
-    """Chooses candidates one after the other so that `det` of `quality_i K_ij quality_j` grows most (greedy MAP of a
-    determinantal point process).
-
-    Args:
-        gram: `(n, n)`, the kernel K.
-        quality: `(n,)`, positive: how much each is wanted for itself.
-        count: how many to choose.
-
-    Returns:
-        Positions in the order of the choice.
-
-    Reference:
-        Chen, Zhang, Zhou, "Fast Greedy MAP Inference for Determinantal Point Process", NeurIPS 2018.
-    """
-    rest = quality**2 * np.diag(gram)  # what is left of each candidate beside those that are chosen
-    factors = np.zeros((count, len(gram)))
-    chosen: list[int] = []
-    for step in range(min(count, len(gram))):
-        best = int(np.argmax(rest))
-        chosen.append(best)
-        row = quality[best] * gram[best] * quality - factors[:step, best] @ factors[:step]
-        factors[step] = row / np.sqrt(max(rest[best], np.finfo(float).tiny))
-        rest = rest - factors[step] ** 2
-        rest[chosen] = -np.inf
+        covered = np.maximum(covered, similarities[:, best])
     return chosen

@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras_fvvae.data import load_digits, load_folder
 from keras_fvvae.data.added_labels import add_labels
 from keras_fvvae.errors import DataError
-from keras_fvvae.evaluation.diversity import spread_out
+from keras_fvvae.evaluation.diversity import representative
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.tasks.suggest import suggest, write_suggestions
+from keras_fvvae.tasks.suggest import _Pool, _Sample, suggest, write_suggestions
 from keras_fvvae.training.train import train
 
 SMALL = {"latent_dim": 3, "backbone_options": {"filters": 4}, "steps": 2, "batch_size": 8, "validation": None}
@@ -49,14 +49,13 @@ def test_what_is_suggested(found):
     _, scores = classifier.classify(files)
     best = np.sort(scores, axis=1)
     margins = dict(zip(files, best[:, -1] - best[:, -2], strict=True))
-    candidates = sorted(files, key=margins.get)[:20]
     for one in suggestions.chosen:
         assert one.margin == pytest.approx(margins[one.file], abs=1e-3)
         order = np.argsort(-scores[files.index(one.file)])
         assert [one.predicted, one.second] == [run.class_names[i] for i in order[:2]]
-    vectors = classifier.encoder.encode(candidates)
+    vectors = classifier.encoder.encode(files)  # fewer than the sample: all of them
     nearest = (vectors @ run.vectors().values.T).max(axis=1)
-    expected = [candidates[index] for index in spread_out(vectors @ vectors.T, nearest, 5)]
+    expected = [files[index] for index in representative(vectors @ vectors.T, nearest, 5)]
     assert [one.file for one in suggestions.chosen] == expected
 
 
@@ -84,8 +83,27 @@ def test_nothing_is_left(found):
         suggest(run.path, [folder / "pool" / "seen.png", folder / "pool" / "broken.png"], verbose=0)
 
 
-def test_far_ones_first():
-    vectors = np.array([[1.0, 0, 0], [0.99, 0.14, 0], [0, 1.0, 0], [0, 0, 1.0]])
+def test_one_of_many_before_an_outlier():
+    vectors = np.array([[1.0, 0, 0], [0.99, 0.14, 0], [0.98, 0.2, 0], [0, 1.0, 0], [0, 0, 1.0]])
     gram = vectors @ vectors.T
-    assert spread_out(gram, np.array([0.9, 0.8, 0.2, 0.1]), 3) == [3, 2, 1]
-    assert sorted(spread_out(gram, np.full(4, -np.inf), 9)) == [0, 1, 2, 3]
+    chosen = representative(gram, np.zeros(5), 3)
+    assert chosen[0] == 1  # the middle of three; then what is unlike it, not its neighbours
+    assert set(chosen[1:]) == {3, 4}
+    assert representative(gram, vectors @ vectors[3], 9)[0] == 1
+    assert sorted(representative(gram, np.ones(5), 9)) == [0, 1, 2, 3, 4]
+
+
+def test_the_pool_and_the_sample_stay_small():
+    pool, sample = _Pool(3), _Sample(4, seed=0)
+    counts = np.zeros(50)
+    for number in np.random.default_rng(0).permutation(50):
+        pool.add(int(number), float(number), (0, 1), np.zeros(1))
+        assert len(pool.entries) <= 6
+    pool.cut()
+    assert [entry.position for entry in pool.entries] == [0, 1, 2]
+    for seed in range(400):
+        sample = _Sample(4, seed)
+        for number in range(50):
+            sample.add(np.array(number))
+        counts[[int(one) for one in sample.vectors]] += 1
+    assert 10 < counts.min() <= counts.max() < 60  # 32 each on average
