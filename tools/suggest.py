@@ -12,7 +12,7 @@ from keras_fvvae.tools.common.types import RUN
 @click.command("suggest", cls=Command, short_help="Which of many unlabelled files to label next.")
 @click.argument("run", type=RUN)
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="UNLABELLED...")
-@click.option("-n", "--count", default=50, show_default=True, type=click.IntRange(1), help="Files to suggest.")
+@click.option("-n", "count", default=50, show_default=True, type=click.IntRange(1), help="Files to suggest.")
 @click.option("--out", default="to_label.csv", show_default=True, type=click.Path(), help="List to write.")
 def command(run: str, files: tuple[str, ...], count: int, out: str) -> None:
     """Write a list of those UNLABELLED files (folders, patterns, lists) that are most worth a label: the finished RUN

@@ -26,8 +26,9 @@ from keras_fvvae.utils.text import to_bytes
 from keras_fvvae.zoo.loading import load_classifier
 
 # Of so many times as many files as are suggested, those with the smallest margins, the most representative are taken,
-# of a sample of as many of all files: the vectors of both are in memory. Of some birds, 4 was worse, and all no better.
-CANDIDATES = 10
+# of a larger sample of all files: the vectors of both are in memory. On birds 4 and 10 in place of these were worse
+# (docs/labelling.md).
+CANDIDATES, SAMPLED = 10, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ def suggest(
         elif not seen.how(path):
             usable.append(path)
     known = total - len(failed) - len(usable)
-    pool, sample = _Pool(CANDIDATES * count), _Sample(CANDIDATES * count, seed)
+    pool, sample = _Pool(CANDIDATES * count), _Sample(SAMPLED * count, seed)
     if usable:
         for position, margin, best, vector, objection in _judged(run_path, usable, verbose):
             if objection:
@@ -113,9 +114,13 @@ def suggest(
     if not pool.entries:
         raise DataError(f"No {run.kind} is left to suggest: {known} were trained on, {len(failed)} cannot be used.")
     pool.cut()
-    others = np.stack(sample.vectors)
-    similarities = others @ np.stack([entry.vector for entry in pool.entries]).T
-    chosen = representative(similarities, _nearest(others, run.vectors()), count)
+    candidates = np.stack([entry.vector for entry in pool.entries])
+    items, similarities, covered = run.vectors(), [], []
+    for start in range(0, len(sample.vectors), BLOCK_ROWS):
+        part = np.stack(sample.vectors[start : start + BLOCK_ROWS]).astype("float32")
+        similarities.append(part @ candidates.T)
+        covered.append(_nearest(part, items))
+    chosen = representative(np.concatenate(similarities), np.concatenate(covered), count)
     names = run.class_names
     found = [
         Suggestion(usable[entry.position], names[entry.best[0]], names[entry.best[1]], entry.margin)
@@ -180,7 +185,8 @@ class _Sample:
         self._rng = np.random.default_rng(seed)
 
     def add(self, vector: np.ndarray) -> None:
-        """Takes a vector, or leaves it."""
+        """Takes a vector, or leaves it; three decimal digits of its numbers do."""
+        vector = vector.astype("float16")
         self._count += 1
         if len(self.vectors) < self.size:
             self.vectors.append(vector)

@@ -27,7 +27,7 @@ from keras_fvvae.evaluation.diversity import representative
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.svm.kernels import kernel_scores
-from keras_fvvae.tasks.suggest import CANDIDATES
+from keras_fvvae.tasks.suggest import CANDIDATES, SAMPLED
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import write_atomically
 from keras_fvvae.utils.labels import UNLABELLED
@@ -125,7 +125,7 @@ def _choice(rule, gram, labels, known, pool, count, rng):
     if rule == "smallest margins":
         return order[:count]
     candidates = order[: CANDIDATES * count]
-    sample = rng.permutation(len(pool))[: CANDIDATES * count]
+    sample = rng.permutation(len(pool))[: SAMPLED * count]
     similarities = gram[np.ix_(pool[sample], pool[candidates])]
     return candidates[representative(similarities, np.maximum(cross[sample].max(axis=1), 0), count)]
 
