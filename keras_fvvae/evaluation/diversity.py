@@ -25,7 +25,8 @@ def representative(similarities: np.ndarray, covered: np.ndarray, count: int) ->
     Reference:
         Wei, Iyer, Bilmes, "Submodularity in Data Subset Selection and Active Learning", ICML 2015.
     """
-    covered, chosen = np.array(covered, "float64"), []
+    covered = np.array(covered, "float64")
+    chosen: list[int] = []
     for _ in range(min(count, similarities.shape[1])):
         gains = np.maximum(similarities - covered[:, np.newaxis], 0).sum(axis=0)
         gains[chosen] = -1
