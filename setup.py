@@ -12,6 +12,7 @@ REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text().splitli
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources"]
 # Data only, without requirements: one version, so that figures have one set of images.
 TEXTILES = ["conformal-clip-data==0.1.4"]
+PARQUET = ["pyarrow>=17"]
 SERVING = [
     "uvicorn>=0.30",
     "starlette>=0.40",
@@ -54,6 +55,8 @@ setup(
         "serving": SERVING,
         "lite": LITE,
         "search": SEARCH,
+        "parquet": PARQUET,
+        "lance": ["pylance>=1", *PARQUET],
         "hub": ["keras-hub>=0.32,<0.33"],
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
@@ -70,6 +73,7 @@ setup(
             *TEXTILES,
             *SERVING,
             *SEARCH,
+            *PARQUET,
             LITE2,
         ],
     },

@@ -12,6 +12,7 @@ from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_list
 from keras_fvvae.tools.common.options import data_option, dataset_option
 from keras_fvvae.tools.common.types import RUN
 
+from keras_fvvae.features.formats import FORMATS, require
 from keras_fvvae.runs.requirements import require_data
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ _store_options = section(
 @click.option("--out", required=True, type=click.Path(), help="Folder of the vectors; several calls may share it.")
 @click.option("--raw", is_flag=True, help="Raw vectors, which add up, instead of normalised ones.")
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(("float32", "float16")))
+@click.option(
+    "--format",
+    "form",
+    default="npy",
+    show_default=True,
+    type=click.Choice(("npy", *FORMATS)),
+    help="Besides the store of .npy files, which is always written: one file of ids, labels and vectors.",
+)
 @_division_options
 @_store_options
 def command(
@@ -61,6 +70,7 @@ def command(
     out: str,
     raw: bool,
     dtype: str,
+    form: str,
     shard_text: str | None,
     verify: bool,
     merge: tuple[str, ...],
@@ -72,7 +82,14 @@ def command(
 
     What is stored is skipped: repeat a call that was stopped. Items that cannot be encoded are listed in failed.csv
     and not tried again, unless by --retry-failed. The exit code is 1 if nothing could be encoded.
+
+    keras_fvvae.features.open reads --out and every --format. Labels go along where the data have them: those of a
+    list, and of what --dataset names.
     """
+    if form != "npy":
+        if verify:
+            raise click.UsageError("--verify writes nothing: leave out --format.")
+        require(form)
     if shards and not verify:
         raise click.UsageError("--shards counts what is missing and belongs to --verify; to encode a part: --shard.")
     if work["beam_options"] and not work["runner"]:
@@ -94,6 +111,8 @@ def command(
         extraction.output.merge(folder)
     summary = extraction.summary(shards or 1, check=True) if verify else extraction.run(**work)
     _print(summary, shards)
+    if form != "npy" and summary.stored:
+        click.echo(f"Vectors: {extraction.write(form)}")
     unusable = summary.items and not summary.stored
     sys.exit(1 if unusable or not summary.complete else 0)
 

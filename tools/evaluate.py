@@ -9,6 +9,7 @@ from keras_fvvae.tools.common import evaluating
 from keras_fvvae.tools.common.checks import require_files, require_runs
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
+from keras_fvvae.tools.common.metrics_text import shots_text
 from keras_fvvae.tools.common.options import scores_option
 from keras_fvvae.tools.common.types import RUN
 
@@ -24,6 +25,15 @@ _comparison_options = section(
     click.option("--compare", is_flag=True, help="Compare each with the first: paired bootstrap, McNemar's test."),
 )
 
+_shot_options = section(
+    "Few shots instead",
+    click.option("--shots", multiple=True, type=click.IntRange(1), help="N-way K-shot episodes: K. Repeatable."),
+    click.option("--vectors", multiple=True, type=click.Path(), help="Of what encode wrote, with labels. Repeatable."),
+    click.option("--ways", default=5, show_default=True, type=click.IntRange(2), help="Classes of an episode."),
+    click.option("--queries", default=15, show_default=True, type=click.IntRange(1), help="Items of each to classify."),
+    click.option("--episodes", default=600, show_default=True, type=click.IntRange(1), help="How many are drawn."),
+)
+
 
 @click.command("evaluate", cls=Command, short_help="All metrics of runs or files of scores, with intervals.")
 @click.argument("runs", nargs=-1, type=RUN, metavar="[RUN...]")
@@ -31,6 +41,7 @@ _comparison_options = section(
 @_score_options
 @evaluating.annotation_options
 @_comparison_options
+@_shot_options
 @evaluating.interval_options(evaluating.stratified_option)
 @evaluating.output_options(evaluating.FORMATS, evaluating.per_class_option)
 def command(
@@ -40,6 +51,11 @@ def command(
     form: str,
     per_class: bool,
     out: str | None,
+    shots: tuple[int, ...],
+    vectors: tuple[str, ...],
+    ways: int,
+    queries: int,
+    episodes: int,
     **settings: Any,
 ) -> None:
     """Evaluate finished RUNs and files of scores on their test items.
@@ -49,8 +65,22 @@ def command(
 
     Of calibrated runs, the calibration error of their probabilities stands beside that of scores through a sigmoid.
 
+    With --shots, the vectors of the RUNs' test items and of --vectors are evaluated instead, by episodes of a few items
+    a class (nearest class mean and SVM; mean over the episodes with its interval of 95 %).
+
     evaluate-views adds the level of single frames and crops; activitynet has the official evaluation and format.
     """
+    if shots or vectors:
+        if not shots or not (runs or vectors) or scores:
+            raise click.UsageError("Few shots need --shots, and a RUN or --vectors: no --scores.")
+        require_runs(runs)
+        require_files(*vectors)
+        load_tensorflow_quietly()
+        from keras_fvvae.tasks.scores.few_shots import evaluate_few_shots
+
+        drawn = {"ways": ways, "queries": queries, "episodes": episodes, "seed": settings["seed"]}
+        evaluating.write_text(shots_text(evaluate_few_shots(runs, vectors, shots=shots, **drawn), form), out)
+        return
     if not runs and not scores:
         raise click.UsageError("There is nothing to evaluate: name a RUN, or a file of --scores.")
     if settings["labels"] and settings["annotations"]:

@@ -24,6 +24,7 @@ COMMANDS = (
     "reproduce",
     "sweep",
     "predict",
+    "suggest",
     "encode",
     "index",
     "search",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections.abc import Iterator
@@ -15,44 +16,68 @@ from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
 from keras_fvvae.tools.common.options import coverage_option, json_option
 from keras_fvvae.tools.common.types import RUN
 
+from keras_fvvae.tasks.answers import require_suffix, write_answers
+
+# Of lists, see `keras_fvvae.data.datasets.listing`; importing it would take a server's client seconds.
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
+
 
 @click.command("predict", cls=Command, short_help="Classify images or videos with a trained run.")
 @click.argument("paths", nargs=-1, required=True, type=RUN, metavar="[RUN] FILE...")
 @click.option("--server", metavar="URL", help="Ask a server (keras-fvvae serve, TensorFlow Serving) instead of a RUN.")
 @click.option("--model", help="Name of the server's model. Default: the only one.")
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
+@click.option("--out", type=click.Path(), help="Write to this file, .csv or .jsonl, instead.")
 @coverage_option
 @json_option
 def command(
-    paths: tuple[str, ...], server: str | None, model: str | None, top_k: int, coverage: float | None, as_json: bool
+    paths: tuple[str, ...],
+    server: str | None,
+    model: str | None,
+    top_k: int,
+    out: str | None,
+    coverage: float | None,
+    as_json: bool,
 ) -> None:
     """Classify FILEs (images, or videos for a run on videos) with the finished RUN, or with --server. Of a folder,
-    everything below it is classified; a folder of numbered frames is a video.
+    everything below it is classified; a folder of numbered frames is a video. FILE can be a pattern in quotes, such as
+    "photos/**/*.jpg", or a list: .txt with a path a line, .csv or .jsonl with `file`.
 
     Of a calibrated run each label has its probability and, in brackets, its score; of others the score alone, a
-    decision value of the SVM.
+    decision value of the SVM. Files that RUN was trained on are marked as seen in training: by their content, or, where
+    an older RUN did not note it, by their path.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
     if server and coverage:
         raise click.UsageError("A --server answers as it was exported: give --coverage to `keras-fvvae export`.")
+    if out:
+        require_suffix(out)
     if server:
-        results = _ask_server(server, model, paths, top_k)
+        results = _ask_server(server, model, paths, top_k, verbose=bool(out))
     else:
         run, *files = paths
         if not files:
             raise click.UsageError("Name a RUN and at least one FILE, or a --server.")
         require_runs([run])
-        results = _ask_run(run, files, top_k, coverage)
-    read = 0
+        results = _ask_run(run, files, top_k, coverage, verbose=bool(out))
+    if out:
+        results = write_answers(results, out)
+    read = seen = 0
     for result in results:
         read += "error" not in result
-        if as_json:
+        seen += bool(result.get("seen_in_training"))
+        if out and "error" not in result:
+            continue
+        if as_json and not out:
             click.echo(json.dumps(result, ensure_ascii=False))
         elif "error" in result:
             say(f"{result['file']}: {result['error']}")
         else:
-            click.echo(f"{result['file']}: {_text(result)}")
+            told = "  [seen in training]" if result.get("seen_in_training") else ""
+            click.echo(f"{result['file']}: {_text(result)}{told}")
+    if out:
+        click.echo(f"{read:,} files: {out}" + (f"; {seen:,} of them seen in training" if seen else ""))
     sys.exit(0 if read else 1)
 
 
@@ -64,29 +89,37 @@ def _text(result: dict) -> str:
     return f"none of these; {text}" if "answer" in result and result["answer"] is None else text
 
 
-def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None) -> Iterator[dict]:
+def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None, verbose: bool) -> Iterator[dict]:
     load_tensorflow_quietly()
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.files import results_of
     from keras_fvvae.tasks.predict import predict
+    from keras_fvvae.tasks.seen import SeenItems
 
-    opened = RunFolder.open(run)
-    if opened.calibration is None:
-        say(f"{run}: {opened.calibration_note}")
-    return results_of(files, opened.kind, lambda usable: predict(run, usable, top_k, coverage))
+    folder = RunFolder.open(run)
+    if folder.calibration is None:
+        say(f"{run}: {folder.calibration_note}")
+    seen = SeenItems.of_run(folder)
+    for result in results_of(files, folder.kind, lambda usable: predict(run, usable, top_k, coverage), verbose):
+        yield result if "error" in result else {**result, "seen_in_training": seen.how(result["file"])}
 
 
-def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int) -> Iterator[dict]:
+def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int, verbose: bool) -> Iterator[dict]:
     from keras_fvvae.serving.client import Client
 
     with Client(server, model) as client:
-        if not any(Path(path).is_dir() for path in paths):
+        if not verbose and all(_is_plain(path) for path in paths):
             yield from client.classify(paths, top_k)
             return
-        # Only where folders are to be searched: their reader comes with TensorFlow.
+        # Only where folders are to be searched or lists read: their readers come with TensorFlow.
         load_tensorflow_quietly()
         from keras_fvvae.tasks.files import results_of
 
         inputs = client.signatures().get("serving_default", {"inputs": ()})["inputs"]
         kind = "video" if "frames" in inputs else "image"
-        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k))
+        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k), verbose)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path stands for itself: no folder, pattern or list."""
+    return not (Path(path).is_dir() or glob.has_magic(path) or path.lower().endswith(LIST_SUFFIXES))

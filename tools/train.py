@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common import options
-from keras_fvvae.tools.common.checks import default_tap, require_outside, require_runs
+from keras_fvvae.tools.common.checks import default_tap, require_files, require_outside, require_runs
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, print_results, say
 from keras_fvvae.tools.common.types import BACKBONE, RUN
@@ -72,6 +72,13 @@ _training_options = section(
         help="Choose lambda3 first, among 0, a tenth, one and ten times the recipe's, on a third of the training part; "
         "the runs are in OUT_tuning.",
     ),
+    click.option(
+        "--add-labels",
+        "lists",
+        multiple=True,
+        type=click.Path(),
+        help="List (.csv, .jsonl) of further training items, such as `suggest` writes to be filled in. Repeatable.",
+    ),
     click.option("--init", type=RUN, help="Run to start from, such as one without labels on other data."),
     click.option("--overwrite", is_flag=True, help="Replace a run of other settings in the same folder."),
     click.option(
@@ -102,6 +109,7 @@ def command(
     pretrain: str | None,
     tune: bool,
     init: str | None,
+    lists: tuple[str, ...],
     strategy: str,
     **further: Any,
 ) -> None:
@@ -121,8 +129,14 @@ def command(
             raise click.UsageError(
                 f"{option} trains from the start on one device: leave out --pretrain, --init, --strategy."
             )
+        if wanted and lists:
+            raise click.UsageError(
+                f"{option} divides the data itself: leave out --add-labels, then train with what it chose."
+            )
+    require_files(*lists)
     weights = weights_of(backbone_weights, chosen.backbone)
     load_tensorflow_quietly()
+    from keras_fvvae.data.added_labels import add_labels
     from keras_fvvae.runs.datasets import recipe_collection
     from keras_fvvae.training.processes.workers import open_workers
     from keras_fvvae.training.train import train
@@ -132,7 +146,7 @@ def command(
     workers = open_workers(strategy)
     if workers:
         say(workers.describe(chosen.batch_size))
-    collection = recipe_collection(chosen, data, common_classes)
+    collection = add_labels(recipe_collection(chosen, data, common_classes), lists)
     print_notes(collection.notes)
     settings = {name: further[name] for name in ("cache", "overwrite", "max_unreadable")}
     settings |= {"backbone_weights": weights, "workers": workers}

@@ -76,14 +76,20 @@ def verify(path: str) -> None:
 
 
 @command.command("import-release")
-@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE.mat...")
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE.mat...]")
 @to_option
 def import_release(files: tuple[str, ...], to: str | None) -> None:
     """Pack the FV-VAE weights that the paper's authors released (MATLAB files, or a folder that holds them) as versions
-    of the entry ucf101_pool5, one for each split of UCF101."""
+    of the entry ucf101_pool5, one for each split of UCF101.
+
+    Without FILE all three are downloaded from the authors' repository, or taken from the folder or URL in the variable
+    KERAS_FVVAE_RELEASE.
+    """
     require_files(*files)
     load_tensorflow_quietly()
+    from keras_fvvae.recipes.released import RELEASED
     from keras_fvvae.zoo.release import import_release as import_files
+    from keras_fvvae.zoo.released_weights import released_file
 
-    for published in import_files(files, to):
+    for published in import_files(files or [released_file(split) for split in RELEASED], to):
         click.echo(published)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.encoding.item_encoder import open_encoding
@@ -14,7 +17,9 @@ from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.errors import DataError, RunError
-from keras_fvvae.features import SHARD_BYTES
+from keras_fvvae.features import SHARD_BYTES, write
+from keras_fvvae.features.formats import FORMATS
+from keras_fvvae.features.writing import PART_BYTES, Part
 from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
 
@@ -65,6 +70,12 @@ class Extraction:
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
         self.collection = collection
+        self.shard = shard
+        self.labels = {
+            Path(name).as_posix(): collection.class_names[label]
+            for name, label in zip(collection.names, collection.labels.tolist(), strict=True)
+            if label != UNLABELLED
+        }
 
     def run(
         self,
@@ -92,6 +103,7 @@ class Extraction:
         """
         if runner is not None:
             require_beam()
+        self.output.note_labels(self.labels)
         store, failures = self.output.open_store(), self.output.failures()
         todo = [i for i in self.items if i.key not in store and (retry_failed or i.key not in failures)]
         del store, failures  # keys of everything, which nobody needs while it runs
@@ -116,6 +128,35 @@ class Extraction:
                 update(count)
         finally:
             writer.flush()
+
+    def write(self, form: str) -> Path:
+        """Writes what is stored of the items as one file of another format, in the data's order.
+
+        The store stays: a call that was stopped goes on from it.
+
+        Args:
+            form: of `keras_fvvae.features.formats.FORMATS`: `"parquet"`, `"lance"` or `"hdf5"`.
+
+        Returns:
+            The file, `vectors.SUFFIX` in the output folder; of a shard `vectors-I-of-N.SUFFIX`.
+
+        Raises:
+            DataError: if nothing is stored, the file cannot be written, or a package is not installed.
+        """
+        part = "" if self.shard.count == 1 else f"-{self.shard.number}-of-{self.shard.count}"
+        path = self.output.path / f"vectors{part}{FORMATS[form].suffixes[0]}"
+        return write(path, self._parts(), self.encoding.settings)
+
+    def _parts(self) -> Iterator[Part]:
+        """What is stored of the items, so much at a time as is written together."""
+        store = self.output.open_store()
+        stored = [item for item in self.items if item.key in store]
+        rows = max(1, PART_BYTES // store[stored[0].key].nbytes) if stored else 1
+        for start in range(0, len(stored), rows):
+            some = stored[start : start + rows]
+            names = [item.name for item in some]
+            vectors = np.stack([store[item.key].ravel() for item in some])
+            yield Part(names, [self.labels.get(name, "") for name in names], vectors)
 
     def summary(self, shards: int = 1, check: bool = False) -> Summary:
         """How far it is: a `Summary`; see `Output.summary`."""

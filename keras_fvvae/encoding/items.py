@@ -93,16 +93,6 @@ def item_key(name: str, source: str | np.ndarray) -> str:
         return f"{name}:absent"
 
 
-def name_of(key: str) -> str:
-    """The name in a key.
-
-    Example:
-        >>> name_of("c:1/a.avi:1024")
-        'c:1/a.avi'
-    """
-    return key.rpartition(":")[0]
-
-
 def list_items(collection: Collection, shard: Shard | None = None) -> list[Item]:
     """The `Item`s of a collection, or of one shard of it, in the collection's order.
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_fvvae.encoding.items import name_of, shard_of
+from keras_fvvae.encoding.items import shard_of
 from keras_fvvae.errors import RunError
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
+from keras_fvvae.features.encoded_folder import ENCODING, name_of, read_labels, write_labels
 from keras_fvvae.utils.files import reason, remove_leftovers, replacing, write_atomically, write_json
 from keras_fvvae.utils.text import parse_json
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from keras_fvvae.encoding.item_encoder import Encoding, Result
     from keras_fvvae.encoding.items import Item
 
-ENCODING = "encoding.json"
 FAILED = "failed"
 FAILED_LIST = "failed.csv"
 
@@ -62,6 +62,7 @@ class Output:
 
         encoding.json       what the vectors depend on: SHA-256 of the model, views, raw or normalised, dtype
         <digest>/           the `FeatureStore`
+        labels.csv          labels of the items, where the data have any: file, label
         failed/*.csv        what failed, one file for each process that saw a failure: key, reason
         failed.csv          the same in one list for people: file, reason; without what was stored later
 
@@ -105,6 +106,17 @@ class Output:
         """A `Writer`; one for each process."""
         return Writer(self)
 
+    def note_labels(self, labels: dict[str, str]) -> None:
+        """Keeps labels of items by name beside their vectors.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        try:
+            write_labels(self.path, labels)
+        except OSError as error:
+            raise RunError(f"The output folder {self.path} cannot be written: {reason(error)}.") from error
+
     def failures(self) -> dict[str, str]:
         """Dictionary from key to reason of everything that ever failed."""
         failures: dict[str, str] = {}
@@ -132,6 +144,7 @@ class Output:
                 _copy(source, store / source.name)
             for source in (other / FAILED).glob("*.csv"):
                 _copy(source, self.path / FAILED / source.name)
+            write_labels(self.path, read_labels(other))
         except OSError as error:
             raise RunError(f"{other} cannot be merged into {self.path}: {reason(error)}.") from error
 

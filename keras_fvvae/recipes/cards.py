@@ -11,6 +11,8 @@ from keras_fvvae.recipes.keys import CARD, Mark, default_of
 from keras_fvvae.recipes.load import list_recipes, load_recipe
 from keras_fvvae.recipes.recipe import Recipe
 from keras_fvvae.recipes.registry import DATASETS
+from keras_fvvae.recipes.released import ENTRY as RELEASED_ENTRY
+from keras_fvvae.recipes.released import released_card
 
 WIDTH = 120
 FV_VAE = 'Qiu, Yao, Mei, "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.'
@@ -36,7 +38,8 @@ def card(name: str | Path) -> str:
         # digits_conv
     """
     recipe = load_recipe(name)
-    return recipe_card(recipe, "None are published." if recipe.branches else _weights(recipe.weights))
+    weights = "None are published." if recipe.branches else _weights(recipe.weights)
+    return recipe_card(recipe, f"{weights}\n\n{released_card(WIDTH)}" if recipe.name == RELEASED_ENTRY else weights)
 
 
 def recipe_card(recipe: Recipe, weights: str) -> str:

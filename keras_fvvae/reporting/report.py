@@ -22,8 +22,10 @@ from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.calibration_error import reliability
 from keras_fvvae.evaluation.intervals import accuracy_interval
+from keras_fvvae.evaluation.learning_curve import is_affordable
 from keras_fvvae.recipes.cards import shown_keys
 from keras_fvvae.reporting import figures
+from keras_fvvae.reporting.learning_figure import learning_picture
 from keras_fvvae.reporting.names import shown
 from keras_fvvae.reporting.reliability import reliability_diagram
 from keras_fvvae.runs.folder import RunFolder
@@ -89,6 +91,8 @@ def _write(run_paths, out, collection, streams, fusion):
             figures.validation_curves(outcomes),
             "The step that is kept classifies the validation part best (circle); dotted: average pooling.",
         )
+    if runs[0].class_names and is_affordable(runs[0].vectors().train_labels):
+        pictures["Learning curve"] = lambda: learning_picture(runs[0], collection)
     if facts.own is not None:
         pictures |= _TestPictures(runs[0], collection).drawings()
     embedded, failed = _drawn(pictures, out.parent / "figures")

@@ -13,6 +13,7 @@ MODEL = "model.keras"
 SECONDS = "seconds.json"
 VECTORS = "vectors.npy"
 ITEMS = "vectors.json"
+DIGESTS = "digests.json"
 METRICS = "metrics.json"
 SCORES = "scores.npy"
 SKIPPED = "skipped.csv"
@@ -24,8 +25,8 @@ LOCK = ".lock"
 
 # What makes up the finished run and is listed, with its SHA-256, in the manifest.
 ARTIFACTS = (
-    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, MODEL, SECONDS, VECTORS, ITEMS, METRICS,
-    SCORES, SKIPPED, DAMAGED,
+    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, MODEL, SECONDS, VECTORS, ITEMS, DIGESTS,
+    METRICS, SCORES, SKIPPED, DAMAGED,
 )  # fmt: skip
 # All that a run writes, but for the folders of checkpoints, whose names begin with `CHECKPOINTS`.
 OWN = (*ARTIFACTS, BRANCHES, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)

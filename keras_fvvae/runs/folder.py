@@ -40,6 +40,7 @@ class RunFolder:
         calibration.json how scores become probabilities, or why not, and how good that is on held-out training items
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json: names, labels and splits
+        digests.json     SHA-256 of the training items' contents, where they are files
         metrics.json     accuracies on the test part, with the protocol
         scores.npy       scores `(representations, test items, classes)`, in the order of metrics.json
         seconds.json     how long the parts of the training took; of a continued one, what was left of it
@@ -246,6 +247,23 @@ class RunFolder:
             calibration=self.calibration,
         )
 
+    def training_names(self) -> list[str]:
+        """Names of the training items, those without label too.
+
+        Raises:
+            RunError: if their file is damaged.
+        """
+        names, _, splits = reading.read_items(self.path, self.manifest, self.scores().get(self.results.representation))
+        return [name for name, split in zip(names, splits, strict=True) if split == "train"]
+
+    def training_digests(self) -> list[str]:
+        """SHA-256 of the contents of the training items that are files; empty where they were not noted.
+
+        Raises:
+            RunError: if their file is damaged.
+        """
+        return reading.read_digests(self.path)
+
     def write(self, name: str, content: bytes) -> None:
         """Writes a file of bytes whole or not at all."""
         write_atomically(self.path / name, content)
@@ -265,6 +283,15 @@ class RunFolder:
     def write_items(self, names: list[str], labels: list[int], splits: list[str]) -> None:
         """Writes what the rows of the vectors are: labelled training items, others without label, test items."""
         self.write_json(files.ITEMS, {"names": names, "labels": labels, "splits": splits})
+
+    def write_digests(self, collection: Collection) -> None:
+        """Writes digests of the training items of a collection, by which `predict` tells that it has seen a file."""
+        from keras_fvvae.data.content import content_digest
+
+        paths = [collection.sources[index] for index in collection.indices("train")]
+        digests = [content_digest(path) for path in paths if isinstance(path, str | os.PathLike)]
+        if digests:
+            self.write_json(files.DIGESTS, {"sha256": sorted(set(digests))})
 
     def write_results(self, results: RunResults, scores: dict[str, np.ndarray]) -> None:
         """Writes results, and scores `(test items, classes)` of the representations that they are of."""

@@ -70,6 +70,21 @@ def read_items(folder: Path, manifest: Manifest, scores: np.ndarray | None) -> t
     return names, labels, splits
 
 
+def read_digests(folder: Path) -> list[str]:
+    """SHA-256 of the contents of the training items that are files; empty where they were not noted.
+
+    Raises:
+        RunError: if their file is damaged.
+    """
+    if not (folder / files.DIGESTS).is_file():
+        return []
+    with _reading(folder / files.DIGESTS) as path:
+        digests = _json(path)["sha256"]
+        if not all(isinstance(digest, str) for digest in digests):
+            raise ValueError("a digest is no text")
+    return digests
+
+
 def read_vectors(folder: Path, manifest: Manifest) -> np.ndarray:
     """The checked vectors `(items, ...)` as a memory map.
 

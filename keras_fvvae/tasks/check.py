@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from keras_fvvae.data.collection import SPLITS, UNLABELLED, Collection
+from keras_fvvae.data.content import content_digest
 from keras_fvvae.data.readers.flow import FlowFolder, has_flow
 from keras_fvvae.data.readers.video import DecodedVideo, read_video
 from keras_fvvae.data.views import read_image
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.progress import progress_bar
-
-# Read at a time for the digest of a file.
-CHUNK = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +82,9 @@ def check_item(collection: Collection, index: int) -> Item:
     try:
         if collection.kind == "image":
             pixels = read_image(collection, index)
-            return Item(size=pixels.shape[:2], frames=1, digest=_digest(collection.sources[index]))
+            return Item(size=pixels.shape[:2], frames=1, digest=content_digest(collection.sources[index]))
         video = _read_whole(collection.sources[index])
-        digest = _digest(collection.sources[index])
+        digest = content_digest(collection.sources[index])
     except OSError as error:
         return Item(problem=f"cannot be opened: {reason_of(error)}")
     except (ValueError, DataError) as error:
@@ -110,19 +107,6 @@ def _read_whole(source):
     if not sizes:
         raise DataError("none of its flow frames can be decoded")
     return DecodedVideo(sizes, stored.pairs + 1, stored.pairs + 1, stored.pairs - len(sizes))
-
-
-def _digest(source):
-    """SHA-256 of a file's content, of an array's, or of all files of a folder of frames."""
-    if isinstance(source, np.ndarray):
-        return hashlib.sha256(source.tobytes()).hexdigest()
-    path = Path(source)
-    digest = hashlib.sha256()
-    for part in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
-        with open(part, "rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _classes(collection, usable):

@@ -98,6 +98,7 @@ class JoinedTraining(Training):
                     rows = [np.array(one[start : start + BLOCK_ROWS]) for one in vectors]
                     file.write(np.ascontiguousarray(self.model.join(rows), "<f4").data)
         self.run.write_items(usable.names, usable.labels.tolist(), usable.splits.tolist())
+        self.run.write_digests(usable)
 
     def evaluate(self) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
         """Metrics and scores of the test part: average pooling at the last tap, every branch, and all joined."""

@@ -209,6 +209,7 @@ class Training:
         with self.run.partial(files.VECTORS) as partial, self._timed("encode"):
             encode_vectors(self._representation.encoder, self._inputs, train_count, partial, self.settings.verbose)
         self.run.write_items(usable.names, usable.labels.tolist(), usable.splits.tolist())
+        self.run.write_digests(usable)
         self.model = self._representation.whole_encoder()
 
     def classify(self) -> None:

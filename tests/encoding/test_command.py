@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from keras_fvvae.tools.encode import command
 
+from keras_fvvae import features
 from keras_fvvae.encoding import extraction as module
 from keras_fvvae.encoding.extraction import Extraction
 from keras_fvvae.encoding.item_encoder import open_encoding
@@ -115,3 +116,24 @@ def test_shards_killed_at_random(run, images, tmp_path):
     for key in store:
         np.testing.assert_allclose(store[key], expected[key], atol=1e-6)
     assert (out / "failed.csv").read_text() == (tmp_path / "whole" / "failed.csv").read_text()
+
+
+def test_other_formats(run, images, tmp_path):
+    """The file has the store's vectors in the data's order, with the labels that the data have."""
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "out"
+    for form, suffix in (("parquet", "parquet"), ("hdf5", "h5")):
+        result = _call(run, "--data", images, "--dataset", "folder", "--kind", "image", "--out", out, "--format", form)
+        assert result.exit_code == 0, result.output
+        assert f"Vectors: {out}/vectors.{suffix}" in result.stdout
+        vectors, stored = features.open(out / f"vectors.{suffix}"), features.open(out)
+        assert len(vectors) == len(stored) == 40
+        assert stored.ids == sorted(vectors.ids)
+        assert vectors.labels == [name.split("/")[0] for name in vectors.ids]
+        order = np.argsort(vectors.ids)
+        np.testing.assert_array_equal(vectors[order], stored[:])
+        assert [vectors.labels[row] for row in order] == stored.labels
+    part = _call(run, "--data", images, "--out", out, "--format", "hdf5", "--shard", "2/3")
+    assert f"Vectors: {out}/vectors-2-of-3.h5" in part.stdout
+    assert 0 < len(features.open(out / "vectors-2-of-3.h5")) < 40
+    assert "leave out --format" in _call(run, "--data", images, "--out", out, "--format", "hdf5", "--verify").output

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.data.datasets.folder import load_folder
-from keras_fvvae.encoding.items import Shard, item_key, list_items, name_of, parse_shard, shard_of
+from keras_fvvae.encoding.items import Shard, item_key, list_items, parse_shard, shard_of
+from keras_fvvae.features.encoded_folder import name_of
 
 NAMES = [f"class {n % 7}/video{n:04d}.avi" for n in range(1000)]
 

@@ -19,7 +19,7 @@ PARTS = {
     "ops": (2, "pure mathematics on `keras.ops`; Eq. 11 only in `ops/fisher.py`"),
     "fitting": (2, "float64 fits of streams: k-means, Gaussian mixtures, principal components, Fisher moments"),
     "svm": (2, "the one-vs-rest SVM for few long vectors"),
-    "features": (2, "the store of activations and vectors"),
+    "features": (2, "the store of activations and vectors; vectors as Parquet, Lance, HDF5"),
     "optimizers": (2, "Keras's optimizers with rates by weight"),
     "data": (3, "collections, views, pipelines; `datasets/` one layout a file, `readers/` image, video, flow"),
     "layers": (4, "one Keras layer a file, flat: saved files record these module paths"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_fvvae.errors import DataError
 from keras_fvvae.tasks.files import input_files, results_of
 from tests.support.video_files import numbered_frames, write_video
 
@@ -57,3 +58,24 @@ def test_results_keep_the_order(folder):
     assert [result["file"] for result in results] == ["1.jpg", "2.avi", "3.jpg"]
     assert ["error" in result for result in results] == [False, True, False]
     assert next(results_of(["2.avi"], "image", None))["error"] == "this model takes images, and this is a video"
+
+
+def test_patterns_and_lists_stand_for_files(folder):
+    found = ["b.jpg", "deep/a.PNG", "frames/img_00001.jpg", "frames/img_00002.jpg"]
+    assert _names(folder, [f"{folder}/*.jpg", f"{folder}/**/*.PNG"], "image") == [("b.jpg", ""), ("deep/a.PNG", "")]
+    assert _names(folder, [f"{folder}/*.png"], "image") == [("*.png", "")]  # as it is: who reads it says that it is not
+    (folder / "a[1].jpg").touch()
+    assert _names(folder, [f"{folder}/a[1].jpg"], "image") == [("a[1].jpg", "")]
+    (folder / "list.txt").write_text("# chosen\nb.jpg\n\ndeep\nabsent.jpg\nb.jpg\n")
+    (folder / "list.csv").write_text("file,label\nb.jpg,x\ndeep/clip.avi,\n")
+    (folder / "list.jsonl").write_text('{"file": "deep/a.PNG"}\n')
+    assert [name for name, _ in _names(folder, [folder / "list.txt"], "image")] == ["b.jpg", "deep/a.PNG", "absent.jpg"]
+    assert _names(folder, [folder / "list.csv", folder / "list.jsonl"], "image") == [
+        ("b.jpg", ""),
+        ("deep/clip.avi", "this model takes images, and this is a video"),
+        ("deep/a.PNG", ""),
+    ]
+    (folder / "bad.csv").write_text("name\nb.jpg\n")
+    with pytest.raises(DataError, match="must name the columns"):
+        _names(folder, [folder / "bad.csv"], "image")
+    assert [name for name, _ in _names(folder, [folder], "image")][1:] == found

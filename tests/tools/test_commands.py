@@ -1,5 +1,6 @@
 """The command line: what is printed, written, and said when something is wrong."""
 
+import csv
 import json
 import shutil
 
@@ -55,11 +56,22 @@ def test_train_predict_export(tmp_path, run_command):
     assert output.count("(") == 2
     assert "absent.png: cannot be opened: No such file or directory" in errors
     code, output, _ = run_command("predict", out, image, "--json")
-    assert set(json.loads(output)) == {"file", "labels", "scores", "probabilities"}
+    assert set(json.loads(output)) == {"file", "labels", "scores", "probabilities", "seen_in_training"}
     code, output, _ = run_command("predict", out, image, "--coverage", 0.01)
     assert output.startswith(f"{image}: none of these; ")
     assert output.count("% (") == 3
     assert run_command("predict", out, tmp_path / "absent.png")[0] == 1
+    answers = tmp_path / "answers" / "of.csv"
+    code, output, errors = run_command("predict", out, f"{data}/**/*.png", data / "absent.png", "--out", answers)
+    assert (code, output.strip()) == (0, f"24 files: {answers}; 18 of them seen in training")
+    rows = list(csv.DictReader(answers.open()))
+    assert [row["seen_in_training"] for row in rows].count("content") == 18
+    assert [bool(row["error"]) for row in rows] == [False] * 24 + [True]
+    assert {row["label"] for row in rows[:24]} <= {"0", "1", "7"}
+    code, output, errors = run_command("predict", out, answers, "--out", tmp_path / "again.jsonl")
+    again = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
+    assert [result["file"] for result in again] == [row["file"] for row in rows]
+    assert [result.get("labels", [""])[0] for result in again] == [row["label"] for row in rows]
     (data / "clip.avi").write_bytes(b"")
     code, output, errors = run_command("predict", out, data, data / "clip.avi", "--top-k", 1)
     assert (code, len(output.splitlines())) == (0, 24)

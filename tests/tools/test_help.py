@@ -70,6 +70,7 @@ def test_sections_follow_the_options():
         "Scores of other methods:",
         "Labels:",
         "Several runs:",
+        "Few shots instead:",
         "Intervals:",
         "Output:",
     ]

@@ -45,6 +45,24 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue().rstrip("\n")
 
 
+def shots_text(results: list[dict[str, Any]], form: str) -> str:
+    """What `keras_fvvae.tasks.scores.few_shots.evaluate_few_shots` found, as text in one of `FORMATS`."""
+    if form == "json":
+        return json.dumps(results)
+    plain = ("source", "ways", "shots", "queries", "episodes", "items")
+    found = [(each, name, value) for each in results for name, value in each.items() if isinstance(value, dict)]
+    if form == "csv":
+        rows = [(*(each[key] for key in plain), name, *value.values()) for each, name, value in found]
+        return csv_text((*plain, "classifier", "value", "low", "high"), rows)
+    lines = [("", "ways", "shots", "classifier", "accuracy")]
+    for each, name, value in found:
+        share = f"{value['value']:.1%} +- {100 * (value['high'] - value['value']):.1f}"
+        lines.append((each["source"], str(each["ways"]), str(each["shots"]), name, share))
+    notes = dict.fromkeys(f"Note: {each['source']}: {each['note']}." for each in results if each["note"])
+    drawn = f"{results[0]['episodes']:,} episodes, {results[0]['queries']} items of each class to classify"
+    return "\n".join([table_text(lines, right=(1, 2, 4)), drawn, *notes])
+
+
 def interval_text(each: dict[str, float | None]) -> str:
     """A share with its interval, in percent.
 

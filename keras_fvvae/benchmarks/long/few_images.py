@@ -36,10 +36,10 @@ def main() -> None:
     recipe = load_recipe(
         "image_folder",
         backbone=arguments.backbone,
-        backbone_options=_settings(arguments.backbone_option),
+        backbone_options=settings(arguments.backbone_option),
         tap=arguments.tap or BACKBONES[arguments.backbone].default_tap,
         input_size=[arguments.size, arguments.size],
-        **_settings(arguments.set),
+        **settings(arguments.set),
     )
     whole = load_folder(arguments.data)
     rows = []
@@ -97,7 +97,7 @@ def _arguments():
     return parser.parse_args()
 
 
-def _settings(words: list[str]) -> dict:
+def settings(words: list[str]) -> dict:
     """`key=value` as a dictionary, values as YAML."""
     return {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words)}
 

@@ -31,6 +31,9 @@ from keras_fvvae.utils.text import TextError, csv_rows, normal_name, parse_json
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
+# Files that name others; of text, a path a line.
+TEXT_EXTENSION = ".txt"
+LISTS = (*JSON_EXTENSIONS[:2], ".csv", ".tsv", TEXT_EXTENSION)
 _SPLITS = {name: split for split, names in SPLIT_FOLDERS.items() for name in names} | {"testing": "test"}
 
 
@@ -78,7 +81,7 @@ def load_list(
     path = Path(path)
     root = path.parent if root is None else Path(root)
     notes: list[str] = []
-    rows = list((_json_rows if path.name.lower().endswith(JSON_EXTENSIONS) else _csv_rows)(path, notes))
+    rows = list(_rows(path, notes))
     if not rows:
         raise DataError(f"{path} lists no files: it has no line besides its header, comments and blank lines.")
     for row in rows:
@@ -112,9 +115,28 @@ def load_list(
     )
 
 
+def listed_files(path: str | os.PathLike) -> list[str]:
+    """The names in a list, in order, each once, whether they are on disk or not.
+
+    Args:
+        path: a list as `load_list` takes it, or a text file (`.txt`) with a name a line.
+
+    Raises:
+        DataError: if it cannot be read or understood.
+    """
+    path = Path(path)
+    if path.suffix.lower() == TEXT_EXTENSION:
+        return list(dict.fromkeys(line for _, line in numbered_lines(path, "surrogateescape")))
+    return list(dict.fromkeys(row["file"] for row in _rows(path, [])))
+
+
 def is_list(path: str | os.PathLike) -> bool:
     """Whether a path is that of a file, which can only be a list."""
     return Path(path).is_file()
+
+
+def _rows(path, notes):
+    return (_json_rows if path.name.lower().endswith(JSON_EXTENSIONS) else _csv_rows)(path, notes)
 
 
 def _csv_rows(path, notes):

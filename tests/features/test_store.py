@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_fvvae import features
 from keras_fvvae.errors import DataError
 from keras_fvvae.features import FeatureStore
+from keras_fvvae.features import store as features
 
 
 def _filled(directory, keys="abc", **settings):
@@ -128,7 +128,7 @@ def test_leftovers_of_a_kill_are_removed_when_they_are_old(tmp_path):
 
 _WRITER = """
 import os, sys, numpy as np
-from keras_fvvae import features
+from keras_fvvae.features import store as features
 store = features.FeatureStore(sys.argv[1], {}, dtype="float32", shard_bytes=4000)
 for number in range(100000):
     store.add(f"{sys.argv[2]}{number}", np.full((1 + number % 3, 50), number))

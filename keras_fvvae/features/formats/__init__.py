@@ -1,0 +1,51 @@
+"""Vectors in the files of other programs: one format a file. The table of them needs no other package."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+from types import ModuleType
+
+from keras_fvvae.errors import DataError, unknown_name
+
+DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format of files.
+
+    Attributes:
+        suffixes: of its files; the first is what is written.
+        packages: that read and write it, by the names that they are imported by.
+        extra: of this package, that brings them.
+    """
+
+    suffixes: tuple[str, ...]
+    packages: tuple[str, ...]
+    extra: str = ""
+
+
+FORMATS = {
+    "parquet": Format((".parquet",), ("pyarrow",), "parquet"),
+    "lance": Format((".lance",), ("pyarrow", "lance"), "lance"),
+    "hdf5": Format((".h5", ".hdf5"), ("h5py",)),
+}
+
+
+def require(name: str) -> ModuleType:
+    """The module that reads and writes a format.
+
+    Raises:
+        DataError: if a package that it needs is not installed.
+        ValueError: for an unknown format.
+    """
+    if name not in FORMATS:
+        raise ValueError(unknown_name("format of vectors", name, FORMATS))
+    form = FORMATS[name]
+    missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        install = f"'keras_fvvae[{form.extra}]'" if form.extra else missing[0]
+        raise DataError(f"Vectors as {name} need the package {missing[0]}: pip install {install}")
+    return importlib.import_module(f"keras_fvvae.features.formats.{name}")
