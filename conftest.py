@@ -13,13 +13,24 @@ NEED_SERVING = [
     "tests/serving/engine/test_batching.py",
     "tests/serving/protocols",
 ]
-MISSING = [name for name in SERVING if importlib.util.find_spec(name) is None]
-if MISSING:
-    collect_ignore += NEED_SERVING
+ARROW = ("pyarrow",)
+NEED_ARROW = ["keras_fvvae/features/formats/arrow.py", "keras_fvvae/features/formats/parquet.py"]
+LANCE = ("pyarrow", "lance")
+NEED_LANCE = ["keras_fvvae/features/formats/lance.py"]
+NOT_COLLECTED = []
+for extra, packages, modules in (
+    ("serving", SERVING, NEED_SERVING),
+    ("parquet", ARROW, NEED_ARROW),
+    ("lance", LANCE, NEED_LANCE),
+):
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        collect_ignore += modules
+        NOT_COLLECTED.append(
+            f"not collected for want of {', '.join(missing)} (pip install keras_fvvae[{extra}]): {modules}"
+        )
 
 
 def pytest_report_header():
     """Says what is missing: never silence."""
-    if MISSING:
-        return f"not collected for want of {', '.join(MISSING)} (pip install keras_fvvae[serving]): {NEED_SERVING}"
-    return []
+    return NOT_COLLECTED

@@ -20,7 +20,7 @@ _whole_index_options = section(
     "Of the whole index, without queries",
     click.option("--evaluate", is_flag=True, help="Recall at 1 and k and mAP: every item is a query."),
     click.option(
-        "--queries",
+        "--sample",
         "most_queries",
         type=click.IntRange(1),
         help="With --evaluate: a sample of so many. Default: all.",
@@ -64,7 +64,7 @@ def command(
     if sum((bool(files), evaluate, threshold is not None)) != 1:
         raise click.UsageError("Name files to search for, or --evaluate, or --duplicates.")
     if most_queries and not evaluate:
-        raise click.UsageError("--queries is of --evaluate.")
+        raise click.UsageError("--sample is of --evaluate.")
     require_files(folder)
     from keras_fvvae.search.index import Index
 

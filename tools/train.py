@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from keras_fvvae.runs.folder import RunFolder
 
 AUTO = "auto"
+# Of the network EfficientNetLite2.
+LITE = 2
+# Keys of a recipe that speak of one network, or one representation.
+_OF_ONE = {"backbone", "backbone_options", "tap", "representation"}
 _INSIDE = "its figures would become training images."
 _recipe_options = section(
     "Recipe",
@@ -93,12 +97,12 @@ _training_options = section(
 
 
 @click.command("train", cls=Command, short_help="Train a recipe on images or videos.")
-@options.recipe_argument(default="image_folder")
+@options.recipe_argument(required=False)
 @options.data_options()
 @_recipe_options
 @_training_options
 def command(
-    recipe: str,
+    recipe: str | None,
     data: str | None,
     dataset: str | None,
     dataset_options: dict[str, Any],
@@ -113,14 +117,20 @@ def command(
     strategy: str,
     **further: Any,
 ) -> None:
-    """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file; default image_folder) and evaluate it.
+    """Train RECIPE (an entry of `keras-fvvae zoo list` or a YAML file) and evaluate it.
+
+    Without RECIPE: photos_lite2, whose network needs no download, if the extra lite is installed and nothing is asked
+    for that is of another network or of a single representation (--backbone, --backbone-weights, --tap, --tune, --init,
+    --pretrain); else image_folder.
 
     The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
     continues where it was.
     """
     auto_tap = further["tap"] == AUTO
     overrides = _overrides(settings, dataset, further)
-    chosen = options.chosen_recipe(recipe, overrides, dataset_options=dataset_options)
+    asked = [auto_tap, tune, init, pretrain, backbone_weights, overrides.keys() & _OF_ONE, strategy == "multiworker"]
+    name = recipe or _default_entry(single=any(asked))
+    chosen = options.chosen_recipe(name, overrides, dataset_options=dataset_options)
     folder = Path(out or Path("runs") / chosen.name)
     _check(chosen, data, folder, pretrain, init, tune or auto_tap, strategy)
     by_validation = {"--tap auto": auto_tap, "--tune": tune}
@@ -163,6 +173,13 @@ def command(
         click.echo(f"Done; the chief has written {folder}.")
     else:
         _report(run, collection)
+
+
+def _default_entry(single: bool) -> str:
+    """What is trained without a RECIPE; `single`: it has to be one representation of one network."""
+    from keras_fvvae.backbones.lite_packages import are_weights_installed
+
+    return "image_folder" if single or not are_weights_installed(LITE) else "photos_lite2"
 
 
 def _tuned(

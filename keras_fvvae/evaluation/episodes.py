@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,5 +87,5 @@ def _mean_scores(own: np.ndarray, cross: np.ndarray, ways: int, shots: int) -> n
 
 def _interval(values: np.ndarray) -> dict[str, Any]:
     mean = float(values.mean())
-    error = NORMAL_QUANTILE * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    error = NORMAL_QUANTILE * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return {"value": mean, "low": mean - error, "high": mean + error}

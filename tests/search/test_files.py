@@ -72,7 +72,7 @@ def test_the_whole_index(built):
     for arguments, message in (
         (["--index", built], "Name files to search for"),
         (["a.png", "--evaluate", "--index", built], "Name files to search for"),
-        (["a.png", "--queries", 3, "--index", built], "--queries is of --evaluate"),
+        (["a.png", "--sample", 3, "--index", built], "--sample is of --evaluate"),
     ):
         code, output = _search(*arguments)
         assert code == 2

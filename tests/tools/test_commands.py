@@ -266,7 +266,7 @@ def test_mistakes_with_videos_end_in_one_sentence(run_command, arguments, messag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "The recipe image_folder needs --data"),
+        (["train"], "The recipe photos_lite2 needs --data"),
         (["train", "--data", "/nowhere"], "Error: The data folder or list /nowhere does not exist."),
         (["train", "digit_conv"], "Error: Unknown zoo entry 'digit_conv'; did you mean 'digits_conv'?"),
         (["train", "digits_conv", "--data", "x"], "brings its own data"),

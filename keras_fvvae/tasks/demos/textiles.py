@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_fvvae.backbones.efficientnet_lite import are_weights_installed, weights_package
+from keras_fvvae.backbones.lite_packages import are_weights_installed, weights_package
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
 from keras_fvvae.data.datasets.textiles import PACKAGE
