@@ -50,7 +50,7 @@ def require_columns(path: str | os.PathLike, schema: pa.Schema) -> tuple[int, np
             f"{path} holds no vectors of keras_fvvae: columns `id`, `label` (texts) and `vector` (a fixed number of "
             f"float32 or float16) are needed, and it has {', '.join(f'{n}: {t}' for n, t in types.items()) or 'none'}."
         )
-    return vector.list_size, np.dtype(vector.value_type.to_pandas_dtype())
+    return vector.list_size, np.dtype("float32" if vector.value_type == pa.float32() else "float16")
 
 
 def numbers_of(path: str | os.PathLike, column: Any) -> np.ndarray:
