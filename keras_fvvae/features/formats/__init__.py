@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
+import os
+from collections.abc import Iterator
 from types import ModuleType
 
 from keras_fvvae.errors import DataError, unknown_name
+from keras_fvvae.utils.files import reason
 
 DTYPES = ("float32", "float16")
 
@@ -49,3 +53,20 @@ def require(name: str) -> ModuleType:
         install = f"'keras_fvvae[{form.extra}]'" if form.extra else missing[0]
         raise DataError(f"Vectors as {name} need the package {missing[0]}: pip install {install}")
     return importlib.import_module(f"keras_fvvae.features.formats.{name}")
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, *errors: type[Exception]) -> Iterator[None]:
+    """What a format's packages raise for a damaged file becomes one sentence.
+
+    Args:
+        path: of the file.
+        errors: kinds that they raise.
+
+    Raises:
+        DataError: naming the file.
+    """
+    try:
+        yield
+    except errors as error:
+        raise DataError(f"The vectors {path} cannot be read: {reason(error)}; encode them again.") from error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ import h5py
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.features.formats import DTYPES
+from keras_fvvae.features.formats import DTYPES, reading
 from keras_fvvae.features.writing import Part
-from keras_fvvae.utils.files import reason, replacing
+from keras_fvvae.utils.files import replacing
 
 # Of a chunk, which is read whole: few enough for single rows, enough for passes over all.
 CHUNK_BYTES = 2**20
 CHUNK_TEXTS = 1024
+# What its package raises for damaged files.
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError)
 
 
 def write(path: Path, parts: Iterable[Part], width: int, dtype: np.dtype, about: str) -> None:
@@ -45,7 +46,7 @@ def open_rows(path: Path) -> tuple[list[str], list[str], Hdf5Rows]:
     Raises:
         DataError: if it is damaged or holds something else.
     """
-    with _named_errors(path):
+    with reading(path, *_DAMAGE):
         file = h5py.File(path, "r")
         ids, labels, vectors = (_own(path, file, name) for name in ("ids", "labels", "vectors"))
         texts = all(h5py.check_string_dtype(data.dtype) and data.ndim == 1 for data in (ids, labels))
@@ -65,7 +66,7 @@ class Hdf5Rows:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows `start` to `stop`."""
-        with _named_errors(self._path):
+        with reading(self._path, *_DAMAGE):
             return self._data[start:stop]
 
 
@@ -76,11 +77,3 @@ def _own(path: Path, file: h5py.File, name: str) -> Any:
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise DataError(f"{path} holds no vectors of keras_fvvae: it has no data set `{name}` of its own.")
     return data
-
-
-@contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"The vectors {path} cannot be read: {reason(error)}; encode them again.") from error

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import lance
 import numpy as np
 import pyarrow as pa
 
-from keras_fvvae.errors import DataError
+from keras_fvvae.features.formats import reading
 from keras_fvvae.features.formats.arrow import batches_of, numbers_of, require_columns, schema_of, texts_of
 from keras_fvvae.features.writing import Part
-from keras_fvvae.utils.files import reason
+
+# What its package raises for damaged files.
+_DAMAGE = (OSError, ValueError, RuntimeError, pa.ArrowException)
 
 
 def write(path: Path, parts: Iterable[Part], width: int, dtype: np.dtype, about: str) -> None:
@@ -31,7 +32,7 @@ def open_rows(path: Path) -> tuple[list[str], list[str], LanceRows]:
     Raises:
         DataError: if it is damaged or holds something else.
     """
-    with _named_errors(path):
+    with reading(path, *_DAMAGE):
         found = lance.dataset(str(path))
         width, dtype = require_columns(path, found.schema)
         names = found.to_table(["id", "label"])
@@ -50,14 +51,6 @@ class LanceRows:
         """Rows `start` to `stop`."""
         if start == stop:
             return np.empty((0, self.shape[1]), self.dtype)
-        with _named_errors(self._path):
+        with reading(self._path, *_DAMAGE):
             table = self._found.to_table(["vector"], offset=start, limit=stop - start)
             return numbers_of(self._path, table["vector"])
-
-
-@contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
-        raise DataError(f"The vectors {path} cannot be read: {reason(error)}; encode them again.") from error

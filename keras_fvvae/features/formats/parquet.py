@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from keras_fvvae.errors import DataError
+from keras_fvvae.features.formats import reading
 from keras_fvvae.features.formats.arrow import batches_of, numbers_of, require_columns, schema_of, texts_of
 from keras_fvvae.features.writing import Part
-from keras_fvvae.utils.files import reason, replacing
+from keras_fvvae.utils.files import replacing
 
 # Numbers of vectors are not compressed: floats hardly become smaller, and reading them takes longer.
 _COMPRESSION = {"id": "zstd", "label": "zstd", "vector.list.element": "none"}
+# What its package raises for damaged files.
+_DAMAGE = (OSError, pa.ArrowException)
 
 
 def write(path: Path, parts: Iterable[Part], width: int, dtype: np.dtype, about: str) -> None:
@@ -43,7 +44,7 @@ def open_rows(path: Path) -> tuple[list[str], list[str], ParquetRows]:
     Raises:
         DataError: if it is damaged or holds something else.
     """
-    with _named_errors(path):
+    with reading(path, *_DAMAGE):
         file = pq.ParquetFile(path, page_checksum_verification=True)
         width, dtype = require_columns(path, file.schema_arrow)
         names = file.read(["id", "label"])
@@ -72,15 +73,7 @@ class ParquetRows:
 
     def _group(self, group: int) -> np.ndarray:
         if self._kept is None or self._kept[0] != group:
-            with _named_errors(self._path):
+            with reading(self._path, *_DAMAGE):
                 numbers = numbers_of(self._path, self._file.read_row_group(group, ["vector"])["vector"])
             self._kept = group, numbers
         return self._kept[1]
-
-
-@contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"The vectors {path} cannot be read: {reason(error)}; encode them again.") from error
