@@ -9,7 +9,7 @@ import click
 from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_list
-from keras_fvvae.tools.common.options import data_option, dataset_option
+from keras_fvvae.tools.common.options import data_option, dataset_option, kind_option, processes_option
 from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.features.formats import FORMATS, require
@@ -23,11 +23,11 @@ _data_options = section(
     click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
     dataset_option("Layout of the data. Default: all files, or a list."),
     data_option,
-    click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video"))),
+    kind_option,
 )
 _division_options = section(
     "Division of the work",
-    click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="On this machine."),
+    processes_option,
     click.option("--shard", "shard_text", metavar="I/N", help="Only the I-th of N parts of the data, from 1/N to N/N."),
     click.option("--runner", help="Apache Beam's DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ..."),
     click.option(

@@ -8,7 +8,7 @@ import click
 from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_list
-from keras_fvvae.tools.common.options import data_option, dataset_option
+from keras_fvvae.tools.common.options import data_option, dataset_option, kind_option, processes_option
 from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.runs.requirements import require_data
@@ -21,11 +21,11 @@ _data_options = section(
     click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
     dataset_option("Layout of the data. Default: as recognised."),
     data_option,
-    click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video"))),
+    kind_option,
 )
 _encoding_options = section(
     "Encoding",
-    click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="On this machine."),
+    processes_option,
     click.option(
         "--encoded", type=click.Path(), help="Output of keras-fvvae encode with RUN, whose vectors are taken."
     ),

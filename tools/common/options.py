@@ -74,6 +74,10 @@ data_option = click.option(
     metavar="KEY=VALUE",
     help="Argument of the data set's loader, such as split=2, boxes=true or annotations=DIR. Repeatable.",
 )
+kind_option = click.option("--kind", default="auto", show_default=True, type=click.Choice(("auto", "image", "video")))
+processes_option = click.option(
+    "--processes", default=1, show_default=True, type=click.IntRange(1), help="On this machine."
+)
 common_classes = click.option(
     "--common-classes",
     is_flag=True,
