@@ -20,8 +20,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import write_json
 
-# Keras's name of computing in it with weights of float32.
-POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = ("float32", "bfloat16")
 MEASURED = "precision.json"
 # Passes of which the fastest counts, and images of each.
 PASSES, IMAGES = 3, 8
@@ -31,14 +30,14 @@ WORTH = 0.9
 
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """What is built meanwhile computes in a precision, with weights of float32; float32: as Keras is set.
+    """What is built meanwhile computes in bfloat16, with weights of float32, if that is asked for; else as Keras is set.
 
     Args:
-        precision: `"float32"` or `"bfloat16"`.
+        precision: a recipe's.
     """
     before = keras.config.dtype_policy()
-    if precision != "float32":
-        keras.config.set_dtype_policy(POLICY[precision])
+    if precision == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         yield
     finally:
@@ -79,8 +78,8 @@ def with_known_precision(recipe: Recipe, build: Callable[[Recipe], keras.Model])
         return recipe
     path, key = _record(), _key(recipe)
     known = _read(path)
-    if known.get(key) not in POLICY:
-        seconds = {one: _seconds(build(recipe.replace(precision=one)), recipe) for one in POLICY}
+    if known.get(key) not in PRECISIONS:
+        seconds = {one: _seconds(build(recipe.replace(precision=one)), recipe) for one in PRECISIONS}
         known = {**_read(path), key: "bfloat16" if seconds["bfloat16"] < WORTH * seconds["float32"] else "float32"}
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

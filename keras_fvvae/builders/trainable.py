@@ -37,7 +37,7 @@ def build_recipe_backbone(recipe: Recipe, backbone_weights: str | os.PathLike | 
         recipe.backbone_options,
         STACK_CHANNELS if recipe.modality == "flow_stack" else 3,
     )
-    with computing_in("bfloat16" if recipe.precision == "bfloat16" else "float32"):
+    with computing_in(recipe.precision):
         if recipe.branches:
             taps = [branch.tap for branch in recipe.branch_recipes.values()]
             backbone = build_tapped_backbone(recipe.backbone, taps, *options)
