@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from keras_fvvae.runs.folder import RunFolder
 
 AUTO = "auto"
-# Of the network EfficientNetLite2.
-LITE = 2
 # Keys of a recipe that speak of one network, or one representation.
 _OF_ONE = {"backbone", "backbone_options", "tap", "representation"}
 _INSIDE = "its figures would become training images."
@@ -177,7 +175,7 @@ def command(
 
 def _default_entry(single: bool) -> str:
     """What is trained without a RECIPE; `single`: it has to be one representation of one network."""
-    from keras_fvvae.backbones.lite_packages import are_weights_installed
+    from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
 
     return "image_folder" if single or not are_weights_installed(LITE) else "photos_lite2"
 

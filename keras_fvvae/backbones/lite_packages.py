@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 from importlib.machinery import ModuleSpec
 
+# The one of the entries photos_lite2 and textiles_lite2, and of what takes a network by itself.
+LITE = 2
+
 
 def weights_package(number: int) -> str:
     """The package that has the weights of a network.

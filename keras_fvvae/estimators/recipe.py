@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from keras_fvvae.backbones import BACKBONES
-from keras_fvvae.backbones.lite_packages import are_weights_installed
+from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
 from keras_fvvae.recipes import Recipe, load_recipe
 
 DEFAULT_RECIPE = "image_folder"
@@ -75,7 +75,7 @@ def chosen_recipe(
     """
     overrides: dict[str, Any] = {}
     if backbone == AUTO:
-        if recipe == DEFAULT_RECIPE and are_weights_installed(2):
+        if recipe == DEFAULT_RECIPE and are_weights_installed(LITE):
             overrides = dict(_PACKAGED)
     elif backbone is not None:
         overrides = {"backbone": backbone}

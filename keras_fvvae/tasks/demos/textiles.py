@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_fvvae.backbones.lite_packages import are_weights_installed, weights_package
+from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed, weights_package
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import Collection, load_textiles, paste_defect
 from keras_fvvae.data.datasets.textiles import PACKAGE
@@ -26,8 +26,7 @@ from keras_fvvae.tasks.demos.settings import DemoSettings, export_and_check
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.zoo import load_classifier
 
-# Of the network EfficientNetLite2.
-ENTRY, LITE = "textiles_lite2", 2
+ENTRY = "textiles_lite2"
 DEFECT = "local"
 # Of the data set's 2,000: half are for training, as in the whole.
 IMAGES = 600
