@@ -30,7 +30,7 @@ WORTH = 0.9
 
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """What is built meanwhile computes in bfloat16, with weights of float32, if that is asked for; else as Keras is set.
+    """What is built meanwhile computes in bfloat16, with float32 weights, if that is asked for; else as Keras is set.
 
     Args:
         precision: a recipe's.
