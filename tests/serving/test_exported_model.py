@@ -79,9 +79,10 @@ def test_served_videos_equal_local_ones(sampling, video_recipe, videos, tmp_path
     """The client sends the frames that the recipe samples: with others the scores are others."""
     recipe = video_recipe.replace(**sampling)
     run = train(recipe, videos, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
-    # Each frame a gray of its own, so that it shows which are taken, and smooth, so that JPEG changes little.
-    grays = np.random.default_rng(0).integers(0, 256, 40).astype("uint8")
-    frames = np.broadcast_to(grays[:, None, None, None], (40, 32, 32, 3))
+    # Each frame a colour of its own, so that it shows which are taken (descriptors of unit length do not tell grays
+    # apart), and smooth, so that JPEG changes little.
+    colours = np.random.default_rng(0).integers(0, 256, (40, 3)).astype("uint8")
+    frames = np.broadcast_to(colours[:, None, None], (40, 32, 32, 3))
     path = write_video(tmp_path / "video.avi", frames)
     (local,) = predict(run.path, [path], top_k=8)
     exported = export_runs([run.path], tmp_path / "export", top_k=8)
