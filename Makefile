@@ -54,7 +54,7 @@ benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare back
 	$(BIN)/python -m keras_fvvae.benchmarks.long.svm
 	$(BIN)/python -m keras_fvvae.benchmarks.long.serving
 
-weights: $(INSTALLED)  ## Train the weights that ship with digits_conv, and record their SHA-256
+weights: $(INSTALLED)  ## Train the weights that ship with entries of the zoo, and record their SHA-256 and results
 	$(BIN)/python zoo/weights/make.py
 
 cards: $(INSTALLED)  ## Write docs/zoo/ and the README's table of entries from the recipes
