@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import click
-from keras_fvvae.tools.common.checks import require_files, require_run_or_pack, require_runs
+from keras_fvvae.tools.common.checks import require_files, require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
 from keras_fvvae.tools.common.types import RUN
@@ -19,17 +19,18 @@ from keras_fvvae.tools.common.types import RUN
 @click.option("--class", "class_name", help="Class whose score is explained. Default: each file's best.")
 @click.option("--match", type=click.Path(), help="Another file: draw what makes it and FILES similar instead.")
 def command(run: str, files: tuple[str, ...], out: str, class_name: str | None, match: str | None) -> None:
-    """Draw where the scores of FILES (images, or videos for a run on videos; folders are searched) with the finished
-    RUN come from: a heat map over an image, a curve over a video's frames, as PNG and SVG, and the numbers as JSON. The
-    parts add up to the score.
+    """Draw where the scores of FILES (images, or videos for a model of videos; folders are searched) with RUN, a
+    finished run, a pack or an entry with trained weights, come from: a heat map over an image, a curve over a
+    video's frames, as PNG and SVG, and the numbers as JSON. The parts add up to the score.
 
-    With --match, what makes each of FILES similar to another image or video is drawn, in both: the parts of each add
-    up to the cosine of their vectors. RUN can be a pack or an entry with trained weights then.
+    With --match, what makes each of FILES similar to another image or video is drawn, in both: the parts of each add up
+    to the cosine of their vectors.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
     if match is not None and class_name is not None:
         raise click.UsageError("--class is of a score, --match of a similarity: name one of them.")
+    require_run_or_pack(run)
     read = 0
     for result in _scores(run, files, out, class_name) if match is None else _similarities(run, files, out, match):
         if "error" in result:
@@ -42,21 +43,19 @@ def command(run: str, files: tuple[str, ...], out: str, class_name: str | None, 
 
 
 def _scores(run: str, files: tuple[str, ...], out: str, class_name: str | None) -> Iterator[dict]:
-    require_runs([run])
     load_tensorflow_quietly()
-    from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.explain import explain
     from keras_fvvae.tasks.files import results_of
+    from keras_fvvae.zoo.sources import open_reading
 
-    return results_of(files, RunFolder.open(run).kind, lambda usable: explain(run, usable, out, class_name))
+    return results_of(files, open_reading(run).kind, lambda usable: explain(run, usable, out, class_name))
 
 
 def _similarities(run: str, files: tuple[str, ...], out: str, match: str) -> Iterator[dict]:
-    require_run_or_pack(run)
     require_files(match)
     load_tensorflow_quietly()
     from keras_fvvae.tasks.explain_match import explain_match
     from keras_fvvae.tasks.files import results_of
-    from keras_fvvae.zoo.sources import open_trained
+    from keras_fvvae.zoo.sources import open_reading
 
-    return results_of(files, open_trained(run).kind, lambda usable: explain_match(run, usable, match, out))
+    return results_of(files, open_reading(run).kind, lambda usable: explain_match(run, usable, match, out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from keras_fvvae.tools.common.checks import require_runs
+from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.tools.common.options import coverage_option
@@ -25,21 +25,22 @@ from keras_fvvae.serving.version_folders import require_export_folder
 @coverage_option
 @click.option("--valid-output", is_flag=True, help="Flag what cannot be decoded instead of failing the whole batch.")
 def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -> None:
-    """Write the finished RUN to OUT/VERSION/ as a SavedModel with the signatures serving_default (scores and labels),
-    encode (vectors), encode_raw and classify_raw (long videos in pieces), explain and explain_match (where a score, or
-    a similarity, comes from). The bytes of images go in, or those of frames for a run on videos. It runs without
-    keras_fvvae and without Keras.
+    """Write RUN, a finished run, a published pack or an entry with trained weights, to OUT/VERSION/ as a SavedModel
+    with the signatures serving_default (scores and labels), encode (vectors), encode_raw and classify_raw (long
+    videos in pieces), explain and explain_match (where a score, or a similarity, comes from). The bytes of images go
+    in, or those of frames for a model of videos. It runs without keras_fvvae and without Keras.
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
 
-    A calibrated run gives probabilities beside the scores, and with --coverage an answer that may be none.
+    A calibrated model gives probabilities beside the scores, and with --coverage an answer that may be none.
 
     The card in assets.extra says what --half-svm and --pca change on the runs' test items.
     """
     if weights and len(weights) != len(runs):
         raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")
     require_export_folder(options["out"])
-    require_runs(runs)
+    for run in runs:
+        require_run_or_pack(run)
     load_tensorflow_quietly()
     from keras_fvvae.tasks.export_runs import export_runs
 

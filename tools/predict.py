@@ -10,7 +10,7 @@ from itertools import repeat
 from pathlib import Path
 
 import click
-from keras_fvvae.tools.common.checks import require_runs
+from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
 from keras_fvvae.tools.common.options import coverage_option, json_option
@@ -39,13 +39,14 @@ def command(
     coverage: float | None,
     as_json: bool,
 ) -> None:
-    """Classify FILEs (images, or videos for a run on videos) with the finished RUN, or with --server. Of a folder,
-    everything below it is classified; a folder of numbered frames is a video. FILE can be a pattern in quotes, such as
-    "photos/**/*.jpg", or a list: .txt with a path a line, .csv or .jsonl with `file`.
+    """Classify FILEs (images, or videos for a model of videos) with RUN, a finished run, a published pack or an entry
+    with trained weights, or with --server. Of a folder, everything below it is classified; a folder of numbered
+    frames is a video. FILE can be a pattern in quotes, such as "photos/**/*.jpg", or a list: .txt with a path a
+    line, .csv or .jsonl with `file`.
 
-    Of a calibrated run each label has its probability and, in brackets, its score; of others the score alone, a
-    decision value of the SVM. Files that RUN was trained on are marked as seen in training: by their content, or, where
-    an older RUN did not note it, by their path.
+    Of a calibrated model each label has its probability and, in brackets, its score; of others the score alone, a
+    decision value of the SVM. Files that a run was trained on are marked as seen in training: by their content, or,
+    where an older RUN did not note it, by their path.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
@@ -59,7 +60,7 @@ def command(
         run, *files = paths
         if not files:
             raise click.UsageError("Name a RUN and at least one FILE, or a --server.")
-        require_runs([run])
+        require_run_or_pack(run)
         results = _ask_run(run, files, top_k, coverage, verbose=bool(out))
     if out:
         results = write_answers(results, out)
@@ -91,17 +92,20 @@ def _text(result: dict) -> str:
 
 def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None, verbose: bool) -> Iterator[dict]:
     load_tensorflow_quietly()
-    from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.tasks.files import results_of
     from keras_fvvae.tasks.predict import predict
     from keras_fvvae.tasks.seen import SeenItems
+    from keras_fvvae.zoo.sources import open_reading
 
-    folder = RunFolder.open(run)
-    if folder.calibration is None:
-        say(f"{run}: {folder.calibration_note}")
-    seen = SeenItems.of_run(folder)
-    for result in results_of(files, folder.kind, lambda usable: predict(run, usable, top_k, coverage), verbose):
-        yield result if "error" in result else {**result, "seen_in_training": seen.how(result["file"])}
+    model = open_reading(run)
+    seen = None  # packs and entries do not tell their training items
+    if model.run is not None:
+        seen = SeenItems.of_run(model.run)
+        if model.run.calibration is None:
+            say(f"{run}: {model.run.calibration_note}")
+    for result in results_of(files, model.kind, lambda usable: predict(run, usable, top_k, coverage), verbose):
+        known = {} if seen is None or "error" in result else {"seen_in_training": seen.how(result["file"])}
+        yield {**result, **known}
 
 
 def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int, verbose: bool) -> Iterator[dict]:

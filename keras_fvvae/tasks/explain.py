@@ -1,4 +1,4 @@
-"""Pictures of where a run's scores come from: heat maps on images, curves over videos."""
+"""Pictures of where a model's scores come from: heat maps on images, curves over videos."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_fvvae.backbones.tokens import has_places
+from keras_fvvae.builders.encoders import load_model
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.views import Views, read_resized
@@ -20,10 +21,10 @@ from keras_fvvae.explanations import can_explain
 from keras_fvvae.models import Classifier, Encoder
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting import explanation_figures
-from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.encoded_item import EncodedItem
 from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
 from keras_fvvae.utils.files import reason
+from keras_fvvae.zoo.sources import open_reading
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,7 +55,7 @@ class FileExplanation:
 
 
 def explain(
-    run: str | os.PathLike,
+    source: str | os.PathLike,
     files: Sequence[str | os.PathLike],
     out: str | os.PathLike,
     class_name: str | None = None,
@@ -65,8 +66,8 @@ def explain(
     frames, and `.json` with the numbers.
 
     Args:
-        run: path of a finished run.
-        files: paths of images, or of videos (files or folders of frames) for a run that was trained on videos.
+        source: a finished run, a pack or an entry with trained weights, see `keras_fvvae.zoo.load_classifier`.
+        files: paths of images, or of videos (files or folders of frames) for a model of videos.
         out: folder for the pictures.
         class_name: whose score is explained. Default: that of each file's best class.
 
@@ -75,17 +76,19 @@ def explain(
         reason why the file could not be used.
 
     Raises:
-        RunError: if the run or the folder cannot be used, or has a representation whose score is not split.
+        RunError, WeightsError: if the model or the folder cannot be used, or has a representation whose score is not
+            split.
         DataError: for an unknown class.
     """
-    folder = RunFolder.open(run)
-    classifier = folder.classifier()
-    require_explainable(classifier.encoder, folder.recipe)
+    trained = open_reading(source)
+    classifier = load_model(trained.model, (Classifier,))
+    recipe, kind, out = trained.recipe, trained.kind, Path(out)
+    require_explainable(classifier.encoder, recipe)
     names = classifier.class_names
     if class_name is not None and class_name not in names:
         raise DataError(unknown_name("class", class_name, names))
     index = None if class_name is None else names.index(class_name)
-    views, kind, out = recipe_views(folder.recipe, folder.kind), folder.kind, Path(out)
+    views = recipe_views(recipe, kind)
     make_folder(out)
     taken: set[str] = set()
     for file in map(str, files):
@@ -100,7 +103,7 @@ def explain(
             continue
         explanation = explain_frames(classifier, frames, views, index)
         path = out / f"{unused_name(Path(file).stem, taken)}.png"
-        shares = dict(zip(folder.recipe.branch_recipes, explanation.branches, strict=True))
+        shares = dict(zip(recipe.branch_recipes, explanation.branches, strict=True))
         draw = explanation_figures.heat_map if kind == "image" else explanation_figures.video_curve
         further = {"branches": shares} if shares else {}
         write_figure(draw(explanation, Path(file).name), _numbers(explanation, file, views, further), path)

@@ -15,7 +15,7 @@ from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.views import Views, read_resized
-from keras_fvvae.errors import DataError, WeightsError
+from keras_fvvae.errors import DataError
 from keras_fvvae.explanations.similarity import match_weights
 from keras_fvvae.models import Encoder
 from keras_fvvae.reporting import similarity_figures
@@ -23,7 +23,7 @@ from keras_fvvae.tasks.encoded_item import EncodedItem
 from keras_fvvae.tasks.explain import require_explainable
 from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
 from keras_fvvae.utils.files import reason
-from keras_fvvae.zoo.sources import open_trained
+from keras_fvvae.zoo.sources import open_reading
 
 
 @dataclasses.dataclass(eq=False)
@@ -77,11 +77,7 @@ def explain_match(
         RunError, WeightsError: if the model or the folder cannot be used, or has a representation that is not split.
         DataError: if the match cannot be read.
     """
-    trained = open_trained(source)
-    if trained.recipe is None:
-        raise WeightsError(
-            f"{source} is a model alone: pass the folder of its run or pack, which says how files are read."
-        )
+    trained = open_reading(source)
     encoder, kind = load_encoder(trained.model), trained.kind
     require_explainable(encoder, trained.recipe)
     views, out = recipe_views(trained.recipe, kind), Path(out)

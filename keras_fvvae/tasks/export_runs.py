@@ -1,4 +1,4 @@
-"""Finished runs as a SavedModel, with what its options cost in accuracy, measured on the runs' test items."""
+"""Trained models as a SavedModel, with what its options cost in accuracy, measured on the runs' test items."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from keras_fvvae.builders.encoders import build_classifier
+from keras_fvvae.builders.encoders import build_classifier, load_model
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RunError
 from keras_fvvae.evaluation.intervals import accuracy_text
 from keras_fvvae.export import TOP_K, export_fused, export_saved_model
 from keras_fvvae.layers import GramPCA
-from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.models import Classifier
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import FOLDS
+from keras_fvvae.zoo.sources import open_reading
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256
 
 
 def export_runs(
-    run_paths: Sequence[str | os.PathLike],
+    sources: Sequence[str | os.PathLike],
     out: str | os.PathLike,
     version: int | None = None,
     top_k: int = TOP_K,
@@ -35,16 +36,16 @@ def export_runs(
     pca_components: int | None = None,
     coverage: float | None = None,
 ) -> Path:
-    """Writes a finished run as a SavedModel, or two, on frames and on optical flow, as one in which they are fused.
+    """Writes a trained model as a SavedModel, or two, of frames and of optical flow, as one in which they are fused.
 
     The card in `assets.extra` holds the recipes, the accuracies measured by the runs, and by how much the options
-    changed scores and accuracies on their test items.
+    changed scores and accuracies on their test items, which packs and entries do not have.
 
     Args:
-        run_paths: one or two runs.
+        sources: one or two finished runs, packs or entries with trained weights.
         out: parent of the version folders.
         version, top_k, half_svm, valid_output, coverage: as for `keras_fvvae.export.export_saved_model`.
-        weights: of two runs' scores, see `keras_fvvae.export.export_fused`.
+        weights: of two models' scores, see `keras_fvvae.export.export_fused`.
         pca_components: compresses every run's representation to so many principal components of its training vectors,
             brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method.
 
@@ -52,29 +53,36 @@ def export_runs(
         Path of the version folder.
 
     Raises:
-        RunError: if a run is not finished or they do not go together; see `keras_fvvae.export`.
+        RunError: if a run is not finished or they do not go together, and for principal components of a pack or an
+            entry; see `keras_fvvae.export`.
+        WeightsError: see `keras_fvvae.zoo.load_classifier`.
         ValueError: for more principal components than the training vectors have, and for wrong weights.
     """
-    if len(run_paths) > 2:
-        raise RunError(f"One run is exported, or one on frames and one on optical flow. Received: {len(run_paths)}")
+    if len(sources) > 2:
+        raise RunError(f"One run is exported, or one on frames and one on optical flow. Received: {len(sources)}")
     require_export_folder(out)
-    runs = [RunFolder.open(path) for path in run_paths]
-    if len(runs) == 1 and weights is not None:
+    models = [open_reading(source) for source in sources]
+    if len(models) == 1 and weights is not None:
         raise RunError("Weights are for two runs, whose scores are fused.")
-    if len(runs) == 2 and any(run.kind != "video" for run in runs):
+    if len(models) == 2 and any(model.kind != "video" for model in models):
         raise RunError("Two runs are fused as frames and optical flow of videos; these are of images.")
     classifiers, notes = [], []
-    for run in runs:
-        classifier = run.classifier()
-        vectors = run.vectors()
-        notes.append(_measured(run))
+    for source, model in zip(sources, models, strict=True):
+        classifier = load_model(model.model, (Classifier,))
+        vectors = None if model.run is None else model.run.vectors()
+        if model.run is not None:
+            notes.append(_measured(model.run))
         if pca_components is not None:
-            classifier, note = _compressed(classifier, vectors, pca_components, run.recipe.svm_c)
+            if vectors is None:
+                raise RunError(
+                    f"{source} has no training vectors, whose principal components these are: export its run."
+                )
+            classifier, note = _compressed(classifier, vectors, pca_components, model.recipe.svm_c)
             notes.append(note)
         if half_svm:
             notes.append(_half_note(classifier, vectors, pca_components is not None))
         classifiers.append(classifier)
-    views = [recipe_views(run.recipe, run.kind) for run in runs]
+    views = [recipe_views(model.recipe, model.kind) for model in models]
     options: dict[str, Any] = {
         "version": version,
         "top_k": top_k,
@@ -83,9 +91,9 @@ def export_runs(
         "valid_output": valid_output,
         "coverage": coverage,
     }
-    if len(runs) == 1:
-        return export_saved_model(classifiers[0], out, views[0], runs[0].kind, recipe=runs[0].recipe, **options)
-    return export_fused(classifiers, out, views, weights, recipes=[run.recipe for run in runs], **options)
+    if len(models) == 1:
+        return export_saved_model(classifiers[0], out, views[0], models[0].kind, recipe=models[0].recipe, **options)
+    return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
 
 
 def _test_scores(vectors, kernel, bias, compression=None):
@@ -135,7 +143,7 @@ def _refitted(calibration, C, labels):
 
 def _half_note(classifier, vectors, compressed):
     text = "The SVM's weights are kept in float16"
-    if vectors.scores is None:
+    if vectors is None or vectors.scores is None:
         return f"{text}; what that changes is not known without test items."
     kernel, bias = classifier.svm.get_weights()
     compression = classifier.encoder.compression if compressed else None

@@ -1,4 +1,4 @@
-"""Labels for image or video files from a trained run."""
+"""Labels for image or video files from a trained model."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from keras_fvvae.zoo.loading import load_classifier
 
 
 def predict(
-    run: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5, coverage: float | None = None
+    source: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5, coverage: float | None = None
 ) -> Iterator[dict[str, Any]]:
     """Classifies files.
 
     Args:
-        run: path of a finished run.
-        files: paths of images, or of videos (files or folders of frames) for a run that was trained on videos.
+        source: a finished run, a pack or an entry with trained weights, see `keras_fvvae.zoo.load_classifier`.
+        files: paths of images, or of videos (files or folders of frames) for a model of videos.
         top_k: labels per file.
         coverage: answer "none of these" where the best label's probability is below the threshold that so many
-            items of the run's classes reach, see `keras_fvvae.svm.calibration.Calibration.threshold`. Default: never.
+            items of its classes reach, see `keras_fvvae.svm.calibration.Calibration.threshold`. Default: never.
 
     Yields:
         For every file in order a dictionary: `file` and either `labels` and `scores` (decision values, best first), of
-        a calibrated run `probabilities` of these labels, and with `coverage` `answer`, the best label or `None`; or
+        a calibrated model `probabilities` of these labels, and with `coverage` `answer`, the best label or `None`; or
         `error`, the reason why the file could not be used.
 
     Raises:
-        RunError, WeightsError: if the run cannot be used, or has no probabilities for a `coverage`.
+        RunError, WeightsError: if the model cannot be used, or has no probabilities for a `coverage`.
         ValueError: for a `coverage` that is no share.
     """
-    classifier = load_classifier(run)
+    classifier = load_classifier(source)
     encoder, reader = classifier.encoder, classifier.encoder.reader
     names = np.array(classifier.class_names)
     calibration = classifier.calibration

@@ -27,11 +27,13 @@ class TrainedFile:
         model: path of the `.keras` file; it was checked against its SHA-256.
         recipe: what it was trained with; `None` of a file alone.
         kind: what it was trained on, `"image"` or `"video"`; `None` of a file alone.
+        run: its run, where it is one: only that has the vectors of its training.
     """
 
     model: Path
     recipe: Recipe | None = None
     kind: str | None = None
+    run: RunFolder | None = None
 
 
 def open_trained(source: str | os.PathLike) -> TrainedFile:
@@ -60,8 +62,22 @@ def open_trained(source: str | os.PathLike) -> TrainedFile:
         return TrainedFile(path)
     if path.exists() or not packs.is_entry_name(text):
         run = RunFolder.open(path)
-        return TrainedFile(run.model_path, run.recipe, run.kind)
+        return TrainedFile(run.model_path, run.recipe, run.kind, run)
     return _of_name(text)
+
+
+def open_reading(source: str | os.PathLike) -> TrainedFile:
+    """`open_trained` of what is known to read files as its training did, that is with a recipe and a kind.
+
+    Raises:
+        WeightsError: also for a `.keras` file alone.
+    """
+    trained = open_trained(source)
+    if trained.recipe is None:
+        raise WeightsError(
+            f"{source} is a model alone: pass the folder of its run or pack, which says how files are read."
+        )
+    return trained
 
 
 def entry_weights(recipe: Recipe) -> Path:

@@ -45,6 +45,7 @@ MISTAKES = [
     (["predict", "/nowhere", "a.jpg"], 1, "The run /nowhere does not exist."),
     (["predict", "/", "a.jpg"], 1, "/ is not a run of keras_fvvae: it holds no recipe.yaml."),
     (["explain", "/nowhere", "a.jpg", "--out", "x"], 1, "The run /nowhere does not exist."),
+    (["explain", "/", "a.jpg", "--out", "x"], 1, "/ is not a run of keras_fvvae: it holds no recipe.yaml."),
     (["export", "/nowhere", "--out", "x"], 1, "The run /nowhere does not exist."),
     (
         ["export", "/nowhere", "--out", "/tmp/birds [1]"],
@@ -69,7 +70,7 @@ MISTAKES = [
     (["activitynet", "evaluate", "/nowhere", "/"], 1, "The file /nowhere does not exist."),
     (["fuse", "/nowhere", "/"], 1, "The run /nowhere does not exist."),
     (["encode", "/nowhere", "--data", "/", "--out", "x"], 1, "The run /nowhere does not exist."),
-    (["encode", "/", *WRONG_DATA, "--out", "x"], 1, "The data folder or list /nowhere does not exist."),
+    (["encode", "digits_conv", *WRONG_DATA, "--out", "x"], 1, "The data folder or list /nowhere does not exist."),
     (["encode", "/", "--data", "/", "--out", "x", "--data-option", "boxes=true"], 2, "name it by --dataset."),
     (["encode", "/", "x", "--out", "x"], 2, "Missing option '--data'"),
     (["flow", *WRONG_DATA, "--out", "x"], 1, "The data folder or list /nowhere does not exist."),

@@ -1,16 +1,23 @@
-"""`keras-fvvae zoo publish` and `import-release`: what is written, printed, and said when something is wrong."""
+"""`keras-fvvae zoo publish`, `import-release`; entries and packs where a run is taken: what is written, printed, and
+said when something is wrong."""
 
+import json
 from importlib import resources
 
 import pytest
 
+from keras_fvvae.data import load_digits
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.recipes.load import ENTRIES
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
+from keras_fvvae.tasks.predict import predict
+from keras_fvvae.tasks.verify import encoded_images
 from keras_fvvae.zoo import packs
+from tests.encoding.conftest import write_run
 from tests.support.pack_files import own_cache  # noqa: F401  (a fixture)
 from tests.zoo.test_downloads import serving
+from tests.zoo.test_listing import SHIPPED
 
 
 @pytest.fixture
@@ -28,8 +35,35 @@ def run(tmp_path):
 
 def test_list(run, run_command):
     assert run_command("zoo", "publish", run, "--name", "mine")[0] == 0
-    assert run_command("zoo", "list", "--installed") == (0, "digits_conv\nmine\n", "")
+    assert run_command("zoo", "list", "--installed") == (0, "\n".join(sorted([*SHIPPED, "mine"])) + "\n", "")
     assert "mine" in run_command("zoo", "list", "m*")[1].splitlines()
+
+
+def test_an_entry_with_weights_classifies_explains_and_is_exported(tmp_path, run_command):
+    picture, pictures, out = tmp_path / "3.png", tmp_path / "pictures", tmp_path / "export"
+    picture.write_bytes(encoded_images(load_digits(), [3])[0])
+    code, output, errors = run_command("predict", "digits_conv", picture, "--top-k", "1", "--json")
+    assert (code, errors) == (0, "")
+    assert json.loads(output)["labels"] == ["3"]
+    assert "seen_in_training" not in json.loads(output)  # which only a run tells
+    assert run_command("explain", "digits_conv", picture, "--out", pictures)[1].endswith(f": {pictures / '3.png'}\n")
+    errors = run_command("export", "digits_conv", "--out", out, "--pca", "4")[2]
+    assert (
+        errors == "Error: digits_conv has no training vectors, whose principal components these are: export its run.\n"
+    )
+    assert run_command("export", "digits_conv", "--out", out, "--half-svm") == (0, f"{out / '1'}\n", "")
+    assert "FV-VAE 97.1" in (out / "1" / "assets.extra" / "card.md").read_text()
+
+
+def test_a_pack_classifies_as_its_run(tmp_path, run_command):
+    """By its folder and by the name it was published under."""
+    picture = tmp_path / "1.png"
+    picture.write_bytes(encoded_images(load_digits(), [1])[0])
+    run = write_run(tmp_path / "run", kind="image")
+    pack = run_command("zoo", "publish", run, "--name", "mine")[1].strip()
+    (expected,) = predict(run, [picture])
+    for source in (pack, "mine"):
+        assert json.loads(run_command("predict", source, picture, "--json")[1]) == expected
 
 
 def test_publish(run, tmp_path, run_command):

@@ -19,12 +19,19 @@ def require_runs(paths: Iterable[str]) -> None:
 
 
 def require_run_or_pack(path: str) -> None:
-    """Raises `RunError` for the path of a folder that does not exist; a URL or an entry's name is taken."""
+    """Raises `RunError` for a folder that is neither a finished run nor packs, and for a path where nothing is.
+
+    A URL, an entry's name and a file are taken.
+    """
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.zoo import packs
     from keras_fvvae.zoo.downloads import is_url
 
-    if not (is_url(path) or Path(path).exists() or packs.is_entry_name(path)):
+    if Path(path).is_dir():
+        known = any((Path(path) / name).is_file() for name in (packs.MANIFEST, packs.INDEX))
+    else:
+        known = is_url(path) or Path(path).exists() or packs.is_entry_name(path)
+    if not known:
         RunFolder(path).require_finished()
 
 
