@@ -1,7 +1,7 @@
 """Encoding against the bare backbone: from image files, and from cached activations.
 
     python -m keras_fvvae.benchmarks.long.encode [--data DIR] [--backbone VGG19] [--tap conv5_4] \
-        [--size 448] [--descriptors dense]
+        [--size 448] [--descriptors dense] [--bfloat16]
 
 The group `encode` of `keras-fvvae benchmark` at any size. Every row is a ratio in one run: rounds are interleaved in
 random order. The ratio of CPU times says what the work costs where other programs disturb the clock. Without --data,
@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = image_paths(arguments.data, Path(folder) / "images", arguments.images)
         batch_size = backbone_batch_size(recipe.input_size)
-        rows = encode_rows(recipe, paths, arguments.rounds, batch_size, Path(folder) / "cache")
+        rows = encode_rows(recipe, paths, arguments.rounds, batch_size, Path(folder) / "cache", arguments.bfloat16)
     print(
         f"{recipe.backbone} {recipe.tap or ''} {arguments.size}x{arguments.size}, {recipe.descriptors} descriptors, "
         f"{len(paths)} images, {arguments.rounds} rounds; TensorFlow {tf.__version__}, {platform.machine()} CPU, "
@@ -61,6 +61,7 @@ def _arguments():
     parser.add_argument("--tap", default="conv5_4", help="empty for the last convolutional stage")
     parser.add_argument("--size", type=int, default=448)
     parser.add_argument("--descriptors", default="dense", choices=("dense", "spp"))
+    parser.add_argument("--bfloat16", action="store_true", help="also with the backbone in bfloat16")
     parser.add_argument("--out", help="JSON file to write the result to")
     return parser.parse_args()
 

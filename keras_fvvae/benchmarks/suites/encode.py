@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BARE = "bare backbone, images in memory"
 FROM_FILES = "Fisher vectors from image files"
+IN_BFLOAT16 = "the same, backbone in bfloat16"
 CACHED = "Fisher vectors from cached activations"
 BOUND = "bound: bare reading, backbone, the encoder's matrix products"
 # At least 0.9 of the bare backbone's images a second.
@@ -49,8 +50,18 @@ def measure(rounds: int, networks: Sequence[dict], batch_size: int, data: str | 
     return rows
 
 
-def encode_rows(recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: int, cache: Path) -> list[dict]:
-    """Rows of one recipe on image files, with random weights; `cache` is the folder of the cached activations."""
+def encode_rows(
+    recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: int, cache: Path, bfloat16: bool = False
+) -> list[dict]:
+    """Rows of one recipe on image files, with random weights.
+
+    Args:
+        recipe: a `Recipe`.
+        paths: of the images.
+        rounds, batch_size: how often, and of how many images.
+        cache: the folder of the cached activations.
+        bfloat16: also with the backbone in bfloat16, against the bare one in float32.
+    """
     backbone = build_recipe_backbone(recipe, None)
     model = build_fvvae(recipe.replace(lambda3=0.0), backbone, None)
     encoder = build_encoder(recipe.replace(information="none"), backbone, model)
@@ -64,8 +75,8 @@ def encode_rows(recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: i
         for batch in batches:
             source.normalize_on_batch(source.predict_raw_on_batch(batch))
 
-    def from_files():
-        normalised(encoder, (b["views"] for b in view_batches(collection, indices, views, batch_size)))
+    def from_files(source=encoder):
+        normalised(source, (b["views"] for b in view_batches(collection, indices, views, batch_size)))
 
     def bound():
         for batch in bare_reading(paths, views.size, batch_size):
@@ -79,6 +90,10 @@ def encode_rows(recipe: Recipe, paths: Sequence[str], rounds: int, batch_size: i
         CACHED: lambda: normalised(cached, (maps for maps, _ in inputs.batches(indices))),
         BOUND: bound,
     }
+    if bfloat16:
+        half = build_recipe_backbone(recipe.replace(precision="bfloat16"), None)
+        in_bfloat16 = build_encoder(recipe.replace(information="none"), half, model)
+        jobs[IN_BFLOAT16] = lambda: from_files(in_bfloat16)
     return time_rows(time_rounds(jobs, rounds), BARE, "ms an image", len(paths), network_name(recipe), TARGET)
 
 
