@@ -94,6 +94,5 @@ def _curves(curves, outcomes, label):
     for name, points in curves.items():
         measured = [(value, found[row.name].metrics) for value, row in points if found[row.name].metrics]
         if measured:
-            values, metrics = zip(*measured, strict=True)
-            drawn[name] = values, [m["accuracy"] for m in metrics], [m["standard_error"] for m in metrics]
+            drawn[name] = tuple(zip(*measured, strict=True))
     return accuracy_curves(drawn, label)

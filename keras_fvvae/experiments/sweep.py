@@ -69,17 +69,15 @@ def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure
     axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
     if axis is None:
         return accuracy_bars(outcomes)
-    curves: dict[str, tuple[list, list, list]] = {}
+    curves: dict[str, tuple[list, list]] = {}
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for settings, outcome in zip(combinations, outcomes, strict=True):
         if not outcome.metrics:
             continue
         others = ", ".join(f"{key}={_text(value)}" for key, value in settings.items() if key != axis)
-        curve = curves.setdefault(others or "validation part", ([], [], []))
-        for values, value in zip(
-            curve, (settings[axis], outcome.metrics["accuracy"], outcome.metrics["standard_error"]), strict=True
-        ):
-            values.append(value)
+        values, metrics = curves.setdefault(others or "validation part", ([], []))
+        values.append(settings[axis])
+        metrics.append(outcome.metrics)
     positive = all(value > 0 for value in grid[axis])
     return accuracy_curves(curves, axis, logarithmic=positive and max(grid[axis]) >= 10 * min(grid[axis]))
 

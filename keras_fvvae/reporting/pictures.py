@@ -46,18 +46,19 @@ def _bars(metrics):
 
 
 def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = True) -> Figure:
-    """Accuracy against a setting.
+    """Accuracy against a setting, with the 95 % intervals that tables have.
 
     Args:
-        curves: dictionary from a name to lists `(values, accuracies, standard_errors)`, accuracies as shares.
+        curves: dictionary from a name to lists `(values, metrics)`, metrics as from `plain_metrics`.
         label: of the horizontal axis.
         logarithmic: whether that axis is.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5.2, 3.4))
-        for color, (name, (values, accuracies, errors)) in zip(COLORS, curves.items(), strict=False):
-            accuracies, errors = ([100 * x for x in one] for one in (accuracies, errors))
-            axis.errorbar(values, accuracies, errors, color=color, marker="o", markersize=4, capsize=2, label=name)
+        for color, (name, (values, metrics)) in zip(COLORS, curves.items(), strict=False):
+            accuracies = [100 * one["accuracy"] for one in metrics]
+            bars = _bars(metrics)
+            axis.errorbar(values, accuracies, bars, color=color, marker="o", markersize=4, capsize=2, label=name)
         if logarithmic:
             axis.set_xscale("log", base=2 if label == "dimension" else 10)
         axis.set_xlabel(label)

@@ -60,7 +60,7 @@ def test_folder_that_cannot_be_written(tmp_path):
 
 
 def test_curves_with_and_without_points():
-    figure = accuracy_curves({"a": ([1, 10], [0.5, 0.6], [0.1, 0.1])}, "lambda3")
+    figure = accuracy_curves({"a": ([1, 10], [{"accuracy": share, "examples": 50} for share in (0.5, 0.6)])}, "lambda3")
     assert figure.axes[0].get_xscale() == "log"
     assert accuracy_curves({}, "dimension").axes
 
