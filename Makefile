@@ -16,7 +16,7 @@ OPTIONAL = tests/backbones/test_hub.py tests/encoding/test_beam.py tests/layers/
 
 .PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards clean
 
-demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (about 7 minutes on 2 cores)
+demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (4 to 7 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
 
 test: $(INSTALLED)  ## Run the test suite

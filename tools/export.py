@@ -32,7 +32,7 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], **options: Any) -
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
 
-    A calibrated model gives probabilities beside the scores, and with --coverage an answer that may be none.
+    A calibrated model gives probabilities beside the scores; where an answer may be none of these, see --coverage.
 
     The card in assets.extra says what --half-svm and --pca change on the runs' test items.
     """

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # Keys of a recipe that speak of one network, or one representation.
 _OF_ONE = {"backbone", "backbone_options", "tap", "representation"}
+# What is taken instead of what is for images, where the data turn out to be videos.
+_OF_VIDEOS = {"photos_lite2": "video_lite2", "image_folder": "video_folder"}
 _INSIDE = "its figures would become training images."
 _recipe_options = section(
     "Recipe",
@@ -119,7 +121,7 @@ def command(
 
     Without RECIPE: photos_lite2, whose network needs no download, if the extra lite is installed and nothing is asked
     for that is of another network or of a single representation (--backbone, --backbone-weights, --tap, --tune, --init,
-    --pretrain); else image_folder.
+    --pretrain); else image_folder. Of videos video_lite2 and video_folder instead.
 
     The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
     continues where it was.
@@ -155,6 +157,10 @@ def command(
     if workers:
         say(workers.describe(chosen.batch_size))
     collection = add_labels(recipe_collection(chosen, data, common_classes), lists)
+    if recipe is None and collection.kind == "video":
+        chosen = options.chosen_recipe(_OF_VIDEOS[chosen.name], overrides, dataset_options=dataset_options)
+        folder = Path(out or Path("runs") / chosen.name)
+        require_outside(folder, data, _INSIDE)
     print_notes(collection.notes)
     settings = {name: further[name] for name in ("cache", "overwrite", "max_unreadable")}
     settings |= {"backbone_weights": weights, "workers": workers}

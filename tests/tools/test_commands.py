@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from keras_fvvae.errors import DataError
 from tests.support.small_data import write_digits
 from tests.support.video_files import broken_videos
 
@@ -303,6 +304,17 @@ def test_interrupt(run_command, tmp_path, monkeypatch):
     code, _, errors = run_command(*_train_arguments(write_digits(tmp_path / "data"), tmp_path / "run"))
     assert code == 130
     assert "the same command continues" in errors
+
+
+@pytest.mark.parametrize(
+    ("weights", "entry"), [([], "video_lite2"), (["--backbone-weights", __file__], "video_folder")]
+)
+def test_videos_are_trained_by_an_entry_for_videos(run_command, videos, monkeypatch, weights, entry):
+    def stop(recipe, collection, out, **options):
+        raise DataError(f"{recipe.name} {collection.kind} {out}")
+
+    monkeypatch.setattr("keras_fvvae.training.train.train", stop)
+    assert run_command("train", "--data", videos, *weights)[2] == f"Error: {entry} video runs/{entry}\n"
 
 
 def test_zoo(run_command):
