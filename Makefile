@@ -57,7 +57,7 @@ benchmark: $(INSTALLED)  ## Measure everything against its peer or the bare back
 weights: $(INSTALLED)  ## Train the weights that ship with entries of the zoo, and record their SHA-256 and results
 	$(BIN)/python zoo/weights/make.py
 
-cards: $(INSTALLED)  ## Write docs/zoo/ and the README's table of entries from the recipes
+cards: $(INSTALLED)  ## Write docs/zoo/ and the table of entries in docs/zoo.md from the recipes
 	$(BIN)/python docs/make_cards.py
 
 # Made anew when the requirements change.

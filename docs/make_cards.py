@@ -1,4 +1,4 @@
-"""Writes the model cards `docs/zoo/<entry>.md` and the table of entries in the README, from the recipes.
+"""Writes the model cards `docs/zoo/<entry>.md` and the table of entries in `docs/zoo.md`, from the recipes.
 
 Run from a checkout: `make cards`. A test fails while they are stale.
 """
@@ -20,8 +20,8 @@ def main():
             path.unlink()
     for name in list_recipes():
         (folder / f"{name}.md").write_text(card(name), encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page = ROOT / "docs" / "zoo.md"
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

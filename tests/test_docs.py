@@ -1,4 +1,4 @@
-"""Every Python block of the documentation and every `keras-fvvae` command of the README is executed."""
+"""Every Python block of the documentation is executed, and every command of the README and of the pages for users."""
 
 import re
 import shlex
@@ -17,19 +17,27 @@ from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vg
 from tests.support.written_runs import make_streams, write_run
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Pages of which every command and block is executed, in their order and one after the other in one folder.
+WALKS = {
+    "readme": ("README.md",),
+    "photos": ("docs/photos.md", "docs/serving.md"),
+    "videos": ("docs/videos.md", "docs/zoo.md"),
+    "methods": ("docs/methods.md",),
+    "python": ("docs/python.md",),
+}
 NARROW = "--set 'backbone_options={filters: 4}'"
-# Added to a README's command so that it ends in seconds: smaller images, few steps; the first that it contains.
+# Added to a command so that it ends in seconds: smaller images, few steps; the first that it contains.
 SHORTENED = {
-    "compare": f"--set steps=2 {NARROW}",
-    "reproduce": f"--set steps=1 {NARROW}",
-    "sweep": f"--set steps=1 {NARROW}",
+    " compare": f"--set steps=2 {NARROW}",
+    " reproduce": f"--set steps=1 {NARROW}",
+    " sweep": f"--set steps=1 {NARROW}",
     "representation=vlad": f"--set fine_tune_steps=2 {NARROW} --set 'representation_options={{num_centroids: 3}}'",
     "moving-digits": "--train 2 --test 1",
     "video_folder": (
         "--input-size 64 --set resize_to=[64,64] --set spp_levels=[2,1] --set frames=1 --set steps=2 --cache cache"
     ),
     "--backbone-weights": "--input-size 64 --set steps=2 --cache cache",
+    "train --data photos --out runs/photos": "--set input_size=[64,64] --set steps=2 --cache cache",
     "--backbone": "--input-size 32 --set steps=2 --cache cache --backbone-weights none",
 }
 
@@ -38,10 +46,15 @@ def _blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def _text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
 def _pages_blocks():
+    walked = {ROOT / page for pages in WALKS.values() for page in pages}
     return [
         (page.name, block)
-        for page in sorted((ROOT / "docs").glob("*.md"))
+        for page in sorted({*(ROOT / "docs").glob("*.md")} - walked)
         for block in _blocks(page.read_text(encoding="utf-8"), "python")
     ]
 
@@ -53,32 +66,14 @@ def test_pages(number, tmp_path, monkeypatch):
     exec(compile(block, f"docs/{page} block {number}", "exec"), {})
 
 
-# Sections of the README that read what the sections before them in the walk have written.
-WALKS = {
-    "first": ("From a folder to a served model",),
-    "images": ("Your own images", "Serving"),
-    "videos": ("Your own videos", "The zoo"),
-    "paper": ("The paper's tables and figures, on your data",),
-    "python": ("In Python",),
-    "methods": ("Every method beside it",),
-}
-
-
-def _sections():
-    """Dictionary from heading to text."""
-    return dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", README, flags=re.MULTILINE | re.DOTALL))
-
-
 def _commands(text):
     return [line for block in _blocks(text, "sh") for line in block.splitlines() if line.startswith("keras-fvvae")]
 
 
-def test_every_block_of_the_readme_is_in_a_walk():
-    walked = [section for walk in WALKS.values() for section in walk]
-    with_blocks = [name for name, text in _sections().items() if _commands(text) or _blocks(text, "python")]
-    assert sorted(walked) == sorted(with_blocks)
-    assert sum(len(_commands(text)) for text in _sections().values()) == len(_commands(README)) == 20
-    assert sum(len(_blocks(text, "python")) for text in _sections().values()) == len(_blocks(README, "python")) == 6
+def test_walks_hold_what_users_read():
+    texts = [_text(page) for pages in WALKS.values() for page in pages]
+    assert sum(len(_commands(text)) for text in texts) == 28
+    assert sum(len(_blocks(text, "python")) for text in texts) == 6
 
 
 @pytest.fixture
@@ -93,26 +88,26 @@ def _quick(monkeypatch):
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("walk", WALKS)
-def test_readme(walk, tmp_path, monkeypatch, capsys):
-    """In the README's order, in one folder: its commands make what its Python reads."""
+def test_walk(walk, tmp_path, monkeypatch, capsys):
+    """Commands make what the Python reads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))  # where the local zoo is
-    text = "".join(_sections()[section] for section in WALKS[walk])
+    text = "".join(map(_text, WALKS[walk]))
     _write_photos(tmp_path / "photos")
     shutil.copytree(tmp_path / "photos" / "cat", tmp_path / "unlabelled")
     if "vgg19.weights.h5" in text:
         build_vgg19().save_weights("vgg19.weights.h5")
-    if walk == "paper":
+    if walk == "methods":
         _write_runs(tmp_path / "runs")
     for command in _commands(text):
-        extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in command), "")
+        extra = next((extra for option, extra in SHORTENED.items() if f"{option} " in f"{command} "), "")
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {extra}"))
         with pytest.raises(SystemExit) as stop:
             tools_main.main()
         assert not stop.value.code, (command, capsys.readouterr().err)
     namespace = {"tf": tf}  # imported by the README's first block
     for block in _blocks(text, "python"):
-        exec(compile(block, "README.md", "exec"), namespace)
+        exec(compile(block, walk, "exec"), namespace)
     CHECKS[walk](tmp_path, namespace)
 
 
@@ -134,7 +129,12 @@ def _write_runs(folder):
         write_run(folder / name, Recipe(name=name), class_names, train, test, scores, vectors)
 
 
-def _check_images(folder, namespace):
+def _check_readme(folder, namespace):
+    assert (folder / "served" / "photos" / "1" / "saved_model.pb").is_file()
+    assert (folder / "photos.index" / "manifest.json").is_file()
+
+
+def _check_photos(folder, namespace):
     assert namespace["vector"].shape == (1, BLOCKS[-1][1] * 256)
 
 
@@ -143,12 +143,9 @@ def _check_videos(folder, namespace):
     assert (folder / "home" / "keras_fvvae" / "zoo" / "video_folder" / "1" / "manifest.json").is_file()
 
 
-def _check_paper(folder, namespace):
-    assert [path.name for path in folder.glob("runs/*") if path.name not in ("rgb", "flow")]
-
-
-def _check_first(folder, namespace):
-    assert (folder / "served" / "photos" / "1" / "saved_model.pb").is_file()
+def _check_methods(folder, namespace):
+    assert (folder / "runs" / "vlad" / "manifest.json").is_file()
+    assert [path.name for path in folder.glob("runs/*") if path.name not in ("rgb", "flow", "vlad")]
 
 
 def _check_python(folder, namespace):
@@ -156,17 +153,12 @@ def _check_python(folder, namespace):
     assert (folder / "runs" / "eight" / "manifest.json").is_file()
 
 
-def _check_methods(folder, namespace):
-    assert (folder / "runs" / "vlad" / "manifest.json").is_file()
-
-
 CHECKS = {
-    "first": _check_first,
-    "images": _check_images,
+    "readme": _check_readme,
+    "photos": _check_photos,
     "videos": _check_videos,
-    "paper": _check_paper,
-    "python": _check_python,
     "methods": _check_methods,
+    "python": _check_python,
 }
 
 
@@ -179,5 +171,5 @@ def test_every_relative_link_exists():
 
 def test_make_targets_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make ([\w-]+)", README, flags=re.MULTILINE):
+    for target in re.findall(r"^make ([\w-]+)", _text("README.md"), flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target

@@ -16,7 +16,7 @@ from keras_fvvae.recipes.released import released_card
 
 WIDTH = 120
 FV_VAE = 'Qiu, Yao, Mei, "Deep Quantization: Encoding Convolutional Activations with Deep Generative Model", CVPR 2017.'
-# The table of entries in the README lies between these.
+# The table of entries in `docs/zoo.md` lies between these.
 TABLE_START, TABLE_END = "<!-- zoo -->", "<!-- /zoo -->"
 
 
@@ -66,7 +66,7 @@ def recipe_card(recipe: Recipe, weights: str) -> str:
 
 
 def table() -> str:
-    """The entries as a Markdown table, for the README."""
+    """The entries as a Markdown table, for `docs/zoo.md`."""
     rows = [
         "| entry | data | backbone and tap | the paper's FV-VAE | measured here |",
         "| --- | --- | --- | --- | --- |",
@@ -82,20 +82,20 @@ def table() -> str:
         measured = recipe.measured[-1]["accuracy"].get("FV-VAE") if recipe.measured else None
         here = "" if measured is None else f"{100 * measured:.1f}"
         data, network = f"{recipe.dataset}{modality}", f"{recipe.backbone}{tap}{tuned}"
-        rows.append(f"| [`{name}`](docs/zoo/{name}.md) | {data} | {network} | {paper} | {here} |")
+        rows.append(f"| [`{name}`](zoo/{name}.md) | {data} | {network} | {paper} | {here} |")
     return "\n".join(rows)
 
 
-def with_table(readme: str) -> str:
-    """The README's text with the table of entries made anew.
+def with_table(page: str) -> str:
+    """The text of `docs/zoo.md` with the table of entries made anew.
 
     Raises:
         ValueError: if it has no place for the table.
     """
-    head, start, rest = readme.partition(TABLE_START)
+    head, start, rest = page.partition(TABLE_START)
     _, end, tail = rest.partition(TABLE_END)
     if not start or not end:
-        raise ValueError(f"The README must hold {TABLE_START} and {TABLE_END}.")
+        raise ValueError(f"The page must hold {TABLE_START} and {TABLE_END}.")
     return f"{head}{start}\n{table()}\n{end}{tail}"
 
 
