@@ -19,6 +19,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import FOLDS
+from keras_fvvae.utils.files import sha256
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256
@@ -84,6 +85,8 @@ def export_runs(
         "coverage": coverage,
     }
     if len(runs) == 1:
+        if pca_components is None:  # else its vectors are none that the run's own encoder makes
+            options["model_digest"] = sha256(runs[0].model_path)
         return export_saved_model(classifiers[0], out, views[0], runs[0].kind, recipe=runs[0].recipe, **options)
     return export_fused(classifiers, out, views, weights, recipes=[run.recipe for run in runs], **options)
 
