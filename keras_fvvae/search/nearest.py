@@ -11,8 +11,8 @@ from keras_fvvae.svm.row_blocks import release_pages
 
 # Float32 numbers of a block of vectors, 32 MB, and of its products with the queries: what a search holds at a time.
 BLOCK_NUMBERS = 2**23
-# Bytes of a memory map that may stay in the process's memory between searches: to map its pages again costs a seventh of
-# a search.
+# Bytes of a memory map that may stay in the process's memory between searches: to map its pages again costs a seventh
+# of a search.
 KEPT_BYTES = 2**28
 # Queries that are compared with a block at a time: beyond some hundred a product gets no faster.
 MAX_QUERIES = 256

@@ -34,9 +34,11 @@ class EncodedItem:
         self.encoder = encoder
         self.views = views
         self._pixels = views.crop(frames).numpy()
-        # By the same operations as the parts, in the same batches, not compiled: where large parts of an entry cancel, it
-        # has to be the sum of these very parts, or the rest of them is worth nothing.
-        sums = sum(ops.convert_to_numpy(encoder.encode_raw(part)).sum(axis=0, dtype="float64") for part in self._parts())
+        # By the same operations as the parts, in the same batches, not compiled: where large parts of an entry cancel,
+        # it has to be the sum of these very parts, or what is left of them is worth nothing.
+        sums = sum(
+            ops.convert_to_numpy(encoder.encode_raw(part)).sum(axis=0, dtype="float64") for part in self._parts()
+        )
         self._raw = (sums / len(self._pixels))[np.newaxis].astype("float32")
         self.vector = ops.convert_to_numpy(encoder.normalize(self._raw))
         self.pictures = np.clip(np.round(frames[..., :3]), 0, 255).astype("uint8")

@@ -44,6 +44,13 @@ MISTAKES = [
     (["reproduce", "table3", "--data", "/", "--recipe", "x"], 2, "--recipe is for table2 and the figures"),
     (["predict", "/nowhere", "a.jpg"], 1, "The run /nowhere does not exist."),
     (["predict", "/", "a.jpg"], 1, "/ is not a run of keras_fvvae: it holds no recipe.yaml."),
+    (["search", "a.jpg"], 2, "Give either --index or --server."),
+    (["search", "--index", "x", "--server", "http://x", "a.jpg"], 2, "Give either --index or --server."),
+    (["search", "--server", "http://x", "--evaluate"], 2, "A --server searches for files, exactly"),
+    (["search", "--server", "http://x", "a.jpg", "--approximate"], 2, "A --server searches for files, exactly"),
+    (["serve", "/", "--index", "/nowhere"], 1, "The file /nowhere does not exist."),
+    (["serve", "/", "--index", "/"], 1, "/ is no index: make one with `keras-fvvae index RUN"),
+    (["serve", "/", "--index", "a", "--index", "b"], 2, "A model has one --index."),
     (["explain", "/nowhere", "a.jpg", "--out", "x"], 1, "The run /nowhere does not exist."),
     (["export", "/nowhere", "--out", "x"], 1, "The run /nowhere does not exist."),
     (

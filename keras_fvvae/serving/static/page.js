@@ -320,11 +320,11 @@ async function start() {
     });
   }
   try {
+    indexes = await ask("/indexes.json");
     const names = await ask("/models.json");
     $("model").replaceChildren(...names.map((name) => new Option(name, name)));
     const wanted = new URLSearchParams(location.search).get("model");
     if (names.includes(wanted)) $("model").value = wanted;
-    indexes = await ask("/indexes.json");
   } catch (error) {
     say(error.message, true);
   }

@@ -10,8 +10,9 @@ import requests
 from PIL import Image
 
 from keras_fvvae.errors import RunError
+from keras_fvvae.search import Index
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, ServingError
-from tests.serving.searching.conftest import (
+from tests.serving.searching.model import (
     ENCODING,
     NAMES,
     OTHER_DIGEST,
@@ -147,6 +148,21 @@ def test_files_that_are_others_by_now(search_model, tmp_path):
         # What was shown is not shown any more once it is another file.
         (folder / NAMES[3]).write_bytes(noisy_png(RED, 78))
         assert requests.get(f"{server.url}/v1/models/colors/items/3").status_code == 404
+
+
+def test_names_of_all_kinds(search_model, index, tmp_path):
+    """Of files that are no UTF-8, of markup, and long ones, which make an answer too large."""
+    names = ["caf\udce9.png", "<img src=x onerror=alert(1)>.png", *(f"{number}" + "x" * 9000 for number in range(4))]
+    vectors = np.asarray(index.vectors[[0, 0, 4, 5, 6, 7]])
+    other = Index.build(tmp_path / "index", vectors, names, encoding=ENCODING, model="a run")
+    models = [ModelConfig("colors", str(search_model), index=other)]
+    with Server(models, _settings(max_response_bytes=200_000)).running() as server:
+        _, answer = _ask(server, [noisy_png(RED, 5)], k=2)
+        assert {one["name"] for one in answer["results"][0]["neighbours"]} == set(names[:2])
+        assert not any(one["picture"] for one in answer["results"][0]["neighbours"])
+        status, answer = _ask(server, [noisy_png(RED, 5)], k=10)
+        assert status == 400
+        assert "more than the limit of 200,000" in answer["error"]
 
 
 def test_without_pictures(search_model, index):

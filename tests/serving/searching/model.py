@@ -1,9 +1,8 @@
-"""A tiny SavedModel whose vectors are an image's pixels, an index of eight files, and a server of both."""
+"""A tiny SavedModel whose vectors are an image's pixels, and an index of eight files."""
 
 import hashlib
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from keras_fvvae.export.saved_model import _tell
@@ -91,19 +90,3 @@ def write_files(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(noisy_png((190, 10, 10) if name.startswith("red") else (10, 190, 10), seed))
     return folder
-
-
-@pytest.fixture(scope="session")
-def search_model(tmp_path_factory):
-    """Folder of the model's exports: version 1."""
-    return save_search_model(tmp_path_factory.mktemp("searched") / "colors" / "1").parent
-
-
-@pytest.fixture(scope="session")
-def indexed_files(tmp_path_factory):
-    return write_files(tmp_path_factory.mktemp("colors"))
-
-
-@pytest.fixture(scope="session")
-def index(indexed_files, tmp_path_factory):
-    return build_index(tmp_path_factory.mktemp("indexes") / "colors", indexed_files)
