@@ -9,18 +9,24 @@ import requests
 from click.testing import CliRunner
 from keras_fvvae.tools.search import command as search_command
 
+from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_folder, load_moving_digits
 from keras_fvvae.errors import RunError
+from keras_fvvae.export import export_saved_model
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.search import Index, QueryEncoder, index_data
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings
 from keras_fvvae.tasks.explain_match import explain_match
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training.train import train
+from keras_fvvae.utils.files import sha256
+from tests.encoding.conftest import write_run
 from tests.support.small_data import write_digits
 
 pytest.importorskip("uvicorn", reason="needs the extra: pip install keras_fvvae[serving]")
 
+SETTINGS = ServerSettings(port=0, grpc_port=None)
 RECIPE = Recipe(
     name="tiny",
     backbone="DigitsConvNet",
@@ -36,7 +42,7 @@ RECIPE = Recipe(
 def _served(run, index, folder, **options):
     version = export_runs([run], folder / "served", **options)
     models = [ModelConfig("tiny", str(version.parent), index=Index.open(index))]
-    return Server(models, ServerSettings(port=0, grpc_port=None)).running()
+    return Server(models, SETTINGS).running()
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +108,17 @@ def test_compressed_exports_are_none_of_the_runs_model(images, tmp_path):
         pass
 
 
-def test_videos(video_recipe, tmp_path):
-    videos = load_moving_digits(tmp_path / "videos", 1, 1, 12, 32, verbose=0)
-    run = train(video_recipe, videos, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
+def test_videos(tmp_path):
+    run = RunFolder.open(write_run(tmp_path / "run", kind="video"))
+    load_moving_digits(tmp_path / "videos", 1, 1, 12, 32, verbose=0)
     index = index_data(run.path, tmp_path / "videos", tmp_path / "index", kind="video", verbose=0)
     names, files = index.items.names[:2], index.items.paths[:2]
-    with _served(run.path, tmp_path / "index", tmp_path) as server, Client(server.url) as client:
+    views, digest = recipe_views(run.recipe, "video"), sha256(run.model_path)
+    export_saved_model(run.classifier(), tmp_path / "served", views, "video", model_digest=digest)
+    with (
+        Server([ModelConfig("tiny", str(tmp_path / "served"), index=index)], SETTINGS).running() as server,
+        Client(server.url) as client,
+    ):
         for name, result in zip(names, client.search(files, k=100, explain=True), strict=True):
             assert [one["name"] for one in result["neighbours"] if one["same_file"]] == [name]
             explanation = result["explanation"]

@@ -208,12 +208,13 @@ class Searches:
             outputs, _ = await self._engine.compute(servable, lambda _: (signature, inputs), held)
             return outputs
 
-        if index.whitening is None:
-            other_vector = np.asarray(index.vectors[match : match + 1], "float32")
-        elif other is None:
-            return {"item": match, "error": f"{missing} Its vector, before it was whitened, is not known without."}
-        else:
+        if other is not None:
+            # By the same graph as its parts, so that both sides are parts of one similarity.
             other_vector = (await computed(servable.signatures[ENCODE], other))[VECTOR]
+        elif index.whitening is None:
+            other_vector = np.asarray(index.vectors[match : match + 1], "float32")
+        else:
+            return {"item": match, "error": f"{missing} Its vector, before it was whitened, is not known without."}
         own = await computed(explains, {**query, MATCH: other_vector})
         sides: dict[str, Any] = {"query": _side(own)}
         if other is None:
