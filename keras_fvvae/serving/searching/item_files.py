@@ -136,7 +136,7 @@ class ItemFiles:
                 raise self._missing(position, "was altered after it was indexed")
             count, step = self._views.get("frames", NUM_FRAMES), self._views.get("frame_step")
             frames = read_frames(items.paths[position], count, lossless=True, step=step)
-        except (OSError, DataError) as error:
+        except (OSError, DataError, ValueError, TypeError) as error:  # the index may ask for any number of frames
             raise self._missing(position, "cannot be read") from error
         if len(frames) > self._max_frames:
             raise self._missing(position, f"has more than {self._max_frames:,} frames")
