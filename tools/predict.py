@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import sys
 from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
 
 import click
 from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
-from keras_fvvae.tools.common.options import coverage_option, json_option
+from keras_fvvae.tools.common.options import coverage_option, json_option, model_option, server_option
+from keras_fvvae.tools.common.servers import ask_server
 from keras_fvvae.tools.common.types import RUN
 
 from keras_fvvae.tasks.answers import require_suffix, write_answers
 
-# Of lists, see `keras_fvvae.data.datasets.listing`; importing it would take a server's client seconds.
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson")
-
 
 @click.command("predict", cls=Command, short_help="Classify images or videos with a trained run.")
 @click.argument("paths", nargs=-1, required=True, type=RUN, metavar="[RUN] FILE...")
-@click.option("--server", metavar="URL", help="Ask a server (keras-fvvae serve, TensorFlow Serving) instead of a RUN.")
-@click.option("--model", help="Name of the server's model. Default: the only one.")
+@server_option
+@model_option
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels per file.")
 @click.option("--out", type=click.Path(), help="Write to this file, .csv or .jsonl, instead.")
 @coverage_option
@@ -55,7 +51,7 @@ def command(
     if out:
         require_suffix(out)
     if server:
-        results = _ask_server(server, model, paths, top_k, verbose=bool(out))
+        results = ask_server(server, model, paths, lambda client, files: client.classify(files, top_k), bool(out))
     else:
         run, *files = paths
         if not files:
@@ -106,24 +102,3 @@ def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None, ver
     for result in results_of(files, model.kind, lambda usable: predict(run, usable, top_k, coverage), verbose):
         known = {} if seen is None or "error" in result else {"seen_in_training": seen.how(result["file"])}
         yield {**result, **known}
-
-
-def _ask_server(server: str, model: str | None, paths: tuple[str, ...], top_k: int, verbose: bool) -> Iterator[dict]:
-    from keras_fvvae.serving.client import Client
-
-    with Client(server, model) as client:
-        if not verbose and all(_is_plain(path) for path in paths):
-            yield from client.classify(paths, top_k)
-            return
-        # Only where folders are to be searched or lists read: their readers come with TensorFlow.
-        load_tensorflow_quietly()
-        from keras_fvvae.tasks.files import results_of
-
-        inputs = client.signatures().get("serving_default", {"inputs": ()})["inputs"]
-        kind = "video" if "frames" in inputs else "image"
-        yield from results_of(paths, kind, lambda usable: client.classify(usable, top_k), verbose)
-
-
-def _is_plain(path: str) -> bool:
-    """Whether a path stands for itself: no folder, pattern or list."""
-    return not (Path(path).is_dir() or glob.has_magic(path) or path.lower().endswith(LIST_SUFFIXES))

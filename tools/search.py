@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common.checks import require_files, require_run_or_pack
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, say
-from keras_fvvae.tools.common.options import json_option
+from keras_fvvae.tools.common.options import json_option, model_option, server_option
+from keras_fvvae.tools.common.servers import ask_server
 from keras_fvvae.tools.common.types import RUN
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ _whole_index_options = section(
 
 @click.command("search", cls=Command, short_help="Find the most similar images or videos of an index.")
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[QUERY]...")
-@click.option("--index", "folder", required=True, type=click.Path(), help="Folder that keras-fvvae index wrote.")
+@click.option("--index", "folder", type=click.Path(), help="Folder that keras-fvvae index wrote.")
+@server_option
+@model_option
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1), help="Neighbours per query.")
 @click.option("--run", type=RUN, help="Where the run, pack or entry of the index is now. Default: where it was.")
 @click.option("--approximate", is_flag=True, help="Quick: most of the nearest. The index needs a graph.")
@@ -45,7 +49,9 @@ _whole_index_options = section(
 @_whole_index_options
 def command(
     files: tuple[str, ...],
-    folder: str,
+    folder: str | None,
+    server: str | None,
+    model: str | None,
     k: int,
     run: str | None,
     approximate: bool,
@@ -57,7 +63,8 @@ def command(
     """Find the items of an index that are most similar to QUERY (images, or videos where the index is of videos;
     folders are searched), by the cosine of their vectors.
 
-    The search is exact, unless --approximate. A query is encoded by the index's model; any other is refused.
+    The search is exact, unless --approximate. A query is encoded by the index's model; any other is refused. With
+    --server, that which a server searches (keras-fvvae serve --index) is asked instead of --index.
 
     Files that cannot be read are reported and the rest is done; the exit code is 1 if no file could be read.
     """
@@ -65,6 +72,13 @@ def command(
         raise click.UsageError("Name files to search for, or --evaluate, or --duplicates.")
     if most_queries and not evaluate:
         raise click.UsageError("--sample is of --evaluate.")
+    if (folder is None) == (server is None):
+        raise click.UsageError("Give either --index or --server.")
+    if folder is None:
+        if not files or run or approximate:
+            raise click.UsageError("A --server searches for files, exactly, by its own model: give it QUERY and -k.")
+        results = ask_server(server, model, files, lambda client, usable: client.search(usable, k))
+        sys.exit(_print(results, as_json))
     require_files(folder)
     from keras_fvvae.search.index import Index
 
@@ -75,17 +89,21 @@ def command(
     else:
         if run:
             require_run_or_pack(run)
-        sys.exit(_search(Index.open(folder), files, k, run, approximate, as_json))
+        sys.exit(_print(_search(Index.open(folder), files, k, run, approximate), as_json))
 
 
-def _search(index: Index, files: tuple[str, ...], k: int, run: str | None, approximate: bool, as_json: bool) -> int:
+def _search(index: Index, files: tuple[str, ...], k: int, run: str | None, approximate: bool) -> Iterator[dict]:
     load_tensorflow_quietly()
     from keras_fvvae.search import QueryEncoder
     from keras_fvvae.tasks.files import results_of
 
     encoder = QueryEncoder(index, run)
+    return results_of(files, encoder.kind, lambda usable: encoder.search(usable, k, approximate))
+
+
+def _print(results: Iterator[dict], as_json: bool) -> int:
     read = 0
-    for result in results_of(files, encoder.kind, lambda usable: encoder.search(usable, k, approximate)):
+    for result in results:
         read += "error" not in result
         if as_json:
             click.echo(json.dumps(result, ensure_ascii=False))

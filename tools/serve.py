@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.errors import RunError
 
 if TYPE_CHECKING:
-    from keras_fvvae.serving import Server, ServerSettings
+    from keras_fvvae.serving import ModelConfig, Server, ServerSettings
 
 _PORT = click.IntRange(0, 65535)
 _address_options = section(
@@ -74,6 +75,13 @@ _limit_options = section(
     ),
     click.option("--max-frames", default=128, show_default=True, type=click.IntRange(1), help="Frames of a video."),
     click.option(
+        "--max-neighbours",
+        default=10_000,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Neighbours of an answer, of all its queries; more gets 400.",
+    ),
+    click.option(
         "--timeout",
         default=60.0,
         show_default=True,
@@ -90,6 +98,19 @@ _limit_options = section(
 )
 
 
+_search_options = section(
+    "Search",
+    click.option(
+        "--index",
+        "indexes",
+        multiple=True,
+        metavar="[NAME=]INDEX",
+        help="Folder that keras-fvvae index wrote with the exported run, for :search; NAME with --config.",
+    ),
+    click.option("--no-pictures", is_flag=True, help="Do not read the files of the index: no pictures of neighbours."),
+)
+
+
 @click.command("serve", cls=Command, short_help="Serve an exported model over REST and gRPC, with a web page.")
 @click.argument("directory", required=False, type=click.Path())
 @click.option("--name", help="Name of the model. Default: that of the folder.")
@@ -100,24 +121,48 @@ _limit_options = section(
 @_address_options
 @_batching_options
 @_limit_options
-def command(directory: str | None, name: str | None, config: str | None, **options: Any) -> None:
+@_search_options
+def command(
+    directory: str | None, name: str | None, config: str | None, indexes: tuple[str, ...], **options: Any
+) -> None:
     """Serve DIRECTORY, the parent of the version folders that `keras-fvvae export` writes, by TensorFlow Serving's
     protocols: REST at /v1/models/NAME, gRPC, Prometheus metrics, and a web page at /. New versions are taken over while
-    requests go on. SIGTERM and Ctrl+C let running requests finish."""
+    requests go on. With --index, /v1/models/NAME:search and the page answer with the most similar items. SIGTERM and
+    Ctrl+C let running requests finish."""
     if (directory is None) == (config is None):
         raise click.UsageError("Give either DIRECTORY or --config.")
     if directory is not None and not Path(directory).is_dir():
         raise RunError(f"There is no folder {directory}. Serve what `keras-fvvae export` wrote to its --out.")
     require_files(config)
+    if config is None and len(indexes) > 1:
+        raise click.UsageError("A model has one --index.")
     from keras_fvvae.serving import ModelConfig, Server, read_models_config
 
     if config is not None:
         models = read_models_config(config)
     else:
         models = [ModelConfig(name or Path(directory).absolute().name, directory)]
+    models = _with_indexes(models, indexes, config is not None)
     load_tensorflow_quietly()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     Server(models, _settings(**options)).run(on_start=_announce)
+
+
+def _with_indexes(models: list[ModelConfig], indexes: tuple[str, ...], named: bool) -> list[ModelConfig]:
+    """The models with their indexes, which are opened: damaged ones are refused here."""
+    if not indexes:
+        return models
+    from keras_fvvae.search.index import Index
+
+    folders = dict(text.partition("=")[::2] for text in indexes) if named else {models[0].name: indexes[0]}
+    for name, folder in folders.items():
+        if name not in {model.name for model in models} or not folder:
+            raise click.UsageError(f"--index {name}={folder} names no model of --config: give NAME=INDEX.")
+    require_files(*folders.values())
+    return [
+        dataclasses.replace(model, index=Index.open(folders[model.name])) if model.name in folders else model
+        for model in models
+    ]
 
 
 def _settings(**options: Any) -> ServerSettings:
@@ -133,11 +178,14 @@ def _settings(**options: Any) -> ServerSettings:
         max_images=options.pop("max_frames"),
         request_timeout=options.pop("timeout"),
         verify_operations=options.pop("verify_ops"),
+        pictures=not options.pop("no_pictures"),
         **{key: value for key, value in options.items() if value is not None},
     )
 
 
 def _announce(server: Server) -> None:
     click.echo(f"Page {server.url}/  REST {server.url}/v1/models/  gRPC {server.grpc_url.removeprefix('grpc://')}")
+    indexes = server.engine.searches.described()
     for name in server.engine.repository.models:
-        click.echo(f"Model {name}")
+        searched = f", searched in {indexes[name]['items']:,} {indexes[name]['kind']}s" if name in indexes else ""
+        click.echo(f"Model {name}{searched}")

@@ -20,6 +20,7 @@ from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
 from keras_fvvae.serving.probabilities import CALIBRATION, calibration_text
 from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
+from keras_fvvae.serving.searching.encoders import ENCODER, encoder_text
 from keras_fvvae.serving.version_folders import MAX_VERSION, require_export_folder, version_folders
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
 from keras_fvvae.utils.text import to_bytes
@@ -92,7 +93,9 @@ def export_saved_model(
             with false, and the others their answers. `coverage`, above 0, at most 1, adds the output `answer`: empty
             where the best label's probability is below the threshold that so many items of the classes reach, see
             `keras_fvvae.svm.calibration.Calibration.threshold`; the metadata tell it, see
-            `keras_fvvae.serving.probabilities`.
+            `keras_fvvae.serving.probabilities`. `model_digest` is the SHA-256 of the `model.keras` that the classifier
+            was loaded from: the metadata tell it, so that an index of its vectors can be served beside it, see
+            `keras_fvvae.serving.searching.encoders`.
 
     Returns:
         Path of the version folder. It is written beside and renamed, so a server never sees half of it.
@@ -160,7 +163,17 @@ def export_fused(
 
 
 def _export(
-    streams, directory, kind, version, top_k, recipes, notes, half_svm=False, valid_output=False, coverage=None
+    streams,
+    directory,
+    kind,
+    version,
+    top_k,
+    recipes,
+    notes,
+    half_svm=False,
+    valid_output=False,
+    coverage=None,
+    model_digest=None,
 ):
     if any(views.modality == "flow_stack" for _, views, _ in streams):
         raise RunError("A classifier of stacked optical flow cannot be exported: no image format has its 20 channels.")
@@ -178,6 +191,8 @@ def _export(
         _write(endpoints, class_names, partial)
         if calibration is not None:
             _tell(partial / "saved_model.pb", CALIBRATION, calibration_text(calibration.method, coverage, threshold))
+        if model_digest is not None and len(streams) == 1:
+            _tell(partial / "saved_model.pb", ENCODER, encoder_text(model_digest, kind, streams[0][1].settings(kind)))
         extra = (partial / WARMUP_FILE).parent
         extra.mkdir()
         (extra / "card.md").write_bytes(to_bytes(card))

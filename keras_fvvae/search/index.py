@@ -202,9 +202,20 @@ class Index:
         """
         if self.encoding is None:
             raise DataError(f"{self.path} does not say which model made its vectors: search it by vectors, in Python.")
+        if what := self.difference(encoding):
+            raise DataError(
+                f"{self.path} holds vectors of {what} than {model} would make: search with {self.model}, or build "
+                f"an index with {model}."
+            )
+
+    def difference(self, encoding: dict[str, Any]) -> str:
+        """In what an encoding is another than that of the index, in words; empty where queries may be made by it.
+
+        Args:
+            encoding: as of `require_encoding`; of an index without one everything is another.
+        """
+        own = self.encoding or {}
         for key, what in (("model", "another model"), ("views", "other sizes or crops"), ("kind", "another kind")):
-            if encoding.get(key) != self.encoding[key]:
-                raise DataError(
-                    f"{self.path} holds vectors of {what} than {model} would make: search with {self.model}, or build "
-                    f"an index with {model}."
-                )
+            if key not in own or encoding.get(key) != own[key]:
+                return what
+        return ""

@@ -11,6 +11,9 @@ from keras_fvvae.svm.row_blocks import release_pages
 
 # Float32 numbers of a block of vectors, 32 MB, and of its products with the queries: what a search holds at a time.
 BLOCK_NUMBERS = 2**23
+# Bytes of a memory map that may stay in the process's memory between searches: to map its pages again costs a seventh
+# of a search.
+KEPT_BYTES = 2**28
 # Queries that are compared with a block at a time: beyond some hundred a product gets no faster.
 MAX_QUERIES = 256
 
@@ -31,7 +34,7 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> Neighbours:
     """The vectors of the largest products with each query; of equal products the first vectors.
 
     Memory does not grow with the number of vectors: that of a block, its products, and what is kept; pages of a memory
-    map are given back as they are done with.
+    map of more than `KEPT_BYTES` are given back as they are done with.
 
     Args:
         vectors: array or memory map `(n, D)`, float32 or float16 (then converted by blocks).
@@ -61,7 +64,9 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> Neighbours:
 
 
 def row_blocks(vectors: np.ndarray, rows: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Iterates over pairs of a block's first row and its rows in float32; what was read is given back afterwards.
+    """Iterates over pairs of a block's first row and its rows in float32.
+
+    What was read of a memory map is given back afterwards, unless the whole is small.
 
     Args:
         vectors: array or memory map `(n, D)`.
@@ -70,7 +75,8 @@ def row_blocks(vectors: np.ndarray, rows: int | None = None) -> Iterator[tuple[i
     rows = rows or max(1, BLOCK_NUMBERS // vectors.shape[1])
     for start in range(0, len(vectors), rows):
         yield start, np.asarray(vectors[start : start + rows], "float32")
-        release_pages(vectors)
+        if vectors.nbytes > KEPT_BYTES:
+            release_pages(vectors)
 
 
 def _nearest(vectors, queries, k):

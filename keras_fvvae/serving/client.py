@@ -12,6 +12,7 @@ from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.media import NUM_FRAMES, frames_batch, read_frames, read_image
 from keras_fvvae.serving.sampling import Sampling
 from keras_fvvae.serving.transports import GrpcTransport, RestTransport
+from keras_fvvae.utils.files import sha256
 from keras_fvvae.utils.text import from_bytes
 
 # Codes that are about a file and not about the server: the other files may do.
@@ -142,7 +143,7 @@ class Client:
         Raises:
             ServingError: if the server, not a file, is the reason.
         """
-        for file, outputs in self._each(files, "serving_default", num_frames):
+        for file, outputs in self._predicted(files, "serving_default", num_frames):
             if "error" not in outputs:
                 labels = [from_bytes(label) for label in outputs["labels"][0][:top_k]]
                 result = {"labels": labels, "scores": outputs["label_scores"][0][:top_k].tolist()}
@@ -166,10 +167,48 @@ class Client:
         Raises:
             ServingError: as `classify`.
         """
-        for file, outputs in self._each(files, "encode", num_frames):
+        for file, outputs in self._predicted(files, "encode", num_frames):
             if "error" not in outputs:
                 outputs = {"fisher_vector": outputs["fisher_vector"][0]}
             yield {"file": str(file), **outputs}
+
+    def search(
+        self, files: Iterable[str | Path], k: int = 10, num_frames: int | None = None, *, explain: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The most similar items of the index that the model is served with (`keras-fvvae serve --index`), over REST.
+
+        Args:
+            files, num_frames: as in `classify`.
+            k: neighbours of each file.
+            explain: whether it is told what makes each file and its nearest neighbour similar.
+
+        Yields:
+            For every file in order a dictionary as `keras_fvvae.search.QueryEncoder.search` gives it, but that a
+            neighbour's `path` is `None`: where its file lies on the server is not told. With `explain` it has an
+            `explanation`: a dictionary of `similarity`, `query` and `match`, each of these with `contributions`, an
+            array `(H, W)` or `(frames, H, W)` over the picture, and `constant`, which add up to the similarity; where
+            the neighbour's file cannot be read there, `error` instead of `match`.
+
+        Raises:
+            ServingError: as `classify`; NOT_FOUND where the model has no index.
+        """
+
+        def ask(file, inputs):
+            digest = sha256(file) if Path(file).is_file() else None
+            arrays = {name: _array(value) for name, value in inputs.items()}
+            (result,) = self._transport.search(self.model, self._which, arrays, k=k, sha256=[digest], explain=explain)
+            return result
+
+        for file, result in self._each(files, "encode", num_frames, ask):
+            if "error" not in result:
+                result["neighbours"] = [
+                    {key: one.get(key) for key in ("name", "path", "label", "similarity", "same_file")}
+                    for one in result["neighbours"]
+                ]
+                for side in (result.get("explanation", {}).get(key, {}) for key in ("query", "match")):
+                    if side:
+                        side["contributions"] = np.asarray(side["contributions"], "float32")
+            yield {"file": str(file), **result}
 
     def close(self) -> None:
         """Closes the connections."""
@@ -186,7 +225,11 @@ class Client:
             self._metadata = self._transport.metadata(self.model, self._which)
         return self._metadata
 
-    def _each(self, files, signature, num_frames):
+    def _predicted(self, files, signature, num_frames):
+        return self._each(files, signature, num_frames, lambda file, inputs: self.predict(inputs, signature))
+
+    def _each(self, files, signature, num_frames, ask):
+        """Pairs of a file and what `ask` gives for it as inputs of a signature, or why it cannot be used."""
         known = self.signatures()
         if signature not in known:
             names = ", ".join(sorted(known))
@@ -206,7 +249,7 @@ class Client:
                     inputs = frames_batch([read_frames(file, sampling.frames, step=sampling.frame_step)])
                 else:
                     inputs = {known[signature]["inputs"][0]: [read_image(file)]}
-                outputs = self.predict(inputs, signature)
+                outputs = ask(file, inputs)
             except DataError as error:
                 yield file, {"error": str(error).removeprefix(f"{file}: ")}
                 continue

@@ -1,12 +1,18 @@
 """What the server is told: its limits, and the models it serves."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.extra import require
 from keras_fvvae.utils.cores import usable_cores
+
+if TYPE_CHECKING:
+    from keras_fvvae.serving.searching.interface import ServedIndex
 
 HIGHEST_PORT = 65535
 
@@ -45,6 +51,9 @@ class ServerSettings:
             may ask it. A server of this machine alone answers to addresses, `localhost` and these; another one to any
             name where none are given.
 
+        max_neighbours: neighbours of an answer to `:search` at most, of all its queries together (400).
+        pictures: whether the files of an index are read: for pictures of neighbours on the page, and for what a
+            neighbour contributes to a similarity. Without them names, labels and similarities are told.
         verify_operations: whether a SavedModel is refused, before it is loaded, that holds operations which no export
             of this library holds (`keras_fvvae.serving.operations`).
 
@@ -78,6 +87,8 @@ class ServerSettings:
     stop_timeout: float = 30.0
     poll_interval: float = 1.0
     allowed_hosts: tuple[str, ...] = ()
+    max_neighbours: int = 10_000
+    pictures: bool = True
     verify_operations: bool = False
 
     def __post_init__(self):
@@ -86,12 +97,11 @@ class ServerSettings:
             raise ValueError(
                 f"`allowed_hosts` must be a tuple of names. Received: allowed_hosts={self.allowed_hosts!r}"
             )
-        if not isinstance(self.verify_operations, bool):
-            raise ValueError(
-                f"`verify_operations` must be true or false. Received: verify_operations={self.verify_operations!r}"
-            )
+        for name in ("verify_operations", "pictures"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ValueError(f"`{name}` must be true or false. Received: {name}={value!r}")
         for name, value in dataclasses.asdict(self).items():
-            if name in ("host", "allowed_hosts", "verify_operations") or value is None:
+            if name in ("host", "allowed_hosts", "verify_operations", "pictures") or value is None:
                 continue
             positive = isinstance(value, float) and name not in least
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):
@@ -112,6 +122,8 @@ class ModelConfig:
         latest: that many of the highest versions are served. Ignored where `versions` are given.
         versions: the versions to serve; `"all"` for all.
         labels: version numbers by label, as in `/v1/models/NAME/labels/LABEL`.
+        index: what `/v1/models/NAME:search` searches: a `keras_fvvae.search.Index` that the exported run has made.
+            Default: nothing.
 
     Example:
         >>> ModelConfig("birds", "models/birds").wanted([3, 1, 2])
@@ -125,6 +137,7 @@ class ModelConfig:
     latest: int = 1
     versions: tuple | str = ()
     labels: dict = dataclasses.field(default_factory=dict)
+    index: ServedIndex | None = None
 
     def wanted(self, found: Iterable[int]) -> list[int]:
         """The versions to serve of those that were found."""

@@ -87,6 +87,16 @@ class RestTransport:
             outputs = {name: outputs}
         return {name: _array(value) for name, value in outputs.items()}
 
+    def search(
+        self, model: str, which: tuple | None, inputs: dict[str, np.ndarray], **wanted: Any
+    ) -> list[dict[str, Any]]:
+        """What `:search` answers: a dictionary for each query."""
+        body = {"inputs": {name: _plain(value) for name, value in inputs.items()}, **wanted}
+        results = self._send("POST", _path(model, which) + ":search", json.dumps(body)).get("results")
+        if not isinstance(results, list):
+            raise ServingError("UNKNOWN", f"{self._url} answered no neighbours: it is another server.")
+        return results
+
     def close(self) -> None:
         """Closes the connections."""
         self._session.close()
@@ -194,6 +204,12 @@ class GrpcTransport:
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         response = self._call(self._stub.Predict, request)
         return {name: np.asarray(tf.make_ndarray(value)) for name, value in response.outputs.items()}
+
+    def search(
+        self, model: str, which: tuple | None, inputs: dict[str, np.ndarray], **wanted: Any
+    ) -> list[dict[str, Any]]:
+        """TensorFlow Serving's gRPC protocol has no search."""
+        raise ServingError("UNIMPLEMENTED", "A search is asked for over REST: give the server's http:// address.")
 
     def close(self) -> None:
         """Closes the channel."""

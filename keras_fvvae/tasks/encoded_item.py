@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from keras import ops
 
@@ -10,7 +12,6 @@ from keras_fvvae.explanations import JoinedScoreSplit, score_split
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Encoder
 from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
-from keras_fvvae.training.vectors import mean_raw_vectors
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
 MAX_VIEWS = 16
@@ -33,7 +34,12 @@ class EncodedItem:
         self.encoder = encoder
         self.views = views
         self._pixels = views.crop(frames).numpy()
-        self._raw = mean_raw_vectors(encoder, self._pixels, np.array([len(self._pixels)]))
+        # By the same operations as the parts, in the same batches, not compiled: where large parts of an entry cancel,
+        # it has to be the sum of these very parts, or what is left of them is worth nothing.
+        sums = sum(
+            ops.convert_to_numpy(encoder.encode_raw(part)).sum(axis=0, dtype="float64") for part in self._parts()
+        )
+        self._raw = (sums / len(self._pixels))[np.newaxis].astype("float32")
         self.vector = ops.convert_to_numpy(encoder.normalize(self._raw))
         self.pictures = np.clip(np.round(frames[..., :3]), 0, 255).astype("uint8")
 
@@ -47,11 +53,9 @@ class EncodedItem:
             Maps `(n, H, W)` over the resized frames; the constant part, see `ScoreSplit.split`: it and the maps add up
             to the score; and of an encoder with several branches what each contributes, else nothing.
         """
-        size = min(MAX_VIEWS, backbone_batch_size(self.views.size))
         parts_of_maps, branches = [], np.zeros(len(self.encoder.heads))
         count = len(self._pixels)
-        for start in range(0, count, size):
-            part = self._pixels[start : start + size]
+        for part in self._parts():
             raw = np.repeat(self._raw, len(part), axis=0)
             split = score_split(self.encoder, ops.convert_to_tensor(part), raw=raw)
             parts, constant = split.split(np.repeat(weights[None], len(part), axis=0))
@@ -61,3 +65,9 @@ class EncodedItem:
         maps = np.concatenate(parts_of_maps)
         maps = on_picture(ops.convert_to_tensor(maps.reshape(len(self.pictures), -1, *maps.shape[1:])), self.views)
         return ops.convert_to_numpy(maps), float(constant[0]), branches.tolist() if len(branches) > 1 else []
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        """The views, as many as are explained at a time."""
+        size = min(MAX_VIEWS, backbone_batch_size(self.views.size))
+        for start in range(0, len(self._pixels), size):
+            yield self._pixels[start : start + size]

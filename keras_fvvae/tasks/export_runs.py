@@ -19,6 +19,7 @@ from keras_fvvae.models import Classifier
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import FOLDS
+from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import open_reading
 
 # Test vectors that are classified at a time.
@@ -92,6 +93,8 @@ def export_runs(
         "coverage": coverage,
     }
     if len(models) == 1:
+        if pca_components is None:  # else its vectors are none that the model's own encoder makes
+            options["model_digest"] = sha256(models[0].model)
         return export_saved_model(classifiers[0], out, views[0], models[0].kind, recipe=models[0].recipe, **options)
     return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
 

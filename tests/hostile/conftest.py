@@ -1,3 +1,3 @@
 """Fixtures of the servers that the suites of REST and gRPC ask."""
 
-from tests.serving.conftest import saved_models, server  # noqa: F401
+from tests.serving.conftest import index, indexed_files, saved_models, search_model, server  # noqa: F401

@@ -20,6 +20,7 @@ from tests.serving.conftest import bomb
 from tests.support.hostile import check_sentence
 
 IMAGES, NUMBERS, VIDEOS = (f"/v1/models/{name}:predict" for name in ("images", "numbers", "videos"))
+SEARCH, ITEMS = "/v1/models/colors:search", "/v1/models/colors/items"
 RED = base64.b64encode(encoded("PNG", color=(255, 0, 0))).decode()
 
 
@@ -87,12 +88,19 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def app(saved_models):
+def app(saved_models, search_model, index):
     models = [
         ModelConfig(name, str(saved_models / name), labels={"stable": 1}) for name in ("images", "videos", "numbers")
     ]
+    models.append(ModelConfig("colors", str(search_model), index=index))
     settings = ServerSettings(
-        max_request_bytes=1 << 20, max_pixels=10_000, max_queued=40, max_images=8, max_response_bytes=100_000, workers=1
+        max_request_bytes=1 << 20,
+        max_pixels=10_000,
+        max_queued=40,
+        max_images=8,
+        max_response_bytes=100_000,
+        max_neighbours=100,
+        workers=1,
     )
     app = App(models, settings)
     yield app
@@ -225,6 +233,62 @@ REFUSED = {
     "a deletion": (("DELETE", "/v1/models/images", b""), 400, "Malformed request: DELETE"),
     "metadata of nobody": (("GET", "/v1/models/nobody/metadata", b""), 404, "not found"),
     "a status of nobody": (("GET", "/v1/models/nobody", b""), 404, "Could not find any versions of model nobody"),
+}
+
+
+def searched(**wanted):
+    return posted({"instances": [{"b64": RED}], **wanted}, SEARCH)
+
+
+REFUSED |= {
+    "a search for nothing": (posted(b"", SEARCH), 400, "JSON Parse error"),
+    "a search for a list": (posted([], SEARCH), 400, "must be a JSON object"),
+    "a search without queries": (posted({"k": 3}, SEARCH), 400, "either `instances`"),
+    "a search for no query": (posted({"instances": []}, SEARCH), 400, "at least one example"),
+    "an unknown key of a search": (searched(top_k=3), 400, "Unknown key of a search 'top_k'"),
+    "100 kB of a key": (searched(**{"x" * 100_000: 1}), 400, "Unknown key of a search 'xxx"),
+    "a search by another signature": (searched(signature_name="explain_match"), 400, "Unknown key of a search"),
+    "no neighbours": (searched(k=0), 400, "`k` must be an integer of at least 1"),
+    "fewer than none": (searched(k=-(10**15)), 400, "`k` must be an integer of at least 1"),
+    "half a neighbour": (searched(k=1.5), 400, "`k` must be an integer"),
+    "true neighbours": (searched(k=True), 400, "`k` must be an integer"),
+    "a text of neighbours": (searched(k="3"), 400, "`k` must be an integer"),
+    "null neighbours": (searched(k=None), 400, "`k` must be an integer"),
+    "too many neighbours": (
+        posted({"instances": [{"b64": RED}] * 20, "k": 8}, SEARCH),
+        400,
+        "8 neighbours of 20 queries are more than the limit of 100",
+    ),
+    "an explanation that is a number": (searched(explain=1), 400, "`explain` must be true or false"),
+    "explanations of 17 queries": (
+        posted({"instances": [{"b64": RED}] * 17, "k": 1, "explain": True}, SEARCH),
+        400,
+        "At most 16 queries of a request are explained; it holds 17",
+    ),
+    "an item without an explanation": (searched(item=1), 400, "it needs `explain`"),
+    "an item beyond the index": (searched(item=8, explain=True), 400, "`item` must be less than 8"),
+    "a negative item": (searched(item=-1, explain=True), 400, "`item` must be an integer of at least 0"),
+    "an item that is a path": (searched(item="/etc/passwd", explain=True), 400, "`item` must be an integer"),
+    "a digest too few": (searched(sha256=[]), 400, "one entry a query"),
+    "digests that are one text": (searched(sha256="0" * 64), 400, "must be a list"),
+    "a digest of other letters": (searched(sha256=["x" * 64]), 400, "64 hexadecimal digits"),
+    "a digest that is a list": (searched(sha256=[[]]), 400, "64 hexadecimal digits"),
+    "a search for a text": (posted({"instances": ["a"]}, SEARCH), 400, "Unknown image file format"),
+    "a search for a bomb": (posted({"instances": [b64(bomb())]}, SEARCH), 400, "claims 400,000,000 pixels"),
+    "a search for 41 images": (posted({"instances": ["a"] * 41, "k": 1}, SEARCH), 400, "more than the limit of 40"),
+    "a search in nothing": (posted({"instances": ["a"]}, "/v1/models/images:search"), 404, "images has no index"),
+    "a search in nobody": (posted({}, "/v1/models/nobody:search"), 404, "Servable not found"),
+    "a search in an unknown version": (posted({}, "/v1/models/colors/versions/9:search"), 404, "Specific.colors, 9"),
+    "a search by GET": (("GET", SEARCH, b""), 400, "Malformed request: GET"),
+    "an item that is not there": (("GET", f"{ITEMS}/8", b""), 404, "The index of colors has no item 8"),
+    "an item of 5,000 digits": (("GET", f"{ITEMS}/{'7' * 5000}", b""), 400, "Malformed request|[.]{3}$"),
+    "an item that leads out": (("GET", f"{ITEMS}/../../../etc/passwd", b""), 400, "Malformed request"),
+    "an item by a path": (("GET", f"{ITEMS}//etc/passwd", b""), 400, "Malformed request"),
+    "an item of other digits": (("GET", f"{ITEMS}/\u0663", b""), 400, "Malformed request"),
+    "an item by its name": (("GET", f"{ITEMS}/red/0.png", b""), 400, "Malformed request"),
+    "an item of no index": (("GET", "/v1/models/images/items/0", b""), 404, "images has no index"),
+    "an item of nobody": (("GET", "/v1/models/nobody/items/0", b""), 404, "Servable not found"),
+    "an item that is posted": (posted({}, f"{ITEMS}/0"), 400, "Malformed request: POST"),
 }
 SENDERS = {
     "another name": ([("host", "evil.example")], "The server is not called 'evil.example'"),

@@ -160,6 +160,30 @@ def number_versions(tmp_path_factory):
     return {factor: save(NumberModel(float(factor)), folder / str(factor)) for factor in (1, 2, 3)}
 
 
+@pytest.fixture(scope="session")
+def search_model(tmp_path_factory):
+    """Folder with version 1 of a model whose vectors are searched."""
+    from tests.serving.searching.model import save_search_model
+
+    return save_search_model(tmp_path_factory.mktemp("searched") / "colors" / "1").parent
+
+
+@pytest.fixture(scope="session")
+def indexed_files(tmp_path_factory):
+    """Folder of eight images."""
+    from tests.serving.searching.model import write_files
+
+    return write_files(tmp_path_factory.mktemp("colors"))
+
+
+@pytest.fixture(scope="session")
+def index(indexed_files, tmp_path_factory):
+    """Their index."""
+    from tests.serving.searching.model import build_index
+
+    return build_index(tmp_path_factory.mktemp("indexes") / "colors", indexed_files)
+
+
 @pytest.fixture(scope="module")
 def server(saved_models):
     """A running server of the three models on free ports, with tight limits."""

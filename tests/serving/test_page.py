@@ -1,9 +1,13 @@
 """The web page in a real browser."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+from keras_fvvae.serving import ModelConfig, Server, ServerSettings
 from tests.serving.conftest import png
+from tests.serving.searching.model import NAMES, build_index
 from tests.support import chromium
 from tests.support.video_files import write_video
 
@@ -24,6 +28,23 @@ def page(browser, server):
     browser.problems.clear()
     browser.wait_for("document.getElementById('model').options.length === 3")
     return browser
+
+
+@pytest.fixture
+def search_page(browser, search_model, indexed_files, tmp_path):
+    """The page of a server with an index whose first name is markup, and whose last file has gone."""
+    folder = tmp_path / "files"
+    shutil.copytree(indexed_files, folder)
+    index = build_index(tmp_path / "index", folder)
+    index.items.names[0] = "<img src=x onerror=alert(1)>"
+    (folder / NAMES[-1]).unlink()
+    models = [ModelConfig("colors", str(search_model), index=index)]
+    with Server(models, ServerSettings(port=0, grpc_port=None)).running() as server:
+        browser.open(f"{server.url}/")
+        browser.requested.clear()
+        browser.problems.clear()
+        browser.wait_for("document.getElementById('model').options.length === 1")
+        yield browser, server, folder
 
 
 def classified(page, path, model):
@@ -117,6 +138,38 @@ def test_names_of_files_are_text(page, tmp_path):
     path.write_bytes(png((255, 0, 0)))
     classified(page, path, "images")
     assert page.evaluate("document.querySelectorAll('img').length") == 0
+
+
+def test_neighbours_and_what_they_have_in_common(search_page):
+    page, server, folder = search_page
+    page.choose_file("#file", folder / NAMES[0])
+    page.wait_for("!document.getElementById('search-section').hidden")
+    cards = "[...document.querySelectorAll('#neighbours button')]"
+    texts = page.evaluate(f"{cards}.map((card) => [...card.querySelectorAll('span')].map((one) => one.textContent))")
+    assert texts[0] == ["1.000, the same file", "red", "<img src=x onerror=alert(1)>"]
+    assert {label for _, label, _ in texts[:4]} == {"red"}
+    assert len(texts) == 8
+    # Pictures of all but the file that has gone, and what they show is not only asked for but decoded.
+    images = "[...document.querySelectorAll('#neighbours img')]"
+    page.wait_for(f"{images}.length === 7 && {images}.every((one) => one.naturalWidth === 5)")
+    page.evaluate(f"{cards}[2].click()")
+    page.wait_for("!document.getElementById('match-section').hidden")
+    sizes = "['query-heat', 'match-heat', 'match-picture'].map((id) => [$(id).width, $(id).height])"
+    assert page.evaluate(sizes) == [[4, 4], [4, 4], [5, 6]]
+    assert page.evaluate(TEXT % "match-title") == texts[2][0]
+    assert page.evaluate(TEXT % "match-name") == texts[2][2]
+    assert page.evaluate(f"{cards}.map((card) => card.ariaPressed).indexOf('true')") == 2
+    gone = f"{server.url}/v1/models/colors/items/7"
+    assert [one.get("url") for one in page.problems] == [gone]
+    assert all(url.startswith((server.url, "blob:", "data:")) for url in page.requested)
+    # Of one whose file has gone the query's side is there, and the reason for the other.
+    page.evaluate(f"{cards}.find((card) => card.textContent.includes('{NAMES[-1]}')).click()")
+    page.wait_for("document.getElementById('match-heat').hidden")
+    assert page.evaluate(TEXT % "match-note") == f"The file of '{NAMES[-1]}' is not there any more."
+    # Another file, and all of it is new.
+    page.choose_file("#file", folder / NAMES[4])
+    page.wait_for("document.querySelector('#neighbours')?.textContent.startsWith('1.000, the same filegreen')")
+    assert page.evaluate("document.getElementById('match-section').hidden")
 
 
 def test_drop(page):

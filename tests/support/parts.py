@@ -26,7 +26,10 @@ PARTS = {
     "backbones": (5, "the table of networks and those of one's own, their taps and weights"),
     "evaluation": (5, "metrics with intervals, score tables, fusion, ActivityNet's protocol"),
     "trajectories": (5, "improved dense trajectories and their codebook"),
-    "serving": (5, "client and server of SavedModels; `engine/`, `protocols/`"),
+    "serving": (
+        5,
+        "client and server of SavedModels and of searches beside them; `engine/`, `protocols/`, `searching/`",
+    ),
     "models": (6, "`FVVAE`, `FisherEncoder`, `Classifier`, `SoftmaxClassifier`; saved files record them"),
     "builders": (7, "recipe to views and model, saved file to model, the table of representations"),
     "explanations": (7, "the exact split of a score over descriptors"),

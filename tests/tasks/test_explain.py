@@ -9,8 +9,10 @@ import pytest
 from keras_fvvae import zoo
 from keras_fvvae.data import Views, load_folder
 from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.explanations import score_split
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting import explanation_figures, figures, similarity_figures
+from keras_fvvae.tasks.encoded_item import EncodedItem
 from keras_fvvae.tasks.explain import explain, explain_frames
 from keras_fvvae.tasks.explain_match import explain_match, explain_pair
 from keras_fvvae.tasks.predict import predict
@@ -81,6 +83,15 @@ def test_frames_in_pieces(classifier, monkeypatch):
     assert whole.curve.sum() + whole.bias == pytest.approx(whole.score, abs=1e-5)
     crops = views.crop(frames).numpy()
     assert whole.score == pytest.approx(classifier(crops[np.newaxis]).numpy().max(), abs=1e-5)
+
+
+def test_the_vector_is_the_sum_of_its_own_parts(classifier):
+    """Not that of the compiled encoder, which rounds otherwise: where parts cancel, little else is left."""
+    encoder, views = classifier.encoder, Views((8, 8))
+    frames = np.random.default_rng(0).uniform(0, 255, (40, 8, 8, 3)).astype("float32")
+    raw = [EncodedItem(encoder, one[np.newaxis], views)._raw for one in frames]
+    own = [score_split(encoder, one[np.newaxis]).raw for one in frames]
+    np.testing.assert_array_equal(np.array(raw), np.array(own))
 
 
 def test_what_makes_two_images_similar(run, classifier, files, tmp_path):

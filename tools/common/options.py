@@ -121,6 +121,10 @@ coverage_option = click.option(
     type=click.FloatRange(0, 1, min_open=True),
     help="Answer `none of these` below the probability that this share of training items reaches.",
 )
+server_option = click.option(
+    "--server", metavar="URL", help="Ask a server (keras-fvvae serve; TensorFlow Serving for labels) instead."
+)
+model_option = click.option("--model", help="Name of the server's model. Default: the only one.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Everything as JSON, instead of text to read.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from keras_fvvae.serving.engine.answer_size import actual_bytes, check_size, expected_bytes
@@ -15,10 +15,12 @@ from keras_fvvae.serving.engine.lanes import Lanes, decoding_cost, is_heavy
 from keras_fvvae.serving.engine.metrics import Metrics
 from keras_fvvae.serving.engine.repository import ModelRepository
 from keras_fvvae.serving.errors import ServingError
+from keras_fvvae.serving.searching.searches import Searches
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from keras_fvvae.serving.engine.repository import Model
     from keras_fvvae.serving.engine.servable import Servable
     from keras_fvvae.serving.settings import ModelConfig, ServerSettings
 
@@ -68,6 +70,7 @@ class Engine:
         self.repository = ModelRepository(models, self.metrics, settings.verify_operations)
         self.batcher = Batcher(settings, self.metrics)
         self.lanes = Lanes(settings.workers)
+        self.searches = Searches(self)
         self._pending_bytes = 0
 
     async def predict(
@@ -95,25 +98,49 @@ class Engine:
         Raises:
             ServingError: why there is no answer.
         """
+        async with self.answering(name, version, label) as (_, servable):
+            outputs, rest = await self.compute(servable, parse, held, number_bytes)
+            return servable, outputs, rest
+
+    @contextlib.asynccontextmanager
+    async def answering(
+        self, name: str, version: int | None, label: str | None
+    ) -> AsyncIterator[tuple[Model, Servable]]:
+        """A model and the servable that answers: in use until the block ends, which may take no longer than an answer.
+
+        Raises:
+            ServingError: NOT_FOUND; DEADLINE_EXCEEDED for a block that takes longer.
+        """
         model = self.repository.model(name)
         servable = model.find(version, label)
-        limit, most = self.settings.request_timeout, self.settings.max_response_bytes
+        limit = self.settings.request_timeout
         with model.lease(servable):
             try:
                 async with asyncio.timeout(limit):
-                    cost, signature, inputs, *rest = await self.lanes.run(held.size, self._read, parse, servable)
-                    if is_heavy(cost):
-                        await self.lanes.run(cost, self._check, signature, inputs)
-                    expected = expected_bytes(signature, inputs, number_bytes)
-                    check_size(expected, most)
-                    held.add(expected)
-                    outputs = await self.batcher.run(servable, signature, inputs, cost + held.size)
-                    actual = actual_bytes(outputs, number_bytes)
-                    check_size(actual, most)
-                    held.add(max(0, actual - expected))
-                    return servable, outputs, rest
+                    yield model, servable
             except TimeoutError as error:
                 raise ServingError("DEADLINE_EXCEEDED", f"The request took longer than {limit:g} seconds.") from error
+
+    async def compute(
+        self,
+        servable: Servable,
+        parse: Callable[[Servable], tuple],
+        held: Held,
+        number_bytes: int | None = None,
+    ) -> tuple[dict[str, np.ndarray], list]:
+        """What `predict` does with the servable that it has found; `(outputs, rest)`."""
+        most = self.settings.max_response_bytes
+        cost, signature, inputs, *rest = await self.lanes.run(held.size, self._read, parse, servable)
+        if is_heavy(cost):
+            await self.lanes.run(cost, self._check, signature, inputs)
+        expected = expected_bytes(signature, inputs, number_bytes)
+        check_size(expected, most)
+        held.add(expected)
+        outputs = await self.batcher.run(servable, signature, inputs, cost + held.size)
+        actual = actual_bytes(outputs, number_bytes)
+        check_size(actual, most)
+        held.add(max(0, actual - expected))
+        return outputs, rest
 
     def _read(self, parse, servable):
         signature, inputs, *rest = parse(servable)
@@ -181,4 +208,5 @@ class Engine:
     def close(self) -> None:
         """Ends what is running, and the threads when it has ended."""
         self.lanes.close()
+        self.searches.close()
         self.batcher.close()

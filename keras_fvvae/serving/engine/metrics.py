@@ -27,6 +27,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.search_seconds = Histogram(
+            "serving_search_seconds",
+            "Seconds that the queries of a request took in the index.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.batch_images = Histogram(
             "serving_batch_images", "Images that were computed at once.", buckets=_IMAGES, registry=registry
         )

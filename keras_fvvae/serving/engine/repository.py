@@ -14,6 +14,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.servable import Servable
 from keras_fvvae.serving.errors import ServingError, without_paths
 from keras_fvvae.serving.operations import require_known_operations
+from keras_fvvae.serving.searching.encoders import why_not_searched
 from keras_fvvae.serving.version_folders import version_folders
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Model:
         status.state = "AVAILABLE"
         self._metrics.available.labels(self.config.name, version).set(1)
         logger.info("Version %s of %s is served.", version, self.config.name)
+        if self.config.index is not None and (why := why_not_searched(self.config.index, servable.encoder)):
+            logger.warning("Version %s of %s is served, but not searched: %s.", version, self.config.name, why)
 
     def _retire(self, version):
         servable = self._servables.pop(version)
@@ -178,12 +181,16 @@ class ModelRepository:
         """Loads every model.
 
         Raises:
-            RunError: if one has no version that can be served, with the reason.
+            RunError: if one has no version that can be served, or its newest one is not of the model that its index was
+                made by, with the reason.
         """
         for model in self.models.values():
             await model.refresh()
             if not any(status.state == "AVAILABLE" for status in model.statuses.values()):
                 raise RunError(_why_nothing(model))
+            newest = model.find()
+            if model.config.index is not None and (why := why_not_searched(model.config.index, newest.encoder)):
+                raise RunError(f"Version {newest.version} in {model.config.base_path} cannot be searched: {why}.")
 
     async def watch(self, interval: float) -> None:
         """Refreshes the models every `interval` seconds, for ever."""

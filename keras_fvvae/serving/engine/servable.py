@@ -10,6 +10,7 @@ from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.signatures import Signature, read_signatures
 from keras_fvvae.serving.errors import ServingError, without_paths
 from keras_fvvae.serving.sampling import PRIVATE
+from keras_fvvae.serving.searching.encoders import ENCODER, read_encoder
 from keras_fvvae.serving.version_folders import why_not_loadable
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
@@ -40,6 +41,8 @@ class Servable:
         self.name = name
         self.version = version
         self.definitions = read_signatures(path)
+        told = self.definitions.get(ENCODER)
+        self.encoder = None if told is None else read_encoder(told.method_name)
         callable_ = {key: one for key, one in self.definitions.items() if not key.startswith(PRIVATE)}
         self.signatures = {key: Signature(key, one) for key, one in callable_.items()}
         self._model = tf.saved_model.load(str(path))

@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -65,6 +65,20 @@ def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signat
         ServingError: INVALID_ARGUMENT, with what is wrong.
 
     """
+    request = read_object(body)
+    name = request.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid("`signature_name` must be a string.")
+    signature = find_signature(signatures, name)
+    return signature, *read_inputs(request, signature)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with what is wrong.
+    """
     try:
         request = _loads(body)
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of too many digits
@@ -72,10 +86,11 @@ def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signat
         raise invalid(f"JSON Parse error: {reason}") from error
     if not isinstance(request, dict):
         raise invalid("The request must be a JSON object with `instances` or `inputs`.")
-    name = request.get("signature_name", "")
-    if not isinstance(name, str):
-        raise invalid("`signature_name` must be a string.")
-    signature = find_signature(signatures, name)
+    return request
+
+
+def read_inputs(request: dict[str, Any], signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+    """The inputs of a signature in a request, and whether they came in rows, see `parse_request`."""
     if ("instances" in request) == ("inputs" in request):
         raise invalid("The request must have either `instances` (rows) or `inputs` (columns), and not both.")
     is_row = "instances" in request
@@ -83,7 +98,7 @@ def parse_request(body: bytes, signatures: dict[str, Signature]) -> tuple[Signat
     specs = signature.inputs
     arrays = {k: _array(v, specs[k]) if k in specs else np.zeros(0) for k, v in columns.items()}
     signature.check(arrays)
-    return signature, arrays, is_row
+    return arrays, is_row
 
 
 def format_response(outputs: dict[str, np.ndarray], is_row: bool) -> bytes:

@@ -21,6 +21,7 @@ from keras_fvvae.serving.errors import ServingError, invalid
 from keras_fvvae.serving.protocols.json_tensors import error_body, format_response, parse_request, parsed_bytes
 from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
 from keras_fvvae.serving.protocols.origin import check_sender
+from keras_fvvae.serving.protocols.search_json import format_results, parse_search
 from keras_fvvae.serving.version_folders import version_number
 
 if TYPE_CHECKING:
@@ -29,13 +30,17 @@ if TYPE_CHECKING:
 METRICS_PATH = "/monitoring/prometheus/metrics"
 _WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(_WHICH + r":(?P<method>predict|classify|regress)")
+_SEARCH = re.compile(_WHICH + r":search")
 _METADATA = re.compile(_WHICH + r"/metadata")
 _STATUS = re.compile(_WHICH)
+# An item of a model's index; its number has fewer digits than could be a path.
+_ITEM = re.compile(r"/v1/models/(?P<name>[^/:]+)/items/(?P<item>[0-9]{1,15})")
 # Uvicorn waits before it takes the next piece of an answer while more than 64 KiB are on their way.
 _PIECE_BYTES = 1 << 16
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
+    "/search.js": ("search.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
 _PAGE_HEADERS = {
@@ -66,14 +71,19 @@ def build_app(engine: Engine, overloaded: Callable[[], bool] = lambda: False) ->
     async def models(request):
         return _json(list(engine.repository.models))
 
+    async def indexes(request):
+        return _json(engine.searches.described())
+
     async def metrics(request):
         return Response(engine.metrics.page(), media_type=engine.metrics.content_type)
 
     async def api(request):
-        match = _PREDICT.fullmatch(request.url.path) or _METADATA.fullmatch(request.url.path)
-        name = match["name"] if match else request.url.path.removeprefix("/v1/models/")
+        path = request.url.path
+        found = (pattern.fullmatch(path) for pattern in (_PREDICT, _SEARCH, _ITEM, _METADATA))
+        match = next(filter(None, found), None)
+        name = match["name"] if match else path.removeprefix("/v1/models/")
         try:
-            with engine.measured(name, "REST"):
+            with engine.measured(name, "REST search" if match and match.re is _SEARCH else "REST"):
                 return await _answer(engine, request)
         except ServingError as error:
             # A body that was not read to its end cannot be followed by another request.
@@ -89,6 +99,7 @@ def build_app(engine: Engine, overloaded: Callable[[], bool] = lambda: False) ->
     routes = [
         *(Route(path, page) for path in _PAGE),
         Route("/models.json", models),
+        Route("/indexes.json", indexes),
         Route(METRICS_PATH, metrics),
         Route("/v1/{path:path}", api, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
     ]
@@ -118,7 +129,12 @@ async def _answer(engine, request):
     if method == "POST" and (match := _PREDICT.fullmatch(path)):
         if match["method"] != "predict":
             raise ServingError("UNIMPLEMENTED", f"{match['method']} takes tf.Example; use predict.")
-        return await _predict(engine, request, match["name"], _version(match), match["label"])
+        return await _worked(engine, request, _predicted, match["name"], _version(match), match["label"])
+    if method == "POST" and (match := _SEARCH.fullmatch(path)):
+        return await _worked(engine, request, _searched, match["name"], _version(match), match["label"])
+    if method == "GET" and (match := _ITEM.fullmatch(path)):
+        content = await engine.searches.thumbnail(match["name"], int(match["item"]))
+        return Response(content, media_type="image/jpeg", headers=_PAGE_HEADERS)
     if method == "GET" and (match := _METADATA.fullmatch(path)):
         servable = engine.repository.model(match["name"]).find(_version(match), match["label"])
         return _json(metadata_json(servable))
@@ -127,12 +143,13 @@ async def _answer(engine, request):
     raise invalid(f"Malformed request: {method} {path}")
 
 
-async def _predict(engine, request, name, version, label):
+async def _worked(engine, request, answer, name, version, label):
+    """Reads a body, and sends what `answer` makes of it while the client is there."""
     held = Held(engine)
     try:
         body = await _read_body(request, engine.settings, held)
         held.add(_parsed_bytes(body, engine))
-        work = asyncio.ensure_future(_predicted(engine, name, version, label, body, held))
+        work = asyncio.ensure_future(answer(engine, name, version, label, body, held))
         gone = asyncio.ensure_future(request.receive())  # nothing but a disconnect can follow the body
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -148,7 +165,7 @@ async def _predict(engine, request, name, version, label):
 
 
 class _Answer(Response):
-    """A prediction, sent in pieces so that it counts as held in memory until the client has read it."""
+    """An answer, sent in pieces so that it counts as held in memory until the client has read it."""
 
     media_type = "application/json"
 
@@ -178,6 +195,14 @@ async def _predicted(engine, name, version, label, body, held):
         JSON_NUMBER_BYTES,
     )
     return await engine.lanes.run(held.size, format_response, outputs, is_row)
+
+
+async def _searched(engine, name, version, label, body, held):
+    most = engine.settings.max_neighbours
+    results = await engine.searches.search(
+        name, version, label, lambda servable, index: parse_search(body, servable.signatures, len(index), most), held
+    )
+    return await engine.lanes.run(held.size, format_results, results)
 
 
 async def _read_body(request, settings, held):

@@ -77,6 +77,7 @@ async function show(file) {
     result.seconds = (performance.now() - start) / 1000;
     render(result);
     say(isVideo ? sampling(known).note : "");
+    await findNeighbours(job, result.inputs, file);
   } catch (error) {
     if (job === running) say(error.message, true);
   }
@@ -88,7 +89,7 @@ async function classifyImage(file, known) {
   const outputs = await predict(known.serving_default, "serving_default", inputs);
   if (outputs.valid && !outputs.valid[0]) throw new Error("The server could not decode the image.");
   const map = await explain(known, inputs);
-  return { outputs, pictures: [await drawable(file)], heatMaps: map ? [map] : [], times: [0], curves: [] };
+  return { inputs, outputs, pictures: [await drawable(file)], heatMaps: map ? [map] : [], times: [0], curves: [] };
 }
 
 async function classifyVideo(file, known) {
@@ -103,6 +104,7 @@ async function classifyVideo(file, known) {
   const alone = await predict(known.serving_default, "serving_default", single);
   const map = await explain(known, inputs);
   return {
+    inputs,
     outputs,
     pictures: frames.map((frame) => frame.picture),
     heatMaps: map && rank(map) === 3 ? map : [],
@@ -230,24 +232,30 @@ const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
 
 function drawFrame() {
   const index = Number($("frame").value);
-  const picture = pictures[index];
-  const canvas = $("picture");
-  canvas.width = picture ? picture.width : 320;
-  canvas.height = picture ? picture.height : 320;
-  if (picture) canvas.getContext("2d").drawImage(picture, 0, 0);
+  paintPicture($("picture"), pictures[index]);
   $("seconds").textContent = `${times[index].toFixed(2)} s`;
   drawHeat(heatMaps[index]);
 }
 
-// One pixel a descriptor, which the browser smooths; red speaks for the label, blue against it.
+function paintPicture(canvas, picture) {
+  canvas.width = picture ? picture.width : 320;
+  canvas.height = picture ? picture.height : 320;
+  if (picture) canvas.getContext("2d").drawImage(picture, 0, 0);
+}
+
 function drawHeat(map) {
   const canvas = $("heat");
   canvas.hidden = !map || !$("show-heat").checked;
-  if (canvas.hidden) return;
+  // One scale for all frames of a video, so that they can be compared.
+  if (!canvas.hidden) paintHeat(canvas, map, largest(heatMaps));
+}
+
+const largest = (maps) => maps.flat(Infinity).reduce((max, value) => Math.max(max, Math.abs(value)), 0) || 1;
+
+// One pixel a descriptor, which the browser smooths; red speaks for the label, blue against it.
+function paintHeat(canvas, map, most) {
   canvas.width = map[0].length;
   canvas.height = map.length;
-  // One scale for all frames of a video, so that they can be compared.
-  const most = heatMaps.flat(2).reduce((max, value) => Math.max(max, Math.abs(value)), 0) || 1;
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
   map.flat().forEach((value, i) => {
@@ -301,7 +309,7 @@ async function start() {
     if ($("file").files[0]) show($("file").files[0]);
     $("file").value = ""; // the same file may be chosen again
   });
-  $("frame").addEventListener("input", drawFrame);
+  $("frame").addEventListener("input", () => { drawFrame(); drawMatch(); });
   $("show-heat").addEventListener("change", drawFrame);
   $("model").addEventListener("change", () => { $("result").hidden = true; });
   for (const name of ["dragover", "dragleave", "drop"]) {
@@ -312,6 +320,7 @@ async function start() {
     });
   }
   try {
+    indexes = await ask("/indexes.json");
     const names = await ask("/models.json");
     $("model").replaceChildren(...names.map((name) => new Option(name, name)));
     const wanted = new URLSearchParams(location.search).get("model");
