@@ -127,11 +127,13 @@ def command(
 ) -> None:
     """Serve DIRECTORY, the parent of the version folders that `keras-fvvae export` writes, by TensorFlow Serving's
     protocols: REST at /v1/models/NAME, gRPC, Prometheus metrics, and a web page at /. New versions are taken over while
-    requests go on. With --index, /v1/models/NAME:search and the page answer with the most similar items. SIGTERM and
-    Ctrl+C let running requests finish."""
+    requests go on. DIRECTORY can be a run, a pack or an entry with trained weights too, whose export with its defaults
+    is then kept in the cache. With --index, /v1/models/NAME:search and the page answer with the most similar items.
+    SIGTERM and Ctrl+C let running requests finish."""
     if (directory is None) == (config is None):
         raise click.UsageError("Give either DIRECTORY or --config.")
-    if directory is not None and not Path(directory).is_dir():
+    trained = directory is not None and _is_trained(directory)
+    if directory is not None and not trained and not Path(directory).is_dir():
         raise RunError(f"There is no folder {directory}. Serve what `keras-fvvae export` wrote to its --out.")
     require_files(config)
     if config is None and len(indexes) > 1:
@@ -144,8 +146,23 @@ def command(
         models = [ModelConfig(name or Path(directory).absolute().name, directory)]
     models = _with_indexes(models, indexes, config is not None)
     load_tensorflow_quietly()
+    if trained:
+        from keras_fvvae.tasks.exported import exported
+
+        own_name, folder = exported(directory)
+        models = [dataclasses.replace(models[0], name=name or own_name, base_path=str(folder))]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     Server(models, _settings(**options)).run(on_start=_announce)
+
+
+def _is_trained(source: str) -> bool:
+    """Whether it is a run, a pack or the name of an entry rather than the folder of an export."""
+    from keras_fvvae.zoo import packs
+    from keras_fvvae.zoo.downloads import is_url
+
+    if Path(source).is_dir():
+        return any((Path(source) / name).is_file() for name in (packs.RECIPE, packs.INDEX))
+    return is_url(source) or packs.is_entry_name(source)
 
 
 def _with_indexes(models: list[ModelConfig], indexes: tuple[str, ...], named: bool) -> list[ModelConfig]:
