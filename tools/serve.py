@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +120,10 @@ def command(directory: str | None, name: str | None, config: str | None, **optio
     load_tensorflow_quietly()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     Server(models, _settings(**options)).run(on_start=_announce)
+    # Everything is answered and closed. To take TensorFlow apart would take a busy machine seconds more.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def _settings(**options: Any) -> ServerSettings:
