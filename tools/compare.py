@@ -30,11 +30,11 @@ def command(recipe: str, only: str | None, list_names: bool, **shared: Any) -> N
         return
     settings = ExperimentSettings(**shared)
     chosen = settings.recipe(recipe)
+    out = settings.folder(f"compare_{chosen.name}")
     rows = variant_rows(chosen, [name.strip() for name in only.split(",")] if only else None)
     load_tensorflow_quietly()
     from keras_fvvae.reporting.pictures import accuracy_bars
 
-    out = settings.folder(f"compare_{chosen.name}")
     outcomes = settings.experiment(out).run(rows)
     title = f"Representations on {chosen.name}"
     finish_experiment(outcomes, out, title, pictures={"Accuracy": accuracy_bars(outcomes)})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +155,10 @@ def command(
         models = [dataclasses.replace(models[0], name=name or own_name, base_path=str(folder))]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     Server(models, _settings(**options)).run(on_start=_announce)
+    # Everything is answered and closed. To take TensorFlow apart would take a busy machine seconds more.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def _is_trained(source: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common import options
-from keras_fvvae.tools.common.checks import default_tap, require_files, require_outside, require_runs
+from keras_fvvae.tools.common.checks import default_tap, output_folder, require_files, require_outside, require_runs
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, print_results, say
 from keras_fvvae.tools.common.types import BACKBONE, RUN
@@ -131,7 +131,7 @@ def command(
     asked = [auto_tap, tune, init, pretrain, backbone_weights, overrides.keys() & _OF_ONE, strategy == "multiworker"]
     name = recipe or _default_entry(single=any(asked))
     chosen = options.chosen_recipe(name, overrides, dataset_options=dataset_options)
-    folder = Path(out or Path("runs") / chosen.name)
+    folder = output_folder(out, chosen.name)
     _check(chosen, data, folder, pretrain, init, tune or auto_tap, strategy)
     by_validation = {"--tap auto": auto_tap, "--tune": tune}
     for option, wanted in by_validation.items():

@@ -9,6 +9,7 @@ import keras
 from keras_fvvae.backbones import hub
 from keras_fvvae.backbones.taps import BEFORE_ACTIVATION, JOIN
 from keras_fvvae.errors import RecipeError, unknown_name
+from keras_fvvae.utils.text import is_number
 
 # How the tap of a transformer's block begins; the first block is 1.
 BLOCK = "block:"
@@ -83,7 +84,7 @@ def _output(graph, model, name, tap):
         if not found:
             names = ", ".join(map(repr, graph.calls))
             raise RecipeError(f"The blocks of {name} are not known: tap a layer by its name, one of {names}.")
-        if not number.isdecimal() or not 1 <= int(number) <= len(found):
+        if not is_number(number) or not 1 <= int(number) <= len(found):
             raise RecipeError(f"The tap {tap!r} of {name} is none: it has {BLOCK}1 to {BLOCK}{len(found)}.")
         return found[int(number) - 1]
     base = tap.removesuffix(BEFORE_ACTIVATION)

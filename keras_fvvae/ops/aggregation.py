@@ -38,7 +38,7 @@ def spatial_pyramid_pool(x: Any, levels: Sequence[int], pooling: str = "max") ->
 
     Returns:
         Tensor `(batch, sum(n * n for n in levels), C)`: level by level as given, each row by row. A window that holds
-        NaN gives NaN.
+        NaN gives NaN, and, pooled by the maximum, which would pass over it, one that holds minus infinity.
     """
     pool = _pool_dynamic if None in x.shape[1:3] else _pool_static
     cells = [ops.reshape(pool(x, level, pooling), (-1, level * level, x.shape[-1])) for level in levels]
@@ -50,8 +50,8 @@ def _pool_static(x: Any, level: Any, pooling: str) -> Any:
     if pooling == "average":
         return ops.average_pool(x, windows, strides, padding="valid")
     pooled = ops.max_pool(x, windows, strides, padding="valid")
-    # TensorFlow's max pooling passes over NaN, as if broken activations were none; its `max` does not.
-    broken = ops.max_pool(ops.cast(ops.isnan(x), x.dtype), windows, strides, padding="valid")
+    # TensorFlow's max pooling passes over NaN, and any over minus infinity, as if broken activations were none.
+    broken = ops.max_pool(ops.cast(ops.logical_not(x > -float("inf")), x.dtype), windows, strides, padding="valid")
     return ops.where(broken > 0, ops.full_like(pooled, float("nan")), pooled)
 
 
@@ -60,6 +60,8 @@ def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
 
     Separable: `level` slices along the height, then `level` along the width. Its gradient is 20 times slower.
     """
+    if pooling == "max":
+        x = ops.where(x > -float("inf"), x, ops.full_like(x, float("nan")))  # which `max` does not pass over
     height, width = ops.shape(x)[1:3]
     rows = _pool_axis(x, 1, height, level, pooling)  # (batch, level, W, C)
     return _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)

@@ -29,7 +29,7 @@ def list_recipes() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
+def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
     """Reads a recipe of the zoo, or a YAML file of one's own.
 
     Args:

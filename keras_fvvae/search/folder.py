@@ -110,6 +110,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         settings = parse_json((folder / SETTINGS).read_bytes())
         encoding, model = settings["encoding"], settings["model"]
         known = isinstance(encoding, dict) and {"model", "kind", "views"} <= encoding.keys() and isinstance(model, str)
+        known = known and encoding["kind"] in ("image", "video")
         if not known and (encoding, model) != (None, None):
             raise ValueError("the encoding is none")
     except (OSError, *DAMAGE) as error:
@@ -124,7 +125,10 @@ def read_items(folder: Path) -> Items:
         DataError: if the file is damaged.
     """
     try:
-        items = Items.of(**parse_json((folder / ITEMS).read_bytes()))
+        content = parse_json((folder / ITEMS).read_bytes())
+        if not isinstance(content["names"], list) or not all(isinstance(name, str) for name in content["names"]):
+            raise ValueError("there are names that are no text")
+        items = Items.of(**content)
         lists = (items.labels, items.paths, items.digests)
         if not all(value is None or isinstance(value, str) for values in lists for value in values):
             raise ValueError("there are entries that are no text")

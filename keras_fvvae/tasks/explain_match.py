@@ -21,6 +21,7 @@ from keras_fvvae.models import Encoder
 from keras_fvvae.reporting import similarity_figures
 from keras_fvvae.tasks.encoded_item import EncodedItem
 from keras_fvvae.tasks.explain import require_explainable
+from keras_fvvae.tasks.files import objection
 from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
 from keras_fvvae.utils.files import reason
 from keras_fvvae.zoo.sources import open_reading
@@ -82,6 +83,8 @@ def explain_match(
     require_explainable(encoder, trained.recipe)
     views, out = recipe_views(trained.recipe, kind), Path(out)
     make_folder(out)
+    if why := objection(str(match), kind):
+        raise DataError(f"{match} cannot be used: {why}.")
     try:
         (frames,) = read_resized(item_collection([match], kind), 0, [views])
     except (OSError, DataError, ValueError) as error:

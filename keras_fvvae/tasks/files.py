@@ -1,4 +1,4 @@
-"""The files that a user names for a trained model: folders are searched, the wrong kind is told by its name."""
+"""The files that a user names for a trained model: folders are searched, the wrong kind is told by name or content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from keras_fvvae.data.datasets.folder import find_images, find_videos
 from keras_fvvae.data.datasets.listing import LISTS, listed_files
 from keras_fvvae.data.datasets.places import find_file
-from keras_fvvae.data.readers.media import is_image, is_video
+from keras_fvvae.data.readers.media import is_image, is_video_file
+from keras_fvvae.errors import DataError
 from keras_fvvae.utils.progress import track
 
 # Images that may as well be animated: FFmpeg reads them as videos.
@@ -28,10 +29,11 @@ def input_files(paths: Iterable[str | os.PathLike], kind: str) -> Iterator[tuple
         kind: what the model takes, `"image"` or `"video"`.
 
     Yields:
-        Pairs of a path and why it cannot be used, empty where nothing is known against it. The files are not read.
+        Pairs of a path and why it cannot be used, empty where nothing is known against it. Of files whose names do not
+        tell whether they are videos the beginning is read.
 
     Raises:
-        DataError: for a list that cannot be read.
+        DataError: for a list that cannot be read, or is empty.
 
     Example:
         >>> list(input_files(["a.jpg", "b.avi"], "image"))
@@ -45,7 +47,7 @@ def input_files(paths: Iterable[str | os.PathLike], kind: str) -> Iterator[tuple
             for file in found:
                 yield str(file), ""
         else:
-            yield str(path), _objection(str(path), kind)
+            yield str(path), objection(str(path), kind)
 
 
 def results_of(
@@ -62,10 +64,10 @@ def results_of(
         What `judge` gives; for other files a dictionary of `file` and `error`.
     """
     entries = list(input_files(paths, kind))
-    usable = [path for path, objection in entries if not objection]
+    usable = [path for path, why in entries if not why]
     results = iter(judge(usable)) if usable else iter(())
-    for path, objection in track(entries, f"{kind.capitalize()}s", enabled=bool(verbose)):
-        yield {"file": path, "error": objection} if objection else next(results)
+    for path, why in track(entries, f"{kind.capitalize()}s", enabled=bool(verbose)):
+        yield {"file": path, "error": why} if why else next(results)
 
 
 def _expanded(path: str | os.PathLike) -> Iterable[str | os.PathLike]:
@@ -74,7 +76,10 @@ def _expanded(path: str | os.PathLike) -> Iterable[str | os.PathLike]:
     if not os.path.lexists(text) and glob.has_magic(text):
         return sorted(glob.glob(text, recursive=True)) or [path]
     if os.path.isfile(text) and text.lower().endswith(LISTS):
-        return [_listed(text, name) for name in listed_files(text)]
+        names = listed_files(text)
+        if not names:
+            raise DataError(f"{text} lists no files.")
+        return [_listed(text, name) for name in names]
     return [path]
 
 
@@ -84,8 +89,9 @@ def _listed(path: str, name: str) -> str:
     return name if found is None else str(found)
 
 
-def _objection(path: str, kind: str) -> str:
-    if kind == "image" and is_video(path):
+def objection(path: str, kind: str) -> str:
+    """Why a file is not of the kind that a model takes, `"image"` or `"video"`; empty where nothing tells."""
+    if kind == "image" and is_video_file(path):
         return "this model takes images, and this is a video"
     if kind == "video" and is_image(path) and not path.lower().endswith(_ANIMATED):
         return "this model takes videos, and this is an image"

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from keras_fvvae.data.content import content_digest
+from keras_fvvae.errors import DataError
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.text import normal_name
 
@@ -46,7 +47,7 @@ class SeenItems:
         if self._digests:
             try:
                 return CONTENT if content_digest(file) in self._digests else ""
-            except OSError:
+            except (OSError, DataError):
                 return ""  # who reads it says why
         parts = Path(os.path.abspath(file)).parts
         return BY_PATH if any("/".join(parts[-depth:]) in self._names for depth in self._depths) else ""

@@ -112,7 +112,10 @@ def suggest(
                 pool.add(position, margin, best, vector)
                 sample.add(vector)
     if not pool.entries:
-        raise DataError(f"No {run.kind} is left to suggest: {known} were trained on, {len(failed)} cannot be used.")
+        first = next((f" (the first: {path}: {why})" for path, why in failed.items()), "")
+        raise DataError(
+            f"No {run.kind} is left to suggest: {known} were trained on, {len(failed)} cannot be used{first}."
+        )
     pool.cut()
     candidates = np.stack([entry.vector for entry in pool.entries])
     items, similarities, covered = run.vectors(), [], []

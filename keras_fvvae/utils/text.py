@@ -25,6 +25,8 @@ MOST_DEPTH = 100
 MOST_VALUES = 1_000_000
 # Largest integer: every smaller one is a finite float too.
 MOST_INTEGER = 10**300
+# Digits of a whole number in a list: all such fit into 64 bits.
+MOST_DIGITS = 18
 # Halves of surrogate pairs, but for those that stand for bytes in the names of files that are no UTF-8 (PEP 383).
 _HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 # What the parsers raise besides their own errors, for integers of too many digits, tags that do not fit, and depth.
@@ -147,6 +149,26 @@ def to_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # other halves of surrogate pairs are no bytes
         return text.encode("utf-8", "surrogatepass")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number of digits alone, few enough for `int` and for arrays.
+
+    Example:
+        >>> is_number("012"), is_number("-1"), is_number("7" * 5000)
+        (True, False, False)
+    """
+    return text.isdecimal() and len(text) <= MOST_DIGITS
+
+
+def is_bytes(text: str) -> bool:
+    """Whether a text has bytes that are no UTF-8, as names of files can.
+
+    Example:
+        >>> is_bytes("caf\udce9"), is_bytes("caf\u00e9")
+        (True, False)
+    """
+    return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def from_bytes(content: bytes) -> str:

@@ -67,6 +67,18 @@ def is_url(text: object) -> bool:
     return "://" in str(text)
 
 
+def url_parts(url: str) -> urllib.parse.SplitResult:
+    """Scheme, server and path of a URL.
+
+    Raises:
+        WeightsError: if it is none.
+    """
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise WeightsError(f"{url} is not a URL that can be used: {error}.") from error
+
+
 def read_url(url: str) -> bytes:
     """The content of a small file, such as an index.
 
@@ -253,11 +265,14 @@ def _open(url, data=None, headers=(), method=None):
 
 
 def _check_scheme(url, what=""):
-    scheme = urllib.parse.urlsplit(url).scheme
+    parts = url_parts(url)
+    scheme = parts.scheme
     if scheme not in ("http", "https"):
         raise WeightsError(
             f"{what} {url} cannot be used: only http and https are, not {scheme}. Copy it to a folder instead.".strip()
         )
+    if not parts.hostname:
+        raise WeightsError(f"{url} is not a URL that can be used: it names no server.")
 
 
 @contextlib.contextmanager

@@ -12,13 +12,13 @@ from typing import Any
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, write_atomically
-from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, read_url
+from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, read_url, url_parts
 from keras_fvvae.zoo.manifests import INDEX, MANIFEST, parse_index, parse_manifest, read, read_index
 
 
 def store_of(kind: str, root: str) -> Path:
     """The folder for what is downloaded from a root; its name tells the server, and differs for every root."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", urllib.parse.urlsplit(root).hostname or "")
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", url_parts(root).hostname or "")
     return cache_folder() / kind / f"{host}-{hashlib.sha256(root.encode()).hexdigest()[:12]}"
 
 

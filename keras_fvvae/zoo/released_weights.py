@@ -13,6 +13,7 @@ from keras_fvvae.models import FisherEncoder
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.released import BASE_URL, ENTRY, RELEASED
 from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.text import is_number
 from keras_fvvae.zoo.downloads import download, is_url
 from keras_fvvae.zoo.manifests import check_file
 from keras_fvvae.zoo.release import release_model
@@ -69,7 +70,7 @@ def open_release(weights: str, entry: str, wanted: dict[str, Any] | None = None)
         raise WeightsError(f"The authors released weights of {ENTRY!r}, none of {entry!r}: load {ENTRY!r}.")
     asked = (wanted or {}).get("dataset_options", {}).get("split")
     split = weights.partition(":")[2] if ":" in weights else str(DEFAULT_SPLIT if asked is None else asked)
-    if not split.isdecimal():
+    if not is_number(split):
         raise WeightsError(f"Weights of the authors are named {NAME!r} or '{NAME}:SPLIT'. Received: {weights!r}")
     if asked not in (None, int(split)):
         raise WeightsError(f"The weights {weights} are of split {split}, and `dataset_options` ask for split {asked}.")

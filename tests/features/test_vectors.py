@@ -117,6 +117,18 @@ def test_damaged_files_are_refused(name, tmp_path):
         features.open(path)[:]
 
 
+@pytest.mark.parametrize("text", [b"a/333.jpg", b"c3"])
+def test_an_altered_id_or_label_of_hdf5_is_found(text, tmp_path):
+    """Texts lie outside of the chunks, which alone have checksums of their own."""
+    path = _path(tmp_path, "hdf5")
+    features.write(path, _parts(_vectors()))
+    content = path.read_bytes()
+    assert text in content
+    path.write_bytes(content.replace(text, text[:-1] + bytes([text[-1] ^ 1]), 1))
+    with pytest.raises(DataError, match="cannot be read: their ids or labels were altered"):
+        features.open(path)
+
+
 def test_numbers_and_ids_are_checked(tmp_path):
     path = tmp_path / "vectors.h5"
     vectors = _vectors()

@@ -153,7 +153,9 @@ REFUSED = {
     "JPEG XL": (lambda: b"\xff\x0a" + b"\0" * 100, NO_IMAGE),
     "JPEG XL in its container": (lambda: b"\0\0\0\x0cJXL \r\n\x87\n", NO_IMAGE),
     "JPEG 2000": (lambda: b"\0\0\0\x0cjP  \r\n\x87\n", NO_IMAGE),
-    "a sound": (lambda: b"RIFF\x24\0\0\0WAVEfmt ", DAMAGED),
+    "a sound": (lambda: b"RIFF\x24\0\0\0WAVEfmt ", NO_IMAGE),
+    "a film": (lambda: b"RIFF\x24\0\0\0AVI LIST", NO_IMAGE),
+    "half a header of WebP": (lambda: b"RIFF\x24\0\0\0WE", DAMAGED),
     **{
         f"the first {count} bytes of {kind}": (lambda kind=kind, count=count: noise(kind)[:count], DAMAGED)
         for kind in FORMATS

@@ -1,5 +1,7 @@
 """Lists, tables of scores and of labels: read as they are meant, or refused with the line and what to do."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,9 @@ LISTS = {
     "a null character": ("file,label\na.jpg,A\nb\0.jpg,B\n", {"a.jpg": "A"}),
     "what leads out": ("file,label\na.jpg,A\n../../../../etc/passwd,B\n", {"a.jpg": "A"}),
     "a column that is not known": ("file,label,colour\na.jpg,A,red\n", {"a.jpg": "A"}),
+    "a file whose name is no Unicode": (b"file,label\ncaf\xc3\xa9\xe9.jpg,A\n", {"café\udce9.jpg": "A"}),
+    "a column beside that is no Unicode": (b"file,label,predicted\na.jpg,A,caf\xe9\n", {"a.jpg": "A"}),
+    "a label of 5,000 digits": ("file,label\na.jpg,9\nb.jpg," + "7" * 5000, {"a.jpg": "9", "b.jpg": "7" * 5000}),
     "nothing": ("", Refused("lists no files: it has no line besides its")),
     "a header alone": (HEAD, Refused("lists no files")),
     "comments alone": ("# a\n# b\n", Refused("lists no files")),
@@ -96,6 +101,8 @@ LISTS = {
     "other files": ("file\nlist.csv\n", Refused("Nothing that .* lists is an image by its name")),
     "binary": (b"\x89PNG\r\n\x1a\n\0\xff", Refused("is not UTF-8 text .byte 0.; save it as UTF-8")),
     "Latin-1": ("file\né.jpg\n".encode("latin-1"), Refused("is not UTF-8 text .byte 5.")),
+    "a label in Latin-1": (b"file,label\na.jpg,caf\xe9\n", Refused("is not UTF-8 text .byte 20.")),
+    "a header in Latin-1": (b"file,label,caf\xe9\na.jpg,A,x\n", Refused("is not UTF-8 text .byte 14.")),
     "UTF-16": ("file\na.jpg\n".encode("utf-16"), Refused("is not UTF-8 text .byte 0.")),
 }
 JSON_LISTS = {
@@ -180,6 +187,16 @@ def write(path, content):
 def test_lists(folder, name):
     content, expected = LISTS[name]
     check(lambda: items(load_list(write(folder / "list.csv", content), test_fraction=0)), expected)
+
+
+def test_whole_paths_and_relative_ones_are_of_one_file(folder):
+    rows = f"file,label\na.jpg,A\n{folder}/a.jpg,B\n"
+    check(lambda: load_list(write(folder / "list.csv", rows)), Refused("Lines 2 and 3 .*contradict.*'A' and 'B'"))
+
+
+def test_a_named_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "list.csv")
+    check(lambda: load_list(folder / "list.csv"), Refused("list.csv cannot be read: it is a named pipe, not a file"))
 
 
 @pytest.mark.parametrize("name", JSON_LISTS)

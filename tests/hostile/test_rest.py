@@ -132,7 +132,7 @@ REFUSED = {
     "no example": (posted({"instances": []}), 400, "at least one example"),
     "instances that are text": (posted({"instances": "a"}), 400, "`instances` must be a list"),
     "100,000 brackets": (posted(b'{"instances": ' + b"[" * 100_000), 400, "JSON Parse error: nested too deeply"),
-    "5,000 digits": (posted(b'{"instances": [' + b"7" * 5000 + b"]}"), 400, "JSON Parse error"),
+    "5,000 digits": (posted(b'{"instances": [' + b"7" * 5000 + b"]}"), 400, "an integer of too many digits"),
     "half": (posted(b'{"instances": ["'), 400, "JSON Parse error"),
     "a signature that is a number": (posted({"instances": ["a"], "signature_name": 7}), 400, "must be a string"),
     "an unknown signature": (posted({"instances": ["a"], "signature_name": "train"}), 400, '"train" not found'),

@@ -53,6 +53,18 @@ def test_nan_shows_in_every_window_that_holds_it(position, static, pooling):
     np.testing.assert_allclose(layer(maps), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("static", [True, False])
+def test_minus_infinity_is_not_passed_over(static):
+    """The maximum of a window would not show it, and a training would go on with broken activations."""
+    maps, layer = _maps(7, 9), SpatialPyramidPooling((3, 2))
+    maps[1, 3, 4, 2] = -np.inf
+    if not static:
+        layer = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    found = np.asarray(layer(maps))
+    maps[1, 3, 4, 2] = np.nan
+    np.testing.assert_allclose(found, pyramid_pooling(maps, (3, 2), np.max), rtol=1e-6)
+
+
 def test_infinite_activations_stay_infinite():
     maps = _maps(7, 9)
     maps[0, 3, 3, 0] = np.inf

@@ -200,6 +200,12 @@ HOSTILE = {
     ),
     "a missing file": (lambda path: (path / "items.json").unlink(), "items.json cannot be read"),
     "settings of something else": (lambda path: _settings(path, '{"encoding": {}, "model": 3}'), "settings.json is"),
+    "a kind that is none": (
+        lambda path: _settings(path, '{"encoding": {"model": "a", "kind": 5, "views": {}}, "model": "b"}'),
+        "settings.json is damaged",
+    ),
+    "names that are one text": (lambda path: _listed(path, names="x" * COUNT), "items.json is damaged"),
+    "names that are numbers": (lambda path: _listed(path, names=[1] * COUNT), "items.json is damaged"),
     "settings too deep": (lambda path: _settings(path, "[" * 5000), "settings.json is damaged"),
     "labels that are no texts": (lambda path: _listed(path, labels=[[1]] * COUNT), "items.json is damaged"),
     "fewer labels": (lambda path: _listed(path, labels=["a"]), "items.json is damaged"),

@@ -24,6 +24,17 @@ def _names(folder, paths, kind):
     return [(path.removeprefix(f"{folder}/"), objection) for path, objection in input_files(paths, kind)]
 
 
+def test_a_video_is_told_by_its_content_where_its_name_does_not(folder):
+    (folder / "film").write_bytes((folder / "deep" / "clip.avi").read_bytes())
+    assert _names(folder, [folder / "film"], "image") == [("film", "this model takes images, and this is a video")]
+
+
+def test_an_empty_list_is_an_error(folder):
+    (folder / "empty.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"empty.txt lists no files\.$"):
+        list(input_files([folder / "empty.txt"], "image"))
+
+
 def test_a_folder_of_images_is_searched(folder):
     found = ["b.jpg", "deep/a.PNG", "frames/img_00001.jpg", "frames/img_00002.jpg"]
     assert _names(folder, [folder], "image") == [(name, "") for name in found]

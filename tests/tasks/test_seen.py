@@ -1,5 +1,7 @@
 """Files that a run was trained on are told by what they hold; of runs that did not note it, by where they lie."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,14 @@ def files(tmp_path):
     for name in names:
         (tmp_path / "data" / name).write_bytes(name.encode())
     return [tmp_path / "data" / name for name in names], names
+
+
+def test_pipes_and_devices_are_not_read(files, tmp_path):
+    """`suggest` asks of every file before it is read."""
+    seen = SeenItems.of_run(_run(tmp_path / "run", *files))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    assert [seen.how(tmp_path / name) for name in ("pipe.jpg", "device.jpg", "nowhere.jpg")] == [""] * 3
 
 
 def test_by_content(files, tmp_path):

@@ -69,6 +69,8 @@ MISTAKES = [
     (["suggest", "/nowhere", "a.jpg"], 1, "The run /nowhere does not exist."),
     (["train", "digits_conv", "--add-labels", "/no.csv"], 1, "The file /no.csv does not exist."),
     (["train", "digits_conv", "--add-labels", "/no.csv", "--tune"], 2, "leave out --add-labels"),
+    (["train", "digits_conv", "--set", "name=../../x"], 2, "The recipe's name '../../x' cannot be that of a folder"),
+    (["compare", "digits_conv", "--set", "name=../x"], 2, "cannot be that of a folder: name one with --out."),
     (["evaluate", "--shots", "1"], 2, "Few shots need --shots, and a RUN or --vectors"),
     (["evaluate", "/nowhere", "--shots", "1"], 1, "The run /nowhere does not exist."),
     (["evaluate", "/nowhere"], 1, "The run /nowhere does not exist."),

@@ -42,6 +42,15 @@ def require_files(*paths: str | None) -> None:
             raise DataError(f"The file {path} does not exist.")
 
 
+def output_folder(out: str | None, name: str) -> Path:
+    """`--out`, else `runs/NAME`; raises `UsageError` for a name, a recipe's, that would lead out of there."""
+    if out:
+        return Path(out)
+    if name in (".", "..") or "/" in name or "\\" in name or not name.isprintable():
+        raise click.UsageError(f"The recipe's name {name!r} cannot be that of a folder: name one with --out.")
+    return Path("runs") / name
+
+
 def require_outside(out: str | Path, data: str | None, consequence: str) -> None:
     """Raises `UsageError` where the output folder lies inside the data's, which it would become a part of."""
     inner = Path(out).resolve()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from keras_fvvae.tools.common import options
+from keras_fvvae.tools.common.checks import output_folder
 from keras_fvvae.tools.common.commands import Decorator, section
 from keras_fvvae.tools.common.console import print_table, say
 from keras_fvvae.tools.weights import weights_by_backbone
@@ -74,7 +75,7 @@ class ExperimentSettings:
 
     def folder(self, name: str) -> Path:
         """Where the results go: `--out`, or `runs/NAME`."""
-        return Path(self.out or Path("runs") / name)
+        return output_folder(self.out, name)
 
     def experiment(self, out: Path, **further: Any) -> Experiment:
         """Imports TensorFlow.

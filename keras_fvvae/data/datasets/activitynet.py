@@ -21,6 +21,7 @@ from keras_fvvae.data.datasets.places import (
 )
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.text import is_number
 
 # What is looked for in the data folder, in this order; the last by name is the newest version.
 ANNOTATIONS = (
@@ -226,7 +227,7 @@ def _read_lists(path, class_names):
         file = path.with_name(f"anet_{part}_video.txt")
         for number, line in numbered_lines(file) if file.is_file() else ():
             fields = line.rsplit(maxsplit=2)
-            if len(fields) != 3 or not fields[1].isdecimal() or not fields[2].isdecimal():
+            if len(fields) != 3 or not is_number(fields[1]) or not is_number(fields[2]):
                 raise DataError(f"Line {number} of {file} must be a video, its frames and its label. Found: {line!r}.")
             rows.append((fields[0], subset, int(fields[2])))
     if not rows:

@@ -12,7 +12,7 @@ from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.datasets.folder import note_untrained, walk
 from keras_fvvae.data.datasets.places import contradiction, note_missing, numbered_lines, same_item
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.text import normal_name
+from keras_fvvae.utils.text import is_number, normal_name
 
 CUB_FOLDER = "CUB_200_2011"
 CUB_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
@@ -105,7 +105,7 @@ def _table(path, notes):
     table, repeated = {}, 0
     for line_number, line in numbered_lines(path):
         key, *rest = line.split(maxsplit=1)
-        if not key.isdecimal() or not rest:
+        if not is_number(key) or not rest:
             raise DataError(f"Line {line_number} of {path} must be a number and a value. Found: {line!r}.")
         key = str(int(key))
         if key in table and table[key][1] != rest[0]:

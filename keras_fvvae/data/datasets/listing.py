@@ -27,7 +27,7 @@ from keras_fvvae.data.datasets.places import (
 from keras_fvvae.data.readers.media import is_image, is_video_file
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.labels import UNLABELLED
-from keras_fvvae.utils.text import TextError, csv_rows, normal_name, parse_json
+from keras_fvvae.utils.text import TextError, csv_rows, is_bytes, normal_name, parse_json
 
 COLUMNS = {"file": ("file", "path", "video", "image"), "label": ("label", "class"), "split": ("split",)}
 JSON_EXTENSIONS = (".jsonl", ".ndjson", ".json")
@@ -86,6 +86,9 @@ def load_list(
         raise DataError(f"{path} lists no files: it has no line besides its header, comments and blank lines.")
     for row in rows:
         row["source"] = find_file(root, row["file"])
+        # Bytes that are no Unicode are those of a file of such a name, as `suggest` writes it, or of another encoding.
+        if any(map(is_bytes, row["labels"])) or (row["source"] is None and is_bytes(row["file"])):
+            read_text(path)  # says so
         row["item"] = same_item(row["file"], row["source"])
         row["file"] = normal_name(row["file"])
     rows = _without_repetitions(rows, path, notes)
@@ -141,8 +144,10 @@ def _rows(path, notes):
 
 def _csv_rows(path, notes):
     # A comment becomes a blank line, so that the reader's line numbers stay those of the file.
-    text = re.sub(r"^[ \t]*#[^\r\n]*", "", read_text(path), flags=re.MULTILINE)
+    text = re.sub(r"^[ \t]*#[^\r\n]*", "", read_text(path, "surrogateescape"), flags=re.MULTILINE)
     header_line = next((line for line in text.splitlines() if line.strip()), "")
+    if is_bytes(header_line):
+        read_text(path)  # says that it is not UTF-8
     delimiter = max(",;\t", key=header_line.count)
     header = columns = None
     try:
@@ -262,7 +267,10 @@ def _splits(rows, present, path):
 
 def _natural(name):
     """Numbers by value before texts by letter, so that class 10 follows class 9."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+    if not (name.isascii() and name.isdigit()):
+        return (1, 0, name)
+    digits = name.lstrip("0")
+    return (0, len(digits), digits, name)  # as `int`, which takes no more than 4,300 digits
 
 
 def _either(names):

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_fvvae.data.datasets.folder import walk
 from keras_fvvae.data.readers.media import is_image, is_video
+from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
 from keras_fvvae.utils.text import TextError, csv_rows, normal_name, parse_json
@@ -34,8 +35,8 @@ def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
         errors: `"surrogateescape"` for what the package writes too: there names of files may be no Unicode.
     """
     try:
-        return Path(path).read_bytes().decode("utf-8-sig", errors)
-    except OSError as error:
+        return read_regular(path).decode("utf-8-sig", errors)
+    except (OSError, DataError) as error:
         raise DataError(f"The list {path} cannot be read: {reason(error)}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"The list {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
@@ -99,7 +100,7 @@ def read_table(path: str | os.PathLike, *columns: str) -> list[tuple[int, dict[s
 def same_item(name: str, source: Path | None) -> str:
     """What two listed names have in common if they are of one item: the file that was found, else the spelling."""
     if source is not None:
-        return os.path.normpath(source)
+        return os.path.abspath(source)  # lists may name some relative to the folder and others from the root
     return unicodedata.normalize("NFC", normal_name(name.replace("\\", "/")))
 
 

@@ -19,7 +19,7 @@ from keras_fvvae.data.datasets.places import (
 )
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.errors import DataError
-from keras_fvvae.utils.text import normal_name
+from keras_fvvae.utils.text import is_number, normal_name
 
 UCF101_SPLITS = (1, 2, 3)
 # Names of the training and the test list, and how many numbers follow a video's name in each.
@@ -151,7 +151,7 @@ def _read_classes(path):
     named = {}
     for line_number, line in numbered_lines(path):
         number, _, name = line.partition(" ")
-        if not number.isdecimal() or not name.strip():
+        if not is_number(number) or not name.strip():
             raise DataError(f"Line {line_number} of {path} must be a number and a class. Found: {line!r}.")
         named[name.strip().lower()] = (int(number), name.strip())
     return named

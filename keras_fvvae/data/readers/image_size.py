@@ -34,6 +34,8 @@ def image_format(content: bytes) -> str:
         >>> image_format(b"BM..."), image_format(b"text")
         ('BMP', '')
     """
+    if content.startswith(b"RIFF") and content[8:12] != b"WEBP"[: max(0, len(content) - 8)]:
+        return ""  # an AVI or a sound
     return next((name for magic, name in _MAGIC.items() if content.startswith(magic)), "")
 
 

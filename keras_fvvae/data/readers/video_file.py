@@ -136,8 +136,11 @@ def _best_stream(container):
         covers = ["a cover picture"] if container.streams.video else []
         others = sorted({stream.type for stream in container.streams} - {"video"})
         raise DataError("it has no video stream, only " + ", ".join(others + covers))
-    # FFmpeg takes a lone picture for the best where it is flagged as the default, as the first of an MP4 is.
-    films = [stream for stream in films if stream.frames != 1] or films
+    # FFmpeg takes a picture or a preview for the best where it is flagged as the default, as the first of an MP4 is.
+    most = max(stream.frames for stream in films)
+    films = [
+        stream for stream in films if stream.frames != 1 and (not stream.frames or 2 * stream.frames >= most)
+    ] or films
     best = container.streams.best("video")
     return best if best in films else max(films, key=lambda stream: stream.frames)
 

@@ -1,7 +1,12 @@
-"""Vectors as an HDF5 file, by h5py: data sets `ids`, `labels` and `vectors`, chunks with checksums."""
+"""Vectors as an HDF5 file, by h5py: data sets `ids`, `labels` and `vectors`, chunks with checksums.
+
+Texts lie outside of their chunks, so that their SHA-256 is an attribute of the file.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,8 @@ from keras_fvvae.utils.files import replacing
 # Of a chunk, which is read whole: few enough for single rows, enough for passes over all.
 CHUNK_BYTES = 2**20
 CHUNK_TEXTS = 1024
+# Attribute that holds the SHA-256 of ids and labels.
+DIGEST = "sha256"
 # What its package raises for damaged files.
 _DAMAGE = (OSError, KeyError, ValueError, RuntimeError)
 
@@ -31,13 +38,15 @@ def write(path: Path, parts: Iterable[Part], width: int, dtype: np.dtype, about:
         vectors = file.create_dataset(
             "vectors", (0, width), dtype, maxshape=(None, width), chunks=(rows, width), fletcher32=True
         )
-        count = 0
+        count, digests = 0, _Digests()
         for part in parts:
             end = count + len(part.ids)
             for data, values in ((ids, part.ids), (labels, part.labels), (vectors, part.vectors)):
                 data.resize(end, axis=0)
                 data[count:end] = values
             count = end
+            digests.add(part.ids, part.labels)
+        file.attrs[DIGEST] = digests.total()
 
 
 def open_rows(path: Path) -> tuple[list[str], list[str], Hdf5Rows]:
@@ -49,12 +58,32 @@ def open_rows(path: Path) -> tuple[list[str], list[str], Hdf5Rows]:
     with reading(path, *_DAMAGE):
         file = h5py.File(path, "r")
         ids, labels, vectors = (_own(path, file, name) for name in ("ids", "labels", "vectors"))
-        texts = all(h5py.check_string_dtype(data.dtype) and data.ndim == 1 for data in (ids, labels))
-        if not texts or vectors.ndim != 2 or vectors.dtype not in DTYPES:
+        of_texts = all(h5py.check_string_dtype(data.dtype) and data.ndim == 1 for data in (ids, labels))
+        if not of_texts or vectors.ndim != 2 or vectors.dtype not in DTYPES:
             raise DataError(
                 f"{path} holds no vectors of keras_fvvae: `ids`, `labels` and `vectors` are of other kinds."
             )
-        return ids.asstr()[:].tolist(), labels.asstr()[:].tolist(), Hdf5Rows(path, vectors)
+        digests, texts = _Digests(), (ids.asstr()[:].tolist(), labels.asstr()[:].tolist())
+        digests.add(*texts)
+        if file.attrs.get(DIGEST, digests.total()) != digests.total():
+            raise ValueError("their ids or labels were altered")
+        return *texts, Hdf5Rows(path, vectors)
+
+
+class _Digests:
+    """Of ids and of labels, whatever the parts that they come in."""
+
+    def __init__(self) -> None:
+        self._digests = (hashlib.sha256(), hashlib.sha256())
+
+    def add(self, ids: Iterable[str], labels: Iterable[str]) -> None:
+        """Takes the texts of a part."""
+        for digest, texts in zip(self._digests, (ids, labels), strict=True):
+            digest.update("".join(json.dumps(text) for text in texts).encode())
+
+    def total(self) -> str:
+        """Hexadecimal, of both."""
+        return hashlib.sha256("".join(digest.hexdigest() for digest in self._digests).encode()).hexdigest()
 
 
 class Hdf5Rows:

@@ -83,6 +83,8 @@ def read_object(body: bytes) -> dict[str, Any]:
         request = _loads(body)
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of too many digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        if "integer string conversion" in reason:  # Python's words are for who can set its limit
+            reason = "an integer of too many digits"
         raise invalid(f"JSON Parse error: {reason}") from error
     if not isinstance(request, dict):
         raise invalid("The request must be a JSON object with `instances` or `inputs`.")

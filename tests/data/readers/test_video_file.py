@@ -53,8 +53,9 @@ def test_a_film_behind_an_attached_picture_that_is_longer_than_one_frame(tmp_pat
     assert numbers(path) == list(range(COUNT))
 
 
-def test_a_film_behind_a_short_preview(tmp_path):
-    path = two_streams(tmp_path / "a.mkv", np.full((3, 120, 90, 3), 200, "uint8"), numbered_frames(COUNT))
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov"])
+def test_a_film_behind_a_short_preview(tmp_path, name):
+    path = two_streams(tmp_path / name, np.full((3, 120, 90, 3), 200, "uint8"), numbered_frames(COUNT))
     assert numbers(path) == list(range(COUNT))
 
 
