@@ -19,6 +19,9 @@ MAX_BAD_PACKETS = 1000
 HEADER_TOLERANCE = 2
 # FFmpeg's name of the containers that have edit lists: which part of the stored frames is shown.
 _WITH_EDIT_LISTS = "mp4"
+# Containers whose header has no count of frames but how long the whole is (others' duration is an estimate of FFmpeg's);
+# and by how many seconds the last packet of any stream may end before it.
+_WITH_DURATION, DURATION_TOLERANCE = ("matroska", "flv", "mxf"), 0.5
 
 
 class VideoFile:
@@ -28,7 +31,7 @@ class VideoFile:
         path: the file.
 
     Attributes:
-        promised: frames that the container's header counts; 0 where it does not say.
+        promised: frames that the container's header counts, or that last as long as it says; 0 where it does not say.
         shown_whole: after `pick`, whether the frames came to the end that the header promises. Then fewer frames than
             it counts are no damage: an edit list leaves some out, or they were never stored.
 
@@ -50,13 +53,17 @@ class VideoFile:
 
         if self.promised > 0:
             return self.promised
-        packets = 0
+        packets, end = 0, 0.0
         with opened_video(self.path) as (container, stream):
             try:
-                for packet in container.demux(stream):
-                    packets += packet.size > 0
+                for packet in container.demux():
+                    packets += packet.stream is stream and packet.size > 0
+                    if packet.pts is not None:
+                        end = max(end, float((packet.pts + (packet.duration or 0)) * packet.stream.time_base))
             except av.FFmpegError:
                 pass  # truncated: the pass that decodes will end there too
+            if not _is_as_long_as_promised(end, container):
+                self.promised = round(container.duration / av.time_base * (stream.average_rate or 0))
         return packets
 
     def pick(
@@ -88,7 +95,7 @@ class VideoFile:
                     position += 1
                 if not to_the_end and len(frames) == len(wanted):
                     break
-            self.shown_whole = _is_end(end, container, stream)
+            self.shown_whole = _is_end(end, self.promised, container, stream)
         return frames, position, bad
 
 
@@ -145,14 +152,24 @@ def _best_stream(container):
     return best if best in films else max(films, key=lambda stream: stream.frames)
 
 
-def _is_end(end, container, stream):
+def _is_as_long_as_promised(end, container):
+    """Whether a time in seconds, the end of the last packet of any stream, is the end that the header promises."""
+    import av
+
+    if container.duration is None or not container.format.name.startswith(_WITH_DURATION):
+        return True
+    whole = ((container.start_time or 0) + container.duration) / av.time_base
+    return end >= whole - DURATION_TOLERANCE
+
+
+def _is_end(end, promised, container, stream):
     """Whether a time, in the stream's units, is the end of what the header promises, or as good as that."""
     if not stream.average_rate or not stream.time_base:
         return False
     start = stream.start_time or 0
     frame = 1 / (stream.average_rate * stream.time_base)
     # Frames that were dropped are counted and not stored: by their times the last one is the last all the same.
-    if end - start >= (stream.frames - HEADER_TOLERANCE) * frame:
+    if end - start >= (promised - HEADER_TOLERANCE) * frame:
         return True
     # What an edit list leaves out is counted too. FFmpeg shortens the duration to what it shows.
     has_edits = _WITH_EDIT_LISTS in container.format.name.split(",")

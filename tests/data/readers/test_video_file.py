@@ -182,6 +182,25 @@ def test_a_file_that_is_cut_off_is_truncated(tmp_path, kind, share):
     assert read_video(path, range).damage.startswith("truncated: its header promises ")
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "mpeg4"), ("a.flv", "flv"), ("a.mxf", "mpeg2video")])
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_a_file_without_a_count_is_cut_off(tmp_path, name, codec, share):
+    """Its header says how long it is."""
+    path = tmp_path / name
+    noise = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype="uint8")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, 25, width=32, height=32, pix_fmt="yuv420p")
+        for pixels in noise:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 0
+    assert read_video(path, range).damage == ""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert read_video(path, range).damage.startswith("truncated: its header promises 60 frames")
+
+
 @pytest.mark.parametrize("name", ["a.avi", "img_00001.jpg"])
 def test_a_named_pipe_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
