@@ -19,8 +19,8 @@ MAX_BAD_PACKETS = 1000
 HEADER_TOLERANCE = 2
 # FFmpeg's name of the containers that have edit lists: which part of the stored frames is shown.
 _WITH_EDIT_LISTS = "mp4"
-# Containers whose header has no count of frames but how long the whole is (others' duration is an estimate of FFmpeg's);
-# and by how many seconds the last packet of any stream may end before it.
+# Containers whose header has no count of frames but how long the whole is (others' duration is FFmpeg's estimate); and
+# by how many seconds the last packet of any stream may end before it.
 _WITH_DURATION, DURATION_TOLERANCE = ("matroska", "flv", "mxf"), 0.5
 
 
