@@ -197,7 +197,7 @@ def _named_errors(address: str, done: str) -> Iterator[None]:
         raise _refused(address, done, error) from error
     except Exception as error:  # of httpx, of a disk, of the storage behind the Hub
         why = first_line(error).rstrip(".")
-        raise NetworkError(f"{address} cannot be {done}: {why}. Check the network, and the room on the disk.") from error
+        raise NetworkError(f"{address} cannot be {done}: {why}. Check the network and the disk.") from error
 
 
 def _refused(address: str, done: str, error: Any) -> WeightsError:
