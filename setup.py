@@ -57,7 +57,8 @@ setup(
         "search": SEARCH,
         "parquet": PARQUET,
         "lance": ["pylance>=1", *PARQUET],
-        "hub": ["keras-hub>=0.32,<0.33"],
+        # Networks of KerasHub, and packs on the Hugging Face Hub.
+        "hub": ["keras-hub>=0.32,<0.33", "huggingface_hub>=1.0,<3"],
         "beam": ["apache-beam>=2.77,<2.78"],
         "test": [
             "pytest>=8",

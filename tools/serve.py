@@ -164,7 +164,7 @@ def command(
 def _is_trained(source: str) -> bool:
     """Whether it is a run, a pack or the name of an entry rather than the folder of an export."""
     from keras_fvvae.zoo import packs
-    from keras_fvvae.zoo.downloads import is_url
+    from keras_fvvae.zoo.remote.addresses import is_url
 
     if Path(source).is_dir():
         return any((Path(source) / name).is_file() for name in (packs.RECIPE, packs.INDEX))

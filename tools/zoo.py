@@ -11,8 +11,8 @@ from keras_fvvae.tools.common.types import RECIPE, RUN
 to_option = click.option(
     "--to",
     metavar="DIR_OR_URL",
-    help="Root of the zoo: a folder, or an http(s) URL that accepts PUT. Default: the local zoo, "
-    "~/.cache/keras_fvvae/zoo.",
+    help="Root of the zoo: a folder, an http(s) URL that accepts PUT, s3://, gs:// or az://; or hf://ORG/NAME, a "
+    "repository of the Hugging Face Hub for this pack alone. Default: the local zoo, ~/.cache/keras_fvvae/zoo.",
 )
 
 
@@ -49,7 +49,8 @@ def publish(run: str, to: str | None, name: str | None) -> None:
     """Pack the finished RUN as the next version of an entry: model, statistics, SVM, recipe, labels, metrics, card and
     a manifest with the SHA-256 of each.
 
-    zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO.
+    zoo.load takes it from the local zoo, or from the folder or URL in the variable KERAS_FVVAE_ZOO; from the Hub,
+    by the address that is printed, or without its @COMMIT.
     """
     require_runs([run])
     from keras_fvvae.runs.folder import RunFolder

@@ -42,12 +42,18 @@ def card(name: str | Path) -> str:
     return recipe_card(recipe, f"{weights}\n\n{released_card(WIDTH)}" if recipe.name == RELEASED_ENTRY else weights)
 
 
-def recipe_card(recipe: Recipe, weights: str) -> str:
-    """The card of a recipe; `weights` is what it says of the weights."""
+def recipe_card(recipe: Recipe, weights: str, address: str | None = None) -> str:
+    """The card of a recipe.
+
+    Args:
+        recipe: a `Recipe`.
+        weights: what the card says of its weights.
+        address: what `zoo.load` takes to load them. Default: the recipe's name.
+    """
     parts = [
         f"# {recipe.name}",
         textwrap.fill(recipe.description, WIDTH),
-        _usage(recipe),
+        _usage(recipe, address or recipe.name),
         "## Settings",
         f"`keras-fvvae zoo show {recipe.name}` prints all keys; those that are not listed here have their defaults.",
         _settings(recipe),
@@ -99,7 +105,7 @@ def with_table(page: str) -> str:
     return f"{head}{start}\n{table()}\n{end}{tail}"
 
 
-def _usage(recipe):
+def _usage(recipe, address):
     dataset = DATASETS[recipe.dataset]
     data = "" if dataset.embedded else " --data DATA"
     classes = "" if dataset.num_classes else ", num_classes=10"
@@ -110,9 +116,7 @@ def _usage(recipe):
             "classifier = run.classifier()  # keras.Model, from images to scores\n"
         )
     else:
-        python = (
-            f'model = keras_fvvae.zoo.load("{recipe.name}"{classes})  # keras.Model, compiled: model.fit on tf.data\n'
-        )
+        python = f'model = keras_fvvae.zoo.load("{address}"{classes})  # keras.Model, compiled: model.fit on tf.data\n'
     return (
         "```python\n"
         f"import keras_fvvae{'.training.train' if recipe.branches else ''}\n\n"

@@ -16,9 +16,9 @@ from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.models import FVVAE, Classifier, Encoder, JoinedEncoder, SoftmaxClassifier
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.continued import compiled_softmax, continued, require_classes
-from keras_fvvae.zoo.downloads import is_url
 from keras_fvvae.zoo.reader import ItemReader
 from keras_fvvae.zoo.released_weights import is_release, open_release, released_encoder
+from keras_fvvae.zoo.remote.addresses import entry_in, is_url
 from keras_fvvae.zoo.sources import TrainedFile, entry_weights, open_trained
 from keras_fvvae.zoo.trained import Trained, differences, recipe_differences
 
@@ -38,14 +38,18 @@ def load(
     have.
 
     Args:
-        name: an entry of `list_entries()`, the name of a published pack, or the path of a recipe in YAML.
+        name: an entry of `list_entries()`, the name of a published pack, the path of a recipe in YAML; or the URL of a
+            pack or of an entry's packs, or `hf://ORG/NAME`, whose recipe and weights are taken.
         weights: `"auto"`: the newest fitting pack of the entry in `$KERAS_FVVAE_ZOO` (a folder or a URL), else in the
             local cache, else the weights that ship with the entry, else those that it names by a URL; where there are
             none as asked for, fresh FV-VAE layers with a warning that says so.
             `None`: fresh layers, no warning.
             A path: of a pack, of the folder of an entry's packs (the latest), of a zoo, of a finished run, of a
             `model.keras` written by training, or of a saved `FVVAE`.
-            A URL (http or https): of a pack, of an entry's packs, or of a zoo. It is kept in the local cache.
+            A URL (http, https, s3, gs, ...): of a pack, of an entry's packs, or of a zoo. It is kept in the local
+            cache.
+            `"hf://ORG/NAME"`, `"hf://ORG/NAME@REVISION"`: a pack on the Hugging Face Hub (needs the extra `hub`). It
+            is kept in the cache of huggingface_hub.
             `"release"`, `"release:2"`: the weights of `ucf101_pool5` that the paper's authors released, for the split
             of `dataset_options` (default 1) or for split 2; from their repository, or the folder or URL in
             `$KERAS_FVVAE_RELEASE`.
@@ -76,7 +80,8 @@ def load(
         >>> load("ucf101_pool5", weights=None, backbone_weights=None).fvvae.num_classes
         101
     """
-    entry = _entry_recipe(name)
+    pack = packs.open_weights(str(name), entry_in(str(name))) if is_url(name) else None
+    entry = _entry_recipe(name) if pack is None else pack.recipe
     recipe = entry.replace(**overrides)
     if recipe.branches:
         raise RecipeError(
@@ -87,7 +92,10 @@ def load(
     overrides = {key: getattr(recipe, key) for key in overrides}  # a model as backbone is a text there
     wanted = dict(overrides) if num_classes is None else {**overrides, "num_classes": num_classes}
     trained = None
-    if weights == "auto":
+    if weights == "auto" and pack is not None:
+        trained = Trained(load_model(pack.model), entry)
+        _require_fitting(trained, wanted, name)
+    elif weights == "auto":
         trained, other = _find(entry, wanted)
         if trained is None:
             found = f" (the published ones have {other})" if other else ""
@@ -98,12 +106,7 @@ def load(
             )
     elif weights is not None:
         trained = open_release(str(weights), entry.name, wanted) if is_release(weights) else _open(weights, entry.name)
-        if isinstance(trained.encoder, JoinedEncoder):
-            raise WeightsError(f"{weights} holds joined branches, from which {entry.name!r} cannot start: train anew.")
-        if other := differences(trained, wanted):
-            raise WeightsError(
-                f"The weights {weights} have {other}. Leave it out, or pass `weights=None` and train anew."
-            )
+        _require_fitting(trained, wanted, weights)
     if trained is not None:
         return continued(trained, recipe, wanted, backbone_weights)
     if num_classes is None:
@@ -126,8 +129,8 @@ def load_encoder(
 
     Args:
         source: where the training is: a finished run's folder; the name of an entry that has trained weights
-            (`list_entries(installed=True)`); a published pack, its folder or its URL, or those of an entry's packs; or
-            a `model.keras`.
+            (`list_entries(installed=True)`); a published pack, its folder or its URL, or those of an entry's packs;
+            `hf://ORG/NAME`, a pack on the Hugging Face Hub; or a `model.keras`.
         weights: `"release"` or `"release:2"`, see `load`, with the source `"ucf101_pool5"`. These come without Fisher
             statistics: adapt the encoder on frames of your training set (`encoder.adapt(frames)`), or pass
             `vector_normalization="spectral"`, which needs none. Default: those of the source.
@@ -211,6 +214,14 @@ def _entry_recipe(name):
                 f"`weights={str(name)!r}`; to encode or classify with it, use `load_encoder` or `load_classifier`."
             ) from None
         raise
+
+
+def _require_fitting(trained, wanted, weights):
+    """Refuses weights that no training goes on from, or that are of another architecture than wanted."""
+    if isinstance(trained.encoder, JoinedEncoder):
+        raise WeightsError(f"{weights} holds joined branches, from which no single model starts: train anew.")
+    if other := differences(trained, wanted):
+        raise WeightsError(f"The weights {weights} have {other}. Leave it out, or pass `weights=None` and train anew.")
 
 
 def _find(entry, wanted):

@@ -42,8 +42,8 @@ def read_index(path: Path, entry: str) -> list[int]:
     return parse_index(read(path), path, entry)
 
 
-def parse_manifest(content: bytes, where: object, entry: str) -> dict[str, Any]:
-    """The content of a pack's `manifest.json`.
+def parse_manifest(content: bytes, where: object, entry: str | None) -> dict[str, Any]:
+    """The content of a pack's `manifest.json`; `entry` is the one it must be of, `None`: any.
 
     Raises:
         WeightsError: if it is damaged, of another entry or of a newer format.
@@ -66,7 +66,7 @@ def parse_manifest(content: bytes, where: object, entry: str) -> dict[str, Any]:
         whole = False
     if not whole:
         raise WeightsError(f"{where} is damaged: it is not the manifest of a pack. {_AGAIN}")
-    if name != entry:
+    if entry not in (None, name):
         raise WeightsError(f"{where} is of a pack of {name!r}, not of {entry!r}. Load it by that name.")
     return manifest
 

@@ -25,7 +25,6 @@ from keras_fvvae.errors import WeightsError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.cache import known_cache_folder
 from keras_fvvae.utils.text import parse_json
-from keras_fvvae.zoo.downloads import is_url
 from keras_fvvae.zoo.manifests import (
     CLASSIFIER,
     FVVAE_ONLY,
@@ -40,7 +39,9 @@ from keras_fvvae.zoo.manifests import (
     read_index,
     read_recipe,
 )
-from keras_fvvae.zoo.mirrors import bring, split_url, store_of, versions_of
+from keras_fvvae.zoo.remote import hub
+from keras_fvvae.zoo.remote.addresses import is_hub, is_url
+from keras_fvvae.zoo.remote.mirrors import bring, split_url, store_of, versions_of
 
 MIRROR_VARIABLE = "KERAS_FVVAE_ZOO"
 
@@ -116,13 +117,13 @@ def on_this_machine() -> dict[str, Recipe]:
     return found
 
 
-def open_weights(source: str | Path, entry: str) -> Pack:
+def open_weights(source: str | Path, entry: str | None) -> Pack:
     """Opens weights by their address and checks them.
 
     Args:
         source: the folder of a pack, of an entry's packs (the latest is taken), or of a finished run; or a URL of a
-            pack, of an entry's packs, or of a zoo.
-        entry: the entry that they must be of.
+            pack, of an entry's packs, or of a zoo; or `hf://ORG/NAME`, see `keras_fvvae.zoo.remote.addresses`.
+        entry: the entry that they must be of; `None`, of an address of the Hub alone: any.
 
     Returns:
         A `Pack`.
@@ -130,6 +131,11 @@ def open_weights(source: str | Path, entry: str) -> Pack:
     Raises:
         WeightsError: if they are missing, damaged, of another entry or a newer format, or cannot be downloaded.
     """
+    if is_hub(source):
+        folder, manifest = hub.bring(str(source))  # its files are checked there
+        if entry not in (None, manifest["entry"]):
+            raise WeightsError(f"{source} is a pack of {manifest['entry']!r}, not of {entry!r}. Load it by that name.")
+        return _pack(folder, manifest)
     if is_url(source):
         root, version = split_url(str(source), entry)
         store = store_of("downloads", root)
@@ -162,6 +168,11 @@ def _candidates(entry):
 def _roots():
     """Where packs are looked for, as pairs of the root and the folder that keeps what is downloaded from there."""
     mirror = os.environ.get(MIRROR_VARIABLE)
+    if mirror and is_hub(mirror):
+        raise WeightsError(
+            f"{MIRROR_VARIABLE} is {mirror}: a repository of the Hub is one pack, no zoo. Unset it, and load the pack "
+            f"by its address."
+        )
     if mirror and is_url(mirror):
         yield mirror.rstrip("/"), store_of("mirrors", mirror.rstrip("/"))
     elif mirror:

@@ -1,4 +1,4 @@
-"""Publishing of trained weights as packs: to a folder, or to a server by PUT."""
+"""Publishing of trained weights as packs: to a folder, to a server by PUT, to an object store, to the Hub."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
+from keras_fvvae.recipes import DATASETS
 from keras_fvvae.recipes.cards import recipe_card
+from keras_fvvae.runs.files import LABELS
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing, sha256, write_atomically
-from keras_fvvae.zoo.downloads import MissingError, is_url, read_url, upload
-from keras_fvvae.zoo.manifests import CLASSIFIER, FORMAT, INDEX, MANIFEST, RECIPE, parse_index
+from keras_fvvae.utils.text import parse_json
+from keras_fvvae.zoo.manifests import CLASSIFIER, FORMAT, INDEX, MANIFEST, RECIPE, parse_index, read
 from keras_fvvae.zoo.packs import is_entry_name
+from keras_fvvae.zoo.remote import hub
+from keras_fvvae.zoo.remote.addresses import is_hub, is_url
+from keras_fvvae.zoo.remote.downloads import read_url, upload
+from keras_fvvae.zoo.remote.errors import MissingError
+from keras_fvvae.zoo.remote.hub_card import hub_card
 
 if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.runs.folder import RunFolder
 
 # What a pack takes from a run, where it is there.
-RUN_FILES = (CLASSIFIER, "labels.json", "metrics.json")
+RUN_FILES = (CLASSIFIER, LABELS, "metrics.json")
 CARD = "card.md"
 
 
@@ -35,7 +42,8 @@ def publish_run(run: RunFolder, to: str | Path | None = None, name: str | None =
 
     Args:
         run: an opened `keras_fvvae.runs.folder.RunFolder`, which has checked the run's hashes.
-        to: a folder or an http(s) URL, the root of a zoo. Default: the local one, where `zoo.load` looks.
+        to: the root of a zoo, a folder or a URL (http(s), s3, gs, ...), or `hf://ORG/NAME`. Default: the local zoo,
+            where `zoo.load` looks.
         name: the entry. Default: that of the run's recipe.
 
     Returns:
@@ -74,7 +82,7 @@ def publish(recipe: Recipe, files: dict[str, bytes | Path], to: str | Path | Non
         recipe: the `Recipe` of the weights.
         files: mapping from the names in the pack to the paths of the files, or to their bytes; one is `model.keras` or
             `fvvae.keras`.
-        to: a folder or an http(s) URL, the root of a zoo. Default: the local one.
+        to: the root of a zoo, a folder or a URL (http(s), s3, gs, ...), or `hf://ORG/NAME`. Default: the local one.
 
     Returns:
         Path or URL of the version.
@@ -90,6 +98,8 @@ def publish(recipe: Recipe, files: dict[str, bytes | Path], to: str | Path | Non
     to = cache_folder() / "zoo" if to is None else to
     contents = {**files, RECIPE: recipe.to_yaml().encode()}
     try:
+        if is_hub(to):
+            return _publish_to_hub(contents, recipe, str(to))
         write = _publish_to_server if is_url(to) else _publish_to_folder
         return write(contents, recipe.name, to)
     except OSError as error:
@@ -177,3 +187,22 @@ def _publish_to_server(contents, entry, root):
     upload(f"{url}/{version}/{MANIFEST}", manifest)
     upload(f"{url}/{INDEX}", _index(entry, [*versions, version]))
     return f"{url}/{version}"
+
+
+def _publish_to_hub(contents, recipe, address):
+    repository = hub.open_repository(address)
+    before = repository.manifest or {"entry": recipe.name, "version": 0}
+    if before["entry"] != recipe.name:
+        raise WeightsError(
+            f"{address} has packs of {before['entry']!r}: publish to another repository, or with --name "
+            f"{before['entry']}."
+        )
+    version = before["version"] + 1
+    labels = contents.get(LABELS, b"{}")
+    labels = parse_json(labels if isinstance(labels, bytes) else read(Path(labels)))
+    kind = labels.get("data", {}).get("kind") or DATASETS[recipe.dataset].kind or "image"
+    card = hub_card(recipe, address, kind, bool(labels.get("class_names")))
+    contents = {name: content for name, content in contents.items() if name != CARD}  # the Hub shows README.md
+    manifest = _manifest(recipe.name, version, _listed(contents))
+    contents |= {MANIFEST: manifest, hub.CARD: card.encode("utf-8", "backslashreplace")}
+    return hub.commit(address, repository, contents, f"{recipe.name}, version {version}")

@@ -14,9 +14,10 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.recipes.released import BASE_URL, ENTRY, RELEASED
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.text import is_number
-from keras_fvvae.zoo.downloads import download, is_url
 from keras_fvvae.zoo.manifests import check_file
 from keras_fvvae.zoo.release import release_model
+from keras_fvvae.zoo.remote.addresses import is_url
+from keras_fvvae.zoo.remote.downloads import download
 from keras_fvvae.zoo.trained import DEFAULT_SPLIT, Trained, differences
 
 NAME = "release"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo import packs
-from keras_fvvae.zoo.downloads import download, is_url
+from keras_fvvae.zoo.remote.addresses import entry_in, is_url
+from keras_fvvae.zoo.remote.downloads import download
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +40,10 @@ def open_trained(source: str | os.PathLike) -> TrainedFile:
     """Finds a trained model, downloads it where it is on a server, and checks its files.
 
     Args:
-        source: a finished run's folder; a published pack: its folder, the folder of an entry's packs, a URL, or the
-            name of an entry; or a `.keras` file. By a name are found, in this order: the newest pack on the mirror
-            (`$KERAS_FVVAE_ZOO`) or published here, the weights that ship with the package, those that the entry's
-            recipe names by a URL.
+        source: a finished run's folder; a published pack: its folder, the folder of an entry's packs, a URL,
+            `hf://ORG/NAME`, or the name of an entry; or a `.keras` file. By a name are found, in this order: the newest
+            pack on the mirror (`$KERAS_FVVAE_ZOO`) or published here, the weights that ship with the package, those
+            that the entry's recipe names by a URL.
 
     Returns:
         A `TrainedFile`.
@@ -54,8 +54,7 @@ def open_trained(source: str | os.PathLike) -> TrainedFile:
     """
     text, path = os.fspath(source), Path(source)
     if is_url(text):
-        names = [part for part in re.sub(r"/(index|manifest)\.json$", "", text.rstrip("/")).split("/") if part]
-        return _of_pack(packs.open_weights(text, names[-2] if names[-1].isdigit() else names[-1]))
+        return _of_pack(packs.open_weights(text, entry_in(text)))
     if entry := _entry_of(path):
         return _of_pack(packs.open_weights(path, entry))
     if path.is_file() or text.endswith(".keras"):

@@ -94,7 +94,8 @@ def test_mistakes_are_one_sentence(run, tmp_path, run_command):
         (["publish", tmp_path / "absent"], "absent does not exist."),
         (["publish", run, "--name", "a/b"], "'a/b' cannot be the name of an entry"),
         (["publish", run, "--to", run.parent / "file"], "cannot be published to"),
-        (["publish", run, "--to", "s3://bucket"], "only http and https are, not s3"),
+        (["publish", run, "--to", "ftp://bucket"], "abfs and memory are, not ftp"),
+        (["publish", run, "--to", "hf://birds"], "hf://birds is not an address of the Hugging Face Hub"),
         (["publish", run, "--to", "http://127.0.0.1:9"], "cannot be read: Connection refused"),
         (["import-release", tmp_path / "text.mat"], "text.mat is not a released FV-VAE weight file"),
     ):

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from keras_fvvae.errors import WeightsError
-from keras_fvvae.zoo import downloads
-from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, is_url, read_url, upload
+from keras_fvvae.zoo.remote import downloads
+from keras_fvvae.zoo.remote.addresses import is_url
+from keras_fvvae.zoo.remote.downloads import download, read_url, upload
+from keras_fvvae.zoo.remote.errors import MissingError, NetworkError
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -184,7 +186,7 @@ def test_next_call_goes_on(server, target):
 def test_killed_download_goes_on(server, target):
     """SIGKILL leaves no time for tidying up, and must not leave a lock behind."""
     code = (
-        "import os, sys; from keras_fvvae.zoo import downloads\n"
+        "import os, sys; from keras_fvvae.zoo.remote import downloads\n"
         "downloads._BrokenError = type('Killed', (BaseException,), {'__init__': lambda *a: os.kill(os.getpid(), 9)})\n"
         "downloads.download(sys.argv[1], sys.argv[2], sys.argv[3])\n"
     )
@@ -282,9 +284,9 @@ def test_redirects_are_followed_to_http_alone(server, target, tmp_path):
     assert not (tmp_path / "other.bin").exists()
 
 
-@pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "s3://bucket/zoo"])
+@pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "hf://someone/birds"])
 def test_other_schemes(target, url):
-    message = f"{url} cannot be used: only http and https are, not {url.split(':')[0]}"
+    message = f"{url} cannot be used: only http, https, s3, gs, gcs, az, abfs and memory are, not {url.split(':')[0]}"
     for call in (lambda: download(url, target, DIGEST), lambda: read_url(url), lambda: upload(url, b"")):
         with pytest.raises(WeightsError, match=message):
             call()
@@ -323,7 +325,7 @@ def test_full_disk(server, small_disk, kilobytes):
 def test_processes_at_the_same_time(server, target):
     """One downloads, through a break; the others wait and take its file."""
     server.delay, server.breaks = 0.5, [300_000]
-    code = "import sys; from keras_fvvae.zoo.downloads import download; download(*sys.argv[1:])"
+    code = "import sys; from keras_fvvae.zoo.remote.downloads import download; download(*sys.argv[1:])"
     arguments = [sys.executable, "-c", code, f"{server.url}/weights.bin", str(target), DIGEST]
     processes = [subprocess.Popen(arguments) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4

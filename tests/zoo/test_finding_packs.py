@@ -116,7 +116,7 @@ def test_mirror_that_is_none(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="KERAS_FVVAE_ZOO is .*absent, which is neither a folder nor a URL"):
         packs.find(ENTRY)
     monkeypatch.setenv(packs.MIRROR_VARIABLE, "ftp://a/zoo")
-    with pytest.raises(WeightsError, match="only http and https are, not ftp"):
+    with pytest.raises(WeightsError, match="abfs and memory are, not ftp"):
         packs.find(ENTRY)
 
 

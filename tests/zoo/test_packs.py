@@ -164,5 +164,5 @@ def test_publishing_to_a_server_that_refuses(publish, server):
     server.status = 403
     with pytest.raises(WeightsError, match="index.json cannot be read: HTTP 403 Forbidden"):
         publish(server.url)
-    with pytest.raises(WeightsError, match="only http and https are, not s3. Copy it to a folder"):
-        publish("s3://bucket/zoo")
+    with pytest.raises(WeightsError, match="abfs and memory are, not ftp. Copy it to a folder"):
+        publish("ftp://bucket/zoo")

@@ -11,9 +11,9 @@ from keras_fvvae.errors import WeightsError
 from keras_fvvae.layers import FisherVectorHead
 from keras_fvvae.recipes.cards import card
 from keras_fvvae.recipes.released import BASE_URL, RELEASED
-from keras_fvvae.zoo.downloads import MissingError, NetworkError
 from keras_fvvae.zoo.release import load_release
 from keras_fvvae.zoo.released_weights import RELEASE_VARIABLE, released_file
+from keras_fvvae.zoo.remote.errors import MissingError, NetworkError
 
 
 @pytest.fixture

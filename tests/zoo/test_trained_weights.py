@@ -277,5 +277,5 @@ def test_run_without_labels(tmp_path):
 
 
 def test_url_that_is_none():
-    with pytest.raises(WeightsError, match="only http and https are, not ftp"):
+    with pytest.raises(WeightsError, match="abfs and memory are, not ftp"):
         zoo.load("digits_conv", weights="ftp://a/zoo")

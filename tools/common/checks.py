@@ -25,7 +25,7 @@ def require_run_or_pack(path: str) -> None:
     """
     from keras_fvvae.runs.folder import RunFolder
     from keras_fvvae.zoo import packs
-    from keras_fvvae.zoo.downloads import is_url
+    from keras_fvvae.zoo.remote.addresses import is_url
 
     if Path(path).is_dir():
         known = any((Path(path) / name).is_file() for name in (packs.MANIFEST, packs.INDEX))

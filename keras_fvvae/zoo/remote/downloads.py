@@ -1,4 +1,4 @@
-"""HTTP for weights: resumed downloads that are checked before they are used, and uploads."""
+"""Downloads of weights, resumed and checked before they are used, and uploads: by HTTP, or to and from a store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.utils.files import reason, sha256
 from keras_fvvae.utils.progress import progress_bar
+from keras_fvvae.zoo.remote import filesystems
+from keras_fvvae.zoo.remote.addresses import HTTP, STORES, require_scheme, scheme
+from keras_fvvae.zoo.remote.errors import MissingError, NetworkError
 
 try:
     import fcntl
@@ -34,19 +37,11 @@ PROGRESS_BYTES = 10_000_000
 REQUESTED_RANGE_NOT_SATISFIABLE = 416
 
 
-class MissingError(WeightsError):
-    """The server answered that it has no such file."""
-
-
-class NetworkError(WeightsError):
-    """The server cannot be reached, does not answer in time, or broke the connection."""
-
-
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https only; urllib would go on to ftp as well."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        _check_scheme(newurl, f"{req.full_url} redirects to")
+        require_scheme(newurl, HTTP, f"{req.full_url} redirects to")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -57,35 +52,13 @@ class _BrokenError(Exception):
     """A transfer ended early; what came is kept."""
 
 
-def is_url(text: object) -> bool:
-    """Whether text is a URL of any scheme, rather than a path.
-
-    Example:
-        >>> is_url("https://example.org/zoo"), is_url("runs/digits_conv")
-        (True, False)
-    """
-    return "://" in str(text)
-
-
-def url_parts(url: str) -> urllib.parse.SplitResult:
-    """Scheme, server and path of a URL.
-
-    Raises:
-        WeightsError: if it is none.
-    """
-    try:
-        return urllib.parse.urlsplit(url)
-    except ValueError as error:
-        raise WeightsError(f"{url} is not a URL that can be used: {error}.") from error
-
-
 def read_url(url: str) -> bytes:
     """The content of a small file, such as an index.
 
     Raises:
         MissingError: if the server has no such file.
         NetworkError: if the server cannot be reached.
-        WeightsError: for another answer, or a scheme other than http and https.
+        WeightsError: for another answer, or a scheme that is not known.
     """
     content, start = b"", time.monotonic()
     with _named_errors(url), _open(url) as response:
@@ -99,15 +72,18 @@ def read_url(url: str) -> bytes:
 
 
 def upload(url: str, content: bytes | str | Path) -> None:
-    """Writes a file on a server by HTTP PUT.
+    """Writes a file on a server by HTTP PUT, or into a store.
 
     Args:
         url: where the file will be.
         content: bytes, or the path of a file, which is streamed.
 
     Raises:
-        WeightsError: if the server refuses, cannot be reached, or the scheme is neither http nor https.
+        WeightsError: if the server refuses or cannot be reached, or the scheme is not known.
     """
+    if scheme(url) in STORES:
+        filesystems.write(url, content)
+        return
     with contextlib.ExitStack() as stack:
         body = content if isinstance(content, bytes) else stack.enter_context(open(content, "rb"))
         size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
@@ -124,7 +100,7 @@ def download(url: str, destination: str | Path, digest: str, size: int | None = 
     second process waits for the first one and takes its file.
 
     Args:
-        url: http or https.
+        url: of a server or a store.
         destination: path of the file; its folders are made.
         digest: SHA-256 in hexadecimal that the file must have.
         size: bytes that it must have, where known.
@@ -139,7 +115,7 @@ def download(url: str, destination: str | Path, digest: str, size: int | None = 
     destination = Path(destination)
     if _fits(destination, digest, size):
         return destination
-    _check_scheme(url)
+    require_scheme(url)
     # Not `utils.files.replacing`: what came stays after a failure, under a name that the next call finds.
     partial = destination.with_name(f"{destination.name}.partial")
     try:
@@ -209,7 +185,7 @@ def _fill(file, url, size):
 def _transfer(file, url, size, start):
     with _named_errors(url):
         try:
-            response = _open(url, headers={"Range": f"bytes={start}-"} if start else {})
+            response = _open(url, start)
         except urllib.error.HTTPError as error:
             if error.code != REQUESTED_RANGE_NOT_SATISFIABLE or not start:
                 raise
@@ -254,25 +230,19 @@ def _received(response):
         raise _BrokenError(_why(error)) from error
 
 
-def _open(url, data=None, headers=(), method=None):
-    _check_scheme(url)
+def _open(url, start=0, data=None, headers=(), method=None):
+    """The answer of a server, or a store's file; from byte `start` on, if the server goes along."""
+    require_scheme(url)
+    if scheme(url) in STORES:
+        return filesystems.StoredFile(url, start)
     headers = {"User-Agent": f"keras_fvvae/{__version__}", **dict(headers)}
+    if start:
+        headers["Range"] = f"bytes={start}-"
     try:
         request = urllib.request.Request(url, data=data, headers=headers, method=method)
         return _OPENER.open(request, timeout=TIMEOUT_SECONDS)
     except (ValueError, http.client.InvalidURL) as error:
         raise WeightsError(f"{url} is not a URL that can be used: {error}.") from error
-
-
-def _check_scheme(url, what=""):
-    parts = url_parts(url)
-    scheme = parts.scheme
-    if scheme not in ("http", "https"):
-        raise WeightsError(
-            f"{what} {url} cannot be used: only http and https are, not {scheme}. Copy it to a folder instead.".strip()
-        )
-    if not parts.hostname:
-        raise WeightsError(f"{url} is not a URL that can be used: it names no server.")
 
 
 @contextlib.contextmanager

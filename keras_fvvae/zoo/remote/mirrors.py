@@ -12,8 +12,10 @@ from typing import Any
 from keras_fvvae.errors import WeightsError
 from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, write_atomically
-from keras_fvvae.zoo.downloads import MissingError, NetworkError, download, read_url, url_parts
 from keras_fvvae.zoo.manifests import INDEX, MANIFEST, parse_index, parse_manifest, read, read_index
+from keras_fvvae.zoo.remote.addresses import url_parts
+from keras_fvvae.zoo.remote.downloads import download, read_url
+from keras_fvvae.zoo.remote.errors import MissingError, NetworkError
 
 
 def store_of(kind: str, root: str) -> Path:
