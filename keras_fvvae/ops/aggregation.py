@@ -52,7 +52,8 @@ def _pool_static(x: Any, level: Any, pooling: str) -> Any:
     pooled = ops.max_pool(x, windows, strides, padding="valid")
     # TensorFlow's max pooling passes over NaN, as if broken activations were none; its `max` does not.
     broken = ops.max_pool(ops.cast(ops.isnan(x), x.dtype), windows, strides, padding="valid")
-    return ops.where(broken > 0, ops.full_like(pooled, float("nan")), pooled)
+    # A constant, not a tensor of them, by which converters see that a product with a mask would not do.
+    return ops.where(broken > 0, float("nan"), pooled)
 
 
 def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
