@@ -80,7 +80,8 @@ def export_formats(
     if titles and is_spectral(model.recipe):
         raise RunError(
             f"{source} normalises vectors by eigenvalues (`vector_normalization: spectral`), which "
-            f"{' and '.join(titles)} cannot compute: train with `--set vector_normalization=usual`, or export as SavedModel."
+            f"{' and '.join(titles)} cannot compute: train with `--set vector_normalization=usual`, or export a "
+            f"SavedModel."
         )
     classifier, notes = prepared(model, pca_components)
     reference = Reference(classifier, views, model.kind)

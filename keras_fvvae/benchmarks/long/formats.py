@@ -48,7 +48,7 @@ def main() -> None:
         "",
         f"{datetime.date.today()}, {platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}.",
         "",
-        "| model | runtime | MB | ms, batch 1 | ms, batch 16 (videos: 4) | images | difference of scores | other labels |",
+        "| model | runtime | MB | ms, batch 1 | ms, batch 16 (videos: 4) | images | scores differ by | other labels |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for source in arguments.sources:
@@ -92,9 +92,9 @@ def pixels(images: Collection, start: int, views: Views) -> np.ndarray:
 def _row(source: str, one: Written, compared: tuple[int, float, int] | None) -> str:
     found = one.agreement
     times = [f"{1000 * value:.2f}" for value in found.seconds.values()]
-    last = (
-        [f"{compared[0]}", f"{compared[1]:.1e}", f"{compared[2]}"] if compared else ["", f"{found.difference:.1e}", "0"]
-    )
+    last = ["sample", f"{found.difference:.1e}", "0"]
+    if compared is not None:
+        last = [f"{compared[0]}", f"{compared[1]:.1e}", f"{compared[2]}"]
     name = Path(source).name
     cells = [name, FORMATS[found.format].title, f"{found.size / 1e6:.2f}", *times, *last]
     return f"| {' | '.join(cells)} |"
