@@ -28,7 +28,8 @@ def main(format: str, model: str, inputs: str, outputs: str, *batches: str) -> N
         cases.setdefault(case, {})[name] = array
     results = {f"{case}/{name}": value for case, given in cases.items() for name, value in run(given).items()}
     seconds = measure(run, next(iter(cases.values())), map(int, batches))
-    np.savez(outputs, **results, **{f"seconds/{batch}": np.array(value) for batch, value in seconds.items()})
+    results |= {f"seconds/{batch}": np.array(value) for batch, value in seconds.items()}
+    np.savez(outputs, **results)  # type: ignore[arg-type]  # NumPy's stubs count its own option among them
 
 
 def measure(run: Callable[[dict[str, Any]], Any], given: dict[str, Any], batches: Iterable[int]) -> dict[int, float]:
@@ -50,13 +51,11 @@ def _saved_model(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
-    signature = loaded.signatures["classify_pixels"]
 
-    def run(given):
-        outputs = signature(**{name: tf.constant(array) for name, array in given.items()})
+    def run(given):  # it holds what was loaded, which would be freed
+        outputs = loaded.signatures["classify_pixels"](**{name: tf.constant(array) for name, array in given.items()})
         return {name: value.numpy() for name, value in outputs.items() if value.dtype == tf.float32}
 
-    run.loaded = loaded  # it would be freed
     return run
 
 

@@ -62,7 +62,7 @@ class PixelModel(keras.Model):
     def call(self, pixels: Any, count: Any = None) -> dict[str, Any]:
         scale = scale_by_products if self.any_size else antialiased
         arguments = [pixels] if count is None else [pixels, count]
-        views, mask, valid = self.source.of_pixels(*arguments, scale=scale)
+        views, mask, valid = self.source.of_pixels(*arguments, scale=scale)  # type: ignore[misc]  # one or two
         vectors = self.classifier.encoder(views, mask=mask, training=False)
         outputs = {"scores": self.classifier.svm(vectors)}
         if self.classifier.calibration is not None:
