@@ -45,9 +45,9 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], formats: tuple[st
     similarity, comes from). The bytes of images go in, or those of frames for a model of videos. It runs without
     keras_fvvae and without Keras.
 
-    --format onnx and litert write OUT/FORMAT/VERSION/ with a model from pixels to scores, probabilities and the vector,
-    and its labels (extras onnx, litert); keras copies the classifier. Each is compared with Keras in a fresh process
-    before it gets its name; size and time of a call are printed and stand in its card.
+    ONNX and LiteRT (extras onnx, litert; one or more --format) lie in OUT/FORMAT/VERSION/, a model from pixels to
+    scores, probabilities and the vector beside its labels; keras copies the classifier. Each is compared with Keras
+    in a fresh process before it gets its name; its size and the time of a call are printed and stand in its card.
 
     Two runs, on frames and on optical flow, become one model that takes both and adds their scores.
 
