@@ -84,7 +84,11 @@ class Reference:
         self.model = PixelModel(classifier, views, kind, any_size=False)
         # A graph, as `predict` runs and as what is exported: it rounds otherwise than single operations.
         self.function = tf.function(self.model, autograph=False)
-        self.scores = {case: self._call(given)["scores"].numpy() for case, given in self.cases.items()}
+        outputs = {case: self._call(given) for case, given in self.cases.items()}
+        self.scores = {case: one["scores"].numpy() for case, one in outputs.items()}
+        kernel, bias = classifier.svm.get_weights()
+        half = kernel.astype("float16").astype("float32")
+        self.half_scores = {case: one["vector"].numpy() @ half + bias for case, one in outputs.items()}
 
     def measure_keras(self, path: Path) -> Agreement:
         """Size and seconds of the Keras model itself, as a compiled function in this process."""
@@ -95,12 +99,13 @@ class Reference:
     def _call(self, given):
         return self.function(*map(tf.constant, given.values()))
 
-    def compare(self, format: str, path: Path) -> Agreement:
+    def compare(self, format: str, path: Path, half_svm: bool = False) -> Agreement:
         """Runs an exported model in a fresh process.
 
         Args:
             format: of `FORMATS`, other than `"keras"`.
             path: the model's file, or folder.
+            half_svm: whether the SVM's weights are in float16; Keras's are rounded for the comparison.
 
         Raises:
             RunError: if it does not run there, or answers otherwise than Keras.
@@ -109,7 +114,8 @@ class Reference:
         outputs = run_fresh(format, path, {case: self.cases[case] for case in cases}, BATCHES[self.kind])
         difference = 0.0
         for case in cases:
-            wanted, given = self.scores[case], outputs[f"{case}/scores"]
+            wanted = (self.half_scores if half_svm else self.scores)[case]
+            given = outputs[f"{case}/scores"]
             largest = max(1.0, float(np.abs(wanted).max()))
             each = np.abs(given - wanted).max(axis=1)
             found = float(each.max())

@@ -99,7 +99,7 @@ def export_formats(
             agreements = []
 
             def check(path):
-                agreements.append(reference.compare("savedmodel", path))
+                agreements.append(reference.compare("savedmodel", path, half_svm))
                 return agreements[-1].text
 
             half = [half_note(model, classifier, pca_components is not None)] if half_svm else []
