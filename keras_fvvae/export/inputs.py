@@ -1,14 +1,15 @@
-"""Encoded images and frames as a served model takes them: decoded, resized and cropped in the graph."""
+"""Images and frames as a served model takes them, encoded or as pixels: decoded, resized and cropped in the graph."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from keras_fvvae.data.readers.flow import ZERO
-from keras_fvvae.data.readers.image import decode_image, resize_image
+from keras_fvvae.data.readers.image import antialiased, decode_image, resize_image
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -38,13 +39,31 @@ class ImageInput:
             averaged; `None`; and bool `(N,)`, `None` if not `flagged`.
         """
         decoded, valid = _decoded(image, self.views, self.flagged)
-        pixels = self.views.crop(decoded)
+        return self._cropped(decoded), None, valid
+
+    def pixel_specs(self, size: tuple[int | None, int | None] = (None, None)) -> list[tf.TensorSpec]:
+        """Inputs of callers that decode themselves: RGB of a height and width; `None`: of any."""
+        return [tf.TensorSpec((None, *size, 3), tf.uint8, name="pixels")]
+
+    def of_pixels(
+        self, pixels: tf.Tensor, scale: Callable = antialiased
+    ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
+        """As `pixels`, of decoded images `(N, height, width, 3)`; `scale` as for `resize_image`."""
+        valid = tf.ones(tf.shape(pixels)[:1], tf.bool) if self.flagged else None
+        return self._cropped(_resized(pixels, self.views, scale)), None, valid
+
+    def _cropped(self, images):
+        pixels = self.views.crop(images)
         crops = self.views.per_item("image")
-        return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *self.views.size, 3)), None, valid
+        return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *self.views.size, 3))
 
     def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""
         return {"image": tf.constant([gray_image(self.views)])}
+
+    def pixel_example(self) -> dict[str, tf.Tensor]:
+        """The same as pixels."""
+        return {"pixels": _gray(self.views)[tf.newaxis]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +87,11 @@ class FrameInput:
         frames, count = self.names
         return [tf.TensorSpec((None, None), tf.string, name=frames), tf.TensorSpec((None,), tf.int32, name=count)]
 
+    def pixel_specs(self, size: tuple[int | None, int | None] = (None, None)) -> list[tf.TensorSpec]:
+        """Inputs of callers that decode themselves: RGB frames of a height and width; `None`: of any."""
+        pixels = tf.TensorSpec((None, None, *size, 3), tf.uint8, name="pixels")
+        return [pixels, tf.TensorSpec((None,), tf.int32, name=self.names[1])]
+
     def pixels(self, frames: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
         """Views, mask and flags of videos; what follows after the first `count` frames may be anything.
 
@@ -75,31 +99,64 @@ class FrameInput:
             Tuple: `(N, T * crops, *size, 3)`; bool `(N, T * crops)`; and bool `(N,)`, `None` if not `flagged`: whether
             all frames of a video could be decoded, and there are 1 to T.
         """
-        length = tf.shape(frames)[1]
+        count, mask, in_range = self._counted(count, tf.shape(frames)[1])
+        # Padding may be anything, an empty string too: the first frame stands in its place and is masked.
+        contents = tf.where(mask, frames, frames[:, :1])
+        decoded, valid = _decoded(tf.reshape(contents, (-1,)), self.views, self.flagged)
+        if self.flagged:
+            valid = tf.reduce_all(tf.reshape(valid, tf.shape(frames)), axis=1) & in_range
+        return *self._cropped(decoded, mask), valid
+
+    def of_pixels(
+        self, pixels: tf.Tensor, count: tf.Tensor, scale: Callable = antialiased
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """As `pixels`, of decoded frames `(N, T, height, width, 3)`; `scale` as for `resize_image`."""
+        shape = tf.shape(pixels)
+        _, mask, in_range = self._counted(count, shape[1])
+        frames = tf.reshape(pixels, (-1, *(s or shape[2 + i] for i, s in enumerate(pixels.shape[2:4])), 3))
+        cropped = self._cropped(_resized(frames, self.views, scale), mask)
+        return *cropped, in_range if self.flagged else None
+
+    def _counted(self, count, length):
+        """The number of frames, their mask `(N, T)`, and whether there are so many."""
         in_range = (count >= 1) & (count <= length)
         if not self.flagged:
             message = f"{self.names[1]} must be from 1 to the second dimension of {self.names[0]}."
             with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(in_range), [message, count])]):
                 count = tf.identity(count)
-        mask = tf.sequence_mask(count, length)
-        # Padding may be anything, an empty string too: the first frame stands in its place and is masked.
-        contents = tf.where(mask, frames, frames[:, :1])
-        decoded, valid = _decoded(tf.reshape(contents, (-1,)), self.views, self.flagged)
-        if self.flagged:
-            valid = tf.reduce_all(tf.reshape(valid, (-1, length)), axis=1) & in_range
+        return count, tf.sequence_mask(count, length), in_range
+
+    def _cropped(self, images, mask):
         crops = self.views.per_item("image")
-        pixels = tf.reshape(self.views.crop(decoded), (-1, length * crops, *self.views.size, 3))
-        return pixels, tf.repeat(mask, crops, axis=1), valid
+        length = tf.shape(mask)[1]
+        pixels = tf.reshape(self.views.crop(images), (-1, length * crops, *self.views.size, 3))
+        return pixels, mask if crops == 1 else tf.repeat(mask, crops, axis=1)
 
     def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""
         frames, count = self.names
         return {frames: tf.constant([[gray_image(self.views)] * 2]), count: tf.constant([2])}
 
+    def pixel_example(self) -> dict[str, tf.Tensor]:
+        """The same as pixels."""
+        return {"pixels": tf.stack([[_gray(self.views)] * 2]), self.names[1]: tf.constant([2])}
+
 
 def gray_image(views: Views) -> bytes:
     """A gray image of the size that images are resized to, as JPEG bytes."""
-    return tf.io.encode_jpeg(tf.fill((*views.resize_to, 3), tf.constant(ZERO, tf.uint8))).numpy()
+    return tf.io.encode_jpeg(_gray(views)).numpy()
+
+
+def _gray(views):
+    return tf.fill((*views.resize_to, 3), tf.constant(ZERO, tf.uint8))
+
+
+def _resized(pixels, views, scale):
+    """Decoded images of one size, `(n, height, width, 3)`, as `(n, *resize_to, 3)`."""
+    if tuple(pixels.shape[1:3]) == views.resize_to:
+        return tf.cast(pixels, tf.float32)
+    resized = resize_image(tf.cast(pixels, tf.float32), views.resize_to, views.resize, scale)
+    return tf.ensure_shape(resized, (None, *views.resize_to, 3))
 
 
 def _decoded(contents, views, flagged):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,13 +15,14 @@ from keras_fvvae.data.views import Views
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.card import served_card
 from keras_fvvae.export.inputs import FrameInput
+from keras_fvvae.export.labels import write_labels
+from keras_fvvae.export.places import version_folder
 from keras_fvvae.export.signatures import Endpoints, ServedStream
 from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
 from keras_fvvae.serving.probabilities import CALIBRATION, calibration_text
 from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
 from keras_fvvae.serving.searching.encoders import ENCODER, encoder_text
-from keras_fvvae.serving.version_folders import MAX_VERSION, require_export_folder, version_folders
-from keras_fvvae.utils.files import PARTIAL, reason, remove_leftovers, replacing
+from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
 
 TOP_K = 5
-LABELS_FILE = "labels.txt"
 
 
 def export_saved_model(
@@ -58,6 +57,8 @@ def export_saved_model(
                          labels string [N, k] and label_scores [N, k]: the k best classes, best first. Of a calibrated
                          classifier probabilities [N, classes] and label_probabilities [N, k] as well, and with
                          `coverage` answer string [N]: the best label, empty for "none of these"
+        classify_pixels  takes pixels uint8 [N, H, W, 3], of videos [N, T, H, W, 3] and num_frames, of any height and
+                         width: RGB of callers that decode themselves; answers as serving_default. Of RGB only
         encode           fisher_vector [N, dimension]: unit length
         encode_raw       raw_sum [N, ...], for Fisher vectors [N, C, latent_dim + 1]: sums of raw vectors over an
                          example's frames (and crops), and count [N] of these. Both may be added up over the pieces of
@@ -95,7 +96,8 @@ def export_saved_model(
             `keras_fvvae.svm.calibration.Calibration.threshold`; the metadata tell it, see
             `keras_fvvae.serving.probabilities`. `model_digest` is the SHA-256 of the `model.keras` that the classifier
             was loaded from: the metadata tell it, so that an index of its vectors can be served beside it, see
-            `keras_fvvae.serving.searching.encoders`.
+            `keras_fvvae.serving.searching.encoders`. `check` is called with the folder before it has its name, and
+            returns a paragraph of the card; where it raises, nothing is left.
 
     Returns:
         Path of the version folder. It is written beside and renamed, so a server never sees half of it.
@@ -174,6 +176,7 @@ def _export(
     valid_output=False,
     coverage=None,
     model_digest=None,
+    check=None,
 ):
     if any(views.modality == "flow_stack" for _, views, _ in streams):
         raise RunError("A classifier of stacked optical flow cannot be exported: no image format has its 20 channels.")
@@ -186,8 +189,7 @@ def _export(
         for classifier, views, weight in streams
     ]
     endpoints = Endpoints(served, class_names, top_k, valid_output, calibration, threshold)
-    card = served_card(endpoints, recipes, notes, half_svm, coverage)
-    with _version_folder(Path(directory), version) as (partial, target):
+    with version_folder(directory, version) as (partial, target):
         _write(endpoints, class_names, partial)
         if calibration is not None:
             _tell(partial / "saved_model.pb", CALIBRATION, calibration_text(calibration.method, coverage, threshold))
@@ -195,6 +197,8 @@ def _export(
             _tell(partial / "saved_model.pb", ENCODER, encoder_text(model_digest, kind, streams[0][1].settings(kind)))
         extra = (partial / WARMUP_FILE).parent
         extra.mkdir()
+        checked = [] if check is None else [check(partial)]
+        card = served_card(endpoints, recipes, [*notes, *checked], half_svm, coverage)
         (extra / "card.md").write_bytes(to_bytes(card))
         for stream, recipe in zip(served, recipes, strict=True) if recipes else ():
             (extra / f"{stream.prefix}recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
@@ -229,10 +233,7 @@ def _write(endpoints, class_names, path):
         for name, (function, specs) in endpoints.signatures().items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        labels = Path(folder, LABELS_FILE)
-        # A line break inside of a name would shift all names after it.
-        labels.write_bytes(b"".join(to_bytes(" ".join(name.splitlines())) + b"\n" for name in class_names))
-        root.labels = tf.saved_model.Asset(str(labels))
+        root.labels = tf.saved_model.Asset(str(write_labels(folder, class_names)))
         tf.saved_model.save(root, str(path), signatures=signatures)
     if samplings := {
         stream.inputs.names[0]: _sampling(stream.inputs.views)
@@ -251,30 +252,3 @@ def _tell(file, name, text):
     content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     content.meta_graphs[0].signature_def[name].method_name = text
     file.write_bytes(content.SerializeToString(deterministic=True))
-
-
-@contextlib.contextmanager
-def _version_folder(directory, version):
-    """A path to write to, and that of the version, to which it is renamed when the block ends well."""
-    stack = contextlib.ExitStack()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(directory.glob(f"{PARTIAL}*"))
-        version = _next_version(directory) if version is None else version
-        if version > MAX_VERSION:
-            raise RunError(f"TensorFlow Serving has no version beyond {MAX_VERSION}. Received: {version}.")
-        target = directory / str(version)
-        if target.exists():
-            raise RunError(f"{target} exists; served versions are never replaced. Choose another --version.")
-        partial = stack.enter_context(replacing(target, folder=True))
-    except OSError as error:
-        raise RunError(f"The export folder {directory} cannot be written: {reason(error)}.") from error
-    try:
-        with stack:
-            yield partial, target
-    except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables
-        raise RunError(f"The export to {target} failed: {reason(error)}. Free space or rights there.") from error
-
-
-def _next_version(directory):
-    return 1 + max(version_folders(directory), default=0)

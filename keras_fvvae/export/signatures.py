@@ -139,6 +139,7 @@ class Endpoints:
         raw = [spec for stream in self.streams for spec in stream.raw_specs]
         result = {
             "serving_default": (self.classify, encoded),
+            **self._of_pixels(),
             "encode": (self.encode, encoded),
             "encode_raw": (self.encode_raw, encoded),
             "classify_raw": (self.classify_raw, raw),
@@ -157,13 +158,19 @@ class Endpoints:
         encoded = {name: value for stream in self.streams for name, value in stream.inputs.example().items()}
         raw = {spec.name: tf.ones((1, *spec.shape[1:])) for stream in self.streams for spec in stream.raw_specs}
         match = {spec.name: tf.ones((1, *spec.shape[1:])) for spec in (stream.match_spec for stream in self.streams)}
-        others = {"classify_raw": raw, "explain_match": {**encoded, **match}}
+        pixels = {name: value for stream in self.streams for name, value in stream.inputs.pixel_example().items()}
+        others = {"classify_pixels": pixels, "classify_raw": raw, "explain_match": {**encoded, **match}}
         return {name: others.get(name, encoded) for name in self.signatures()}
 
     def classify(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
         vectors = [stream.encoder(pixels, mask=mask, training=False) for stream, pixels, mask in rows]
         return self._answer(vectors, valid)
+
+    def classify_pixels(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+        (stream,) = self.streams
+        pixels, mask, valid = stream.inputs.of_pixels(*arguments)
+        return self._answer([stream.encoder(pixels, mask=mask, training=False)], valid)
 
     def encode(self, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, valid = self._decode(arguments)
@@ -208,6 +215,12 @@ class Endpoints:
         maps = stream.on_picture(split.maps(parts))
         outputs = {f"{stream.prefix}contributions": maps, "constant": constant, "similarity": similarity}
         return self._flagged(outputs, valid)
+
+    def _of_pixels(self):
+        """What callers that decode themselves use; of RGB: flow frames are no pictures of a camera."""
+        if any(stream.inputs.views.is_flow for stream in self.streams):
+            return {}
+        return {"classify_pixels": (self.classify_pixels, self.streams[0].inputs.pixel_specs())}
 
     def _decode(self, arguments):
         """Triples of stream, pixels and mask; and the flags."""

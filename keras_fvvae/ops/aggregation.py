@@ -52,7 +52,8 @@ def _pool_static(x: Any, level: Any, pooling: str) -> Any:
     pooled = ops.max_pool(x, windows, strides, padding="valid")
     # TensorFlow's max pooling passes over NaN, and any over minus infinity, as if broken activations were none.
     broken = ops.max_pool(ops.cast(ops.logical_not(x > -float("inf")), x.dtype), windows, strides, padding="valid")
-    return ops.where(broken > 0, ops.full_like(pooled, float("nan")), pooled)
+    # A constant, not a tensor of them, by which converters see that a product with a mask would not do.
+    return ops.where(broken > 0, float("nan"), pooled)
 
 
 def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
@@ -61,7 +62,7 @@ def _pool_dynamic(x: Any, level: Any, pooling: str) -> Any:
     Separable: `level` slices along the height, then `level` along the width. Its gradient is 20 times slower.
     """
     if pooling == "max":
-        x = ops.where(x > -float("inf"), x, ops.full_like(x, float("nan")))  # which `max` does not pass over
+        x = ops.where(x > -float("inf"), x, float("nan"))  # which `max` does not pass over
     height, width = ops.shape(x)[1:3]
     rows = _pool_axis(x, 1, height, level, pooling)  # (batch, level, W, C)
     return _pool_axis(rows, 2, width, level, pooling)  # (batch, level, level, C)

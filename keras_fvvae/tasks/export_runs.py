@@ -20,7 +20,7 @@ from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import FOLDS
 from keras_fvvae.utils.files import sha256
-from keras_fvvae.zoo.sources import open_reading
+from keras_fvvae.zoo.sources import TrainedFile, open_reading
 
 # Test vectors that are classified at a time.
 BLOCK_ROWS = 256
@@ -68,21 +68,10 @@ def export_runs(
     if len(models) == 2 and any(model.kind != "video" for model in models):
         raise RunError("Two runs are fused as frames and optical flow of videos; these are of images.")
     classifiers, notes = [], []
-    for source, model in zip(sources, models, strict=True):
-        classifier = load_model(model.model, (Classifier,))
-        vectors = None if model.run is None else model.run.vectors()
-        if model.run is not None:
-            notes.append(_measured(model.run))
-        if pca_components is not None:
-            if vectors is None:
-                raise RunError(
-                    f"{source} has no training vectors, whose principal components these are: export its run."
-                )
-            classifier, note = _compressed(classifier, vectors, pca_components, model.recipe.svm_c)
-            notes.append(note)
-        if half_svm:
-            notes.append(_half_note(classifier, vectors, pca_components is not None))
+    for model in models:
+        classifier, measured = prepared(model, pca_components)
         classifiers.append(classifier)
+        notes += [*measured, *([half_note(model, classifier, pca_components is not None)] if half_svm else [])]
     views = [recipe_views(model.recipe, model.kind) for model in models]
     options: dict[str, Any] = {
         "version": version,
@@ -97,6 +86,43 @@ def export_runs(
             options["model_digest"] = sha256(models[0].model)
         return export_saved_model(classifiers[0], out, views[0], models[0].kind, recipe=models[0].recipe, **options)
     return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
+
+
+def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Classifier, list[str]]:
+    """The classifier that is exported, and paragraphs of its card: what its run measured, what compression changes.
+
+    Args:
+        model: from `keras_fvvae.zoo.sources.open_reading`.
+        pca_components: as for `export_runs`.
+
+    Raises:
+        RunError, WeightsError, ValueError: as `export_runs`.
+    """
+    classifier = load_model(model.model, (Classifier,))
+    notes = [] if model.run is None else [_measured(model.run)]
+    if pca_components is not None:
+        if model.run is None:
+            raise RunError(
+                f"{model.recipe.name} has no training vectors, whose principal components these are: export its run."
+            )
+        classifier, note = _compressed(classifier, model.run.vectors(), pca_components, model.recipe.svm_c)
+        notes.append(note)
+    return classifier, notes
+
+
+def half_note(model: TrainedFile, classifier: Classifier, compressed: bool) -> str:
+    """A paragraph of the card: what float16 weights of the SVM change; `compressed`: whether `prepared` did that."""
+    text = "The SVM's weights are kept in float16"
+    vectors = None if model.run is None else model.run.vectors()
+    if vectors is None or vectors.scores is None:
+        return f"{text}; what that changes is not known without test items."
+    kernel, bias = classifier.svm.get_weights()
+    compression = classifier.encoder.compression if compressed else None
+    before, after = (
+        _test_scores(vectors, one, bias, compression) for one in (kernel, kernel.astype("float16").astype("float32"))
+    )
+    largest = np.abs(after - before).max()
+    return f"{text}: scores change by at most {largest:.1e}, {_change(before, after, vectors.test_labels)}."
 
 
 def _test_scores(vectors, kernel, bias, compression=None):
@@ -142,19 +168,6 @@ def _refitted(calibration, C, labels):
         return OneVsRestSVM(C)
     rarest = int(np.unique(labels, return_counts=True)[1].min())
     return OneVsRestSVM(C, probability=calibration.method, cv=min(FOLDS, rarest))
-
-
-def _half_note(classifier, vectors, compressed):
-    text = "The SVM's weights are kept in float16"
-    if vectors is None or vectors.scores is None:
-        return f"{text}; what that changes is not known without test items."
-    kernel, bias = classifier.svm.get_weights()
-    compression = classifier.encoder.compression if compressed else None
-    before, after = (
-        _test_scores(vectors, one, bias, compression) for one in (kernel, kernel.astype("float16").astype("float32"))
-    )
-    largest = np.abs(after - before).max()
-    return f"{text}: scores change by at most {largest:.1e}, {_change(before, after, vectors.test_labels)}."
 
 
 def _change(before, after, labels):

@@ -28,6 +28,8 @@ def test_signatures(loaded):
         given = {key: (spec.shape.as_list(), spec.dtype) for key, spec in inputs.items()}
         if name == "classify_raw":
             assert given == {"raw_sum": ([None, 64, 32], tf.float32), "count": ([None], tf.float32)}
+        elif name == "classify_pixels":
+            assert given == {"pixels": ([None, None, None, 3], tf.uint8)}
         elif name == "explain_match":
             assert given == {"image": ([None], tf.string), "match": ([None, 2048], tf.float32)}
         else:

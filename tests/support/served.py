@@ -8,7 +8,15 @@ from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.explanations import descriptor_contributions
 from keras_fvvae.recipes import load_recipe
 
-SIGNATURES = ["classify_raw", "encode", "encode_raw", "explain", "explain_match", "serving_default"]
+SIGNATURES = [
+    "classify_pixels",
+    "classify_raw",
+    "encode",
+    "encode_raw",
+    "explain",
+    "explain_match",
+    "serving_default",
+]
 
 
 def random_classifier(seed=0, class_names=None):

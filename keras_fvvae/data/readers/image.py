@@ -1,5 +1,8 @@
 """Decoding and resizing of images: TensorFlow ops, so that training, prediction and a served model do the same."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,36 +40,48 @@ def decode_image(contents: tf.Tensor | bytes) -> tf.Tensor:
     return image
 
 
-def resize_image(image: tf.Tensor, size: tuple[int, int], mode: str = "squeeze") -> tf.Tensor:
-    """Resizes one image, bilinearly and with antialiasing when it shrinks.
+def antialiased(image: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tensor:
+    """An image, or several of one size, scaled bilinearly and with antialiasing when it shrinks."""
+    return tf.image.resize(image, size, antialias=True)
+
+
+def resize_image(
+    image: tf.Tensor,
+    size: tuple[int, int],
+    mode: str = "squeeze",
+    scale: Callable[[tf.Tensor, Any], tf.Tensor] = antialiased,
+) -> tf.Tensor:
+    """Resizes one image, or several of one size, bilinearly and with antialiasing when it shrinks.
 
     Args:
-        image: tensor `(height, width, 3)`.
+        image: tensor `(height, width, 3)` or `(n, height, width, 3)`.
         size: `(height, width)` in pixels.
         mode: `"squeeze"`: both sides are fitted, whatever the aspect; `"crop"`: its centre of the wanted aspect is
             scaled to the size; `"pad"`: the whole image is scaled to fit and surrounded with black.
+        scale: what scales, for graphs of runtimes that do not have TensorFlow's operation.
 
     Returns:
-        float32 tensor `(*size, 3)` in the range of the input.
+        float32 tensor `(*size, 3)` or `(n, *size, 3)` in the range of the input.
 
     Raises:
         ValueError: for an unknown mode.
     """
     if mode not in RESIZE_MODES:
         raise ValueError(f"`mode` must be one of {RESIZE_MODES}. Received: mode={mode!r}")
-    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    shape = tf.shape(image)[-3:-1]
+    sides = tf.cast(shape, tf.float32)
     scales = tf.cast(size, tf.float32) / sides
     if mode == "crop":
         # Cut first: an extreme aspect would else be scaled to a picture of any size.
-        kept = tf.minimum(tf.cast(tf.math.round(size / tf.reduce_max(scales)), tf.int32), tf.shape(image)[:2])
+        kept = tf.minimum(tf.cast(tf.math.round(size / tf.reduce_max(scales)), tf.int32), shape)
         kept = tf.maximum(kept, 1)
-        top, left = tf.unstack((tf.shape(image)[:2] - kept) // 2)
-        image = image[top : top + kept[0], left : left + kept[1]]
+        top, left = tf.unstack((shape - kept) // 2)
+        image = image[..., top : top + kept[0], left : left + kept[1], :]
     elif mode == "pad":
         fitted = tf.cast(tf.math.round(sides * tf.reduce_min(scales)), tf.int32)
-        image = tf.image.resize(image, tf.clip_by_value(fitted, 1, size), antialias=True)
+        image = scale(image, tf.clip_by_value(fitted, 1, size))
         return tf.image.resize_with_crop_or_pad(image, *size)
-    return tf.image.resize(image, size, antialias=True)
+    return scale(image, size)
 
 
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int], mode: str = "squeeze") -> np.ndarray:

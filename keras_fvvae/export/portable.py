@@ -1,0 +1,143 @@
+"""A classifier as one file of another runtime: pixels in, scores, probabilities and the vector out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from keras_fvvae.data.readers.image import antialiased
+from keras_fvvae.errors import RunError
+from keras_fvvae.export.formats import FORMATS
+from keras_fvvae.export.inputs import FrameInput, ImageInput
+from keras_fvvae.export.labels import one_line
+from keras_fvvae.export.matrix_resize import scale_by_products
+
+if TYPE_CHECKING:
+    from keras_fvvae.data.views import Views
+    from keras_fvvae.models import Classifier
+
+# Names of dimensions in an ONNX file, instead of numbers.
+_DIMENSIONS = {4: ("N", "height", "width"), 5: ("N", "T", "height", "width"), 1: ("N",), 2: ("N",)}
+
+
+class PixelModel(keras.Model):
+    """A classifier that takes pixels as a caller has decoded them; its preprocessing is inside.
+
+    Args:
+        classifier: a built `keras_fvvae.models.Classifier` of RGB.
+        views: `keras_fvvae.data.Views` of its training.
+        kind: `"image"` or `"video"`.
+        any_size: whether the graph resizes pixels of any height and width; else they are of `views.resize_to`.
+
+    Input shape:
+        uint8 `(N, height, width, 3)`; of videos `(N, T, height, width, 3)` and int32 `(N,)`, how many of an example's
+        T frames count.
+
+    Output shape:
+        Dictionary: `scores` `(N, classes)`, of a calibrated classifier `probabilities` likewise, and `vector` `(N,
+        dimension)`, float32. A video without frames, or with more than T, gets rows of NaN.
+    """
+
+    def __init__(self, classifier: Classifier, views: Views, kind: str, any_size: bool) -> None:
+        super().__init__(name="pixel_model", dtype=classifier.dtype_policy)
+        self.classifier = classifier
+        self.source = (ImageInput if kind == "image" else FrameInput)(views, flagged=True)
+        self.any_size = any_size
+        self.built = True  # as the classifier is; the pixels' sides are no part of it
+
+    @property
+    def specs(self) -> list[tf.TensorSpec]:
+        """Of what it takes."""
+        return self.source.pixel_specs((None, None) if self.any_size else self.source.views.resize_to)
+
+    def call(self, pixels: Any, count: Any = None) -> dict[str, Any]:
+        scale = scale_by_products if self.any_size else antialiased
+        arguments = [pixels] if count is None else [pixels, count]
+        views, mask, valid = self.source.of_pixels(*arguments, scale=scale)  # type: ignore[misc]  # one or two
+        vectors = self.classifier.encoder(views, mask=mask, training=False)
+        outputs = {"scores": self.classifier.svm(vectors)}
+        if self.classifier.calibration is not None:
+            outputs["probabilities"] = self.classifier.calibration.probabilities(outputs["scores"], keras.ops)
+        outputs["vector"] = vectors
+        outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+        if count is None:
+            return outputs
+        return {name: tf.where(valid[:, tf.newaxis], value, float("nan")) for name, value in outputs.items()}
+
+
+def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path) -> None:
+    """Writes an ONNX file of the default domain's operations; it resizes pixels of any height and width.
+
+    The class names are in its metadata (`labels`, a JSON list).
+
+    Raises:
+        RunError: for what cannot be converted.
+    """
+    import onnx
+
+    model = PixelModel(classifier, views, kind, any_size=True)
+    with _converting("onnx"), warnings.catch_warnings(action="ignore"):
+        model.export(path, format="onnx", verbose=False, input_signature=model.specs)
+        content = onnx.load(str(path))
+        unknown = {node.op_type for node in content.graph.node if not onnx.defs.has(node.op_type, node.domain)}
+        if unknown:  # left as they are
+            raise ValueError(f"it has no operation {', '.join(sorted(unknown))}")
+        for value in (*content.graph.input, *content.graph.output):
+            dimensions = value.type.tensor_type.shape.dim
+            for dimension, name in zip(dimensions, _DIMENSIONS[len(dimensions)], strict=False):
+                if not dimension.dim_value:
+                    dimension.dim_param = name
+        content.metadata_props.add(key="labels", value=json.dumps(one_line(classifier.class_names)))
+        onnx.save(content, str(path))
+
+
+def write_litert(classifier: Classifier, views: Views, kind: str, path: Path) -> None:
+    """Writes a LiteRT file of its own operations; it takes pixels of `views.resize_to`, so that all shapes are known.
+
+    Raises:
+        RunError: for what cannot be converted.
+    """
+    model = PixelModel(classifier, views, kind, any_size=False)
+    with _converting("litert"):
+        model.export(
+            path,
+            format="litert",
+            verbose=False,
+            input_signature=model.specs,
+            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        )
+
+
+@contextlib.contextmanager
+def _converting(format: str) -> Iterator[None]:
+    title = FORMATS[format].title
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # its complaints come back as the runtime's, in one sentence
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # whatever a converter raises
+        raise RunError(
+            f"The classifier cannot be converted to {title}: {_why(error)}. Export it with --format savedmodel."
+        ) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _why(error):
+    """The operations that LiteRT's converter names at the end of pages of text; else the first line."""
+    for kind in ("Custom", "TF Select"):
+        if found := re.search(rf"{kind} ops: (.*)", str(error)):
+            return f"it has no operation {found[1]}"
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

@@ -1,0 +1,112 @@
+"""One trained model for several runtimes at once, each compared with Keras before it has its name."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_fvvae.builders.representations import is_spectral
+from keras_fvvae.builders.views import recipe_views
+from keras_fvvae.errors import RunError
+from keras_fvvae.export import export_saved_model
+from keras_fvvae.export.agreement import Agreement, Reference
+from keras_fvvae.export.bundle import write_bundle
+from keras_fvvae.export.formats import FORMATS, require_formats
+from keras_fvvae.export.places import next_version, version_folder
+from keras_fvvae.serving.version_folders import require_export_folder
+from keras_fvvae.tasks.export_runs import half_note, prepared
+from keras_fvvae.utils.files import sha256
+from keras_fvvae.zoo.sources import open_reading
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """One format of an export.
+
+    Attributes:
+        path: of the version's folder.
+        agreement: what was measured.
+    """
+
+    path: Path
+    agreement: Agreement
+
+
+def export_formats(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    formats: Sequence[str] = tuple(FORMATS),
+    version: int | None = None,
+    pca_components: int | None = None,
+    half_svm: bool = False,
+    **options: Any,
+) -> list[Written]:
+    """Writes `out/VERSION`, a SavedModel, and `out/onnx/VERSION`, `out/litert/VERSION`, `out/keras/VERSION`.
+
+    All take pixels, a SavedModel encoded images as well, and hold the preprocessing of the training. Each is run in a
+    fresh process without this library on sample pixels, and compared with Keras: scores, size and seconds stand in its
+    card. Either all are written, or none.
+
+    Args:
+        source: a finished run, a pack or an entry with trained weights, on RGB images or videos.
+        out: folder of the export.
+        formats: of `keras_fvvae.export.formats.FORMATS`.
+        version: the number of all. Default: one above the highest there, in whatever format.
+        pca_components: as for `keras_fvvae.tasks.export_runs.export_runs`.
+        half_svm, **options: of the SavedModel alone, as for `export_runs`: `top_k`, `valid_output`, `coverage`.
+
+    Returns:
+        One `Written` for each of the formats, in their order.
+
+    Raises:
+        RunError: if a package is missing, for optical flow, and for what cannot be converted or answers otherwise than
+            Keras; and as `export_runs`.
+        WeightsError, ValueError: as `export_runs`.
+    """
+    require_export_folder(out)
+    formats = list(dict.fromkeys(formats))
+    require_formats(formats)
+    model = open_reading(source)
+    views = recipe_views(model.recipe, model.kind)
+    if views.is_flow:
+        raise RunError(
+            f"{source} is of optical flow, which only a SavedModel takes, as encoded flow frames: export it with "
+            f"--format savedmodel alone."
+        )
+    titles = [FORMATS[format].title for format in formats if format in ("onnx", "litert")]
+    if titles and is_spectral(model.recipe):
+        raise RunError(
+            f"{source} normalises vectors by eigenvalues (`vector_normalization: spectral`), which "
+            f"{' and '.join(titles)} cannot compute: train with `--set vector_normalization=usual`, or export a "
+            f"SavedModel."
+        )
+    classifier, notes = prepared(model, pca_components)
+    reference = Reference(classifier, views, model.kind)
+    version = next_version(out) if version is None else version
+    written: dict[str, Written] = {}
+    with contextlib.ExitStack() as stack:
+        for format in formats:
+            if format == "savedmodel":
+                continue
+            partial, target = stack.enter_context(version_folder(out, version, format))
+            saved = model.model if pca_components is None else None
+            agreement = write_bundle(format, partial, classifier, reference, model.recipe, notes, saved)
+            written[format] = Written(target, agreement)
+        if "savedmodel" in formats:
+            agreements = []
+
+            def check(path):
+                agreements.append(reference.compare("savedmodel", path, half_svm))
+                return agreements[-1].text
+
+            half = [half_note(model, classifier, pca_components is not None)] if half_svm else []
+            options |= {"recipe": model.recipe, "notes": [*notes, *half], "half_svm": half_svm, "check": check}
+            if pca_components is None:  # else its vectors are none that the model's own encoder makes
+                options["model_digest"] = sha256(model.model)
+            target = export_saved_model(classifier, out, views, model.kind, version, **options)
+            written["savedmodel"] = Written(target, agreements[0])
+    return [written[format] for format in formats]
