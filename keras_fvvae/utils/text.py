@@ -165,7 +165,7 @@ def is_bytes(text: str) -> bool:
     """Whether a text has bytes that are no UTF-8, as names of files can.
 
     Example:
-        >>> is_bytes("caf\udce9"), is_bytes("caf\u00e9")
+        >>> is_bytes("caf\\udce9"), is_bytes("caf\\u00e9")
         (True, False)
     """
     return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
