@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.export.saved_model import _version_folder
+from keras_fvvae.export.places import version_folder
 from keras_fvvae.utils.files import LEFTOVER_SECONDS, reason, remove_leftovers, replacing, write_json, write_npy
 
 
@@ -85,7 +85,7 @@ def test_arrays_and_plain_data(tmp_path):
 
 
 def _export(directory, version=None):
-    with _version_folder(directory, version) as (partial, target):
+    with version_folder(directory, version) as (partial, target):
         (partial / "saved_model.pb").write_text("graph")
     return target
 
