@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +16,7 @@ from keras_fvvae.export import fresh_process
 from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.portable import PixelModel
 from keras_fvvae.utils.cores import usable_cores
+from keras_fvvae.utils.fresh_process import run_isolated
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -148,19 +146,12 @@ def run_fresh(
     Raises:
         RunError: if the process fails, with its last line of output.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        arrays = {f"{case}/{name}": array for case, inputs in cases.items() for name, array in inputs.items()}
-        np.savez(given, **arrays)  # type: ignore[arg-type]  # NumPy's stubs count its own option among them
-        program = [sys.executable, "-I", fresh_process.__file__, format, path, given, result, *batches]
-        process = subprocess.run(list(map(str, program)), capture_output=True, text=True, check=False)
-        if process.returncode:
-            last = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-            raise RunError(
-                f"What was written does not run in {FORMATS[format].title}'s runtime: {last}. Nothing was kept; export "
-                f"with --format savedmodel."
-            )
-        return dict(np.load(result))
+    arrays = {f"{case}/{name}": array for case, inputs in cases.items() for name, array in inputs.items()}
+    failure = (
+        f"What was written does not run in {FORMATS[format].title}'s runtime: {{}}. Nothing was kept; export with "
+        f"--format savedmodel."
+    )
+    return run_isolated([fresh_process.__file__, format, path], arrays, failure.format, batches)
 
 
 def _parts(count):

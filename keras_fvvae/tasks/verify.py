@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +11,7 @@ import tensorflow as tf
 from keras_fvvae.data import Collection
 from keras_fvvae.errors import RunError
 from keras_fvvae.models import Classifier
+from keras_fvvae.utils.fresh_process import run_isolated
 
 # Largest difference of decision values between Keras and the SavedModel that rounding explains in float32.
 TOLERANCE = 1e-3
@@ -48,15 +45,12 @@ def scores_in_fresh_process(saved_model: str | os.PathLike, contents: list[bytes
     Raises:
         RunError: if the process fails, with its last line of output.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder, "images.npz"), Path(folder, "scores.npz")
-        offsets = np.cumsum([0, *map(len, contents)])
-        np.savez(given, offsets=offsets, data=np.frombuffer(b"".join(contents), "uint8"))
-        command = [sys.executable, "-I", "-c", _SCRIPT, str(saved_model), str(given), str(result)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        if process.returncode:
-            raise RunError(f"The SavedModel {saved_model} does not run: {process.stderr.strip().splitlines()[-1]}")
-        return np.load(result)["scores"]
+    arrays = {"offsets": np.cumsum([0, *map(len, contents)]), "data": np.frombuffer(b"".join(contents), "uint8")}
+
+    def failure(last):
+        return f"The SavedModel {saved_model} does not run: {last}"
+
+    return run_isolated(["-c", _SCRIPT, saved_model], arrays, failure)["scores"]
 
 
 def encoded_images(collection: Collection, indices: Iterable[int]) -> list[bytes]:
