@@ -159,7 +159,7 @@ def command(
     collection = add_labels(recipe_collection(chosen, data, common_classes), lists)
     if recipe is None and collection.kind == "video":
         chosen = options.chosen_recipe(_OF_VIDEOS[chosen.name], overrides, dataset_options=dataset_options)
-        folder = Path(out or Path("runs") / chosen.name)
+        folder = output_folder(out, chosen.name)
         require_outside(folder, data, _INSIDE)
     print_notes(collection.notes)
     settings = {name: further[name] for name in ("cache", "overwrite", "max_unreadable")}

@@ -18,8 +18,7 @@ from keras_fvvae.export.bundle import write_bundle
 from keras_fvvae.export.formats import FORMATS, require_formats
 from keras_fvvae.export.places import next_version, version_folder
 from keras_fvvae.serving.version_folders import require_export_folder
-from keras_fvvae.tasks.export_runs import half_note, prepared
-from keras_fvvae.utils.files import sha256
+from keras_fvvae.tasks.export_runs import digest_option, half_note, prepared
 from keras_fvvae.zoo.sources import open_reading
 
 
@@ -105,8 +104,7 @@ def export_formats(
 
             half = [half_note(model, classifier, pca_components is not None)] if half_svm else []
             options |= {"recipe": model.recipe, "notes": [*notes, *half], "half_svm": half_svm, "check": check}
-            if pca_components is None:  # else its vectors are none that the model's own encoder makes
-                options["model_digest"] = sha256(model.model)
+            options |= digest_option(model, pca_components)
             target = export_saved_model(classifier, out, views, model.kind, version, **options)
             written["savedmodel"] = Written(target, agreements[0])
     return [written[format] for format in formats]

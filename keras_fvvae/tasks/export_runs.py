@@ -82,8 +82,7 @@ def export_runs(
         "coverage": coverage,
     }
     if len(models) == 1:
-        if pca_components is None:  # else its vectors are none that the model's own encoder makes
-            options["model_digest"] = sha256(models[0].model)
+        options |= digest_option(models[0], pca_components)
         return export_saved_model(classifiers[0], out, views[0], models[0].kind, recipe=models[0].recipe, **options)
     return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
 
@@ -108,6 +107,11 @@ def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Cla
         classifier, note = _compressed(classifier, model.run.vectors(), pca_components, model.recipe.svm_c)
         notes.append(note)
     return classifier, notes
+
+
+def digest_option(model: TrainedFile, pca_components: int | None) -> dict[str, str]:
+    """The option `model_digest` of `export_saved_model`; none where vectors are compressed, as no index has them."""
+    return {} if pca_components is not None else {"model_digest": sha256(model.model)}
 
 
 def half_note(model: TrainedFile, classifier: Classifier, compressed: bool) -> str:
