@@ -13,7 +13,6 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data import load_folder, load_moving_digits
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
-from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.search import Index, QueryEncoder, index_data
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings
@@ -22,21 +21,11 @@ from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import sha256
 from tests.encoding.conftest import write_run
-from tests.support.small_data import write_digits
+from tests.support.small_data import TINIEST, write_digits
 
 pytest.importorskip("uvicorn", reason="needs the extra: pip install keras_fvvae[serving]")
 
 SETTINGS = ServerSettings(port=0, grpc_port=None)
-RECIPE = Recipe(
-    name="tiny",
-    backbone="DigitsConvNet",
-    backbone_options={"filters": 4},
-    input_size=[8, 8],
-    descriptors="dense",
-    latent_dim=2,
-    batch_size=8,
-    steps=2,
-)
 
 
 def _served(run, index, folder, **options):
@@ -50,7 +39,7 @@ def images(tmp_path_factory):
     """A run, its index, and its data."""
     folder = tmp_path_factory.mktemp("served")
     data = write_digits(folder / "data")
-    run = train(RECIPE, load_folder(data), folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0)
+    run = train(TINIEST, load_folder(data), folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0)
     index_data(run.path, data, folder / "index", verbose=0)
     return run.path, folder / "index", data
 

@@ -10,26 +10,15 @@ from keras_fvvae.tools import export as export_command
 
 from keras_fvvae.data import load_folder
 from keras_fvvae.errors import RunError
-from keras_fvvae.recipes import Recipe
 from keras_fvvae.training import train as task_train
-from tests.support.small_data import write_digits
+from tests.support.small_data import TINIEST, write_digits
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    recipe = Recipe(
-        name="tiny",
-        backbone="DigitsConvNet",
-        backbone_options={"filters": 4},
-        input_size=[8, 8],
-        descriptors="dense",
-        latent_dim=2,
-        batch_size=8,
-        steps=2,
-    )
     folder = tmp_path_factory.mktemp("command")
     data = load_folder(write_digits(folder / "data"))
-    task_train.train(recipe, data, folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0)
+    task_train.train(TINIEST, data, folder / "run", backbone_weights=None, cache=folder / "cache", verbose=0)
     return folder / "run"
 
 
