@@ -92,7 +92,7 @@ def _resource_exhausted(text):
         (MemoryError(), "Error: out of memory. Lower `batch_size`, or"),
         (
             ImportError("libtensorflow_cc.so.2: failed to map segment from shared object"),
-            "Error: a library cannot be loaded: libtensorflow_cc.so.2: failed to map segment from shared object. Is there",
+            "Error: a library cannot be loaded: libtensorflow_cc.so.2: failed to map segment from shared object. ",
         ),
         (
             _resource_exhausted("{{node a}} OOM when allocating tensor [Op:X]"),

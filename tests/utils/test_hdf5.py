@@ -36,13 +36,14 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize("program, name", [(WRITING, "v.h5"), (WEIGHTS, "m.weights.h5")])
+@pytest.mark.parametrize(("program", "name"), [(WRITING, "v.h5"), (WEIGHTS, "m.weights.h5")])
 def test_full_disk(small_disk, program, name):
     disk = small_disk(900)
     path = disk / name
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout.strip()) == (0, "No space left on device")
-    assert "HDF5" not in done.stderr and "h5py" not in done.stderr
+    assert "HDF5" not in done.stderr
+    assert "h5py" not in done.stderr
     small_disk(9000)
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "")
