@@ -35,7 +35,8 @@ _SWITCH_INTERVAL = 0.001
 # Connections that wait to be accepted.
 _BACKLOG = 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson", "grpc", "tensorflow_serving.apis.predict_pb2")
+_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson")
+_EXTRA_OF_GRPC = ("grpc", "tensorflow_serving.apis.predict_pb2")
 
 
 class Server:
@@ -49,7 +50,7 @@ class Server:
         settings: `keras_fvvae.serving.ServerSettings`. Default: its defaults.
 
     Raises:
-        KerasFVVAEError: if the extra `serving` is not installed.
+        KerasFVVAEError: if the extra `serving` is not installed, or `grpc` where a port of gRPC is given.
 
     Example:
         ```python
@@ -63,6 +64,8 @@ class Server:
         from keras_fvvae.serving.engine.engine import Engine
 
         self.settings = settings or ServerSettings()
+        if self.settings.grpc_port is not None:
+            require(*_EXTRA_OF_GRPC, extra="grpc", what="A port of gRPC")
         self.engine = Engine(models, self.settings)
         self.port = self.grpc_port = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,9 +77,9 @@ class Server:
         return f"http://{_reachable(self.settings.host)}:{self.port}"
 
     @property
-    def grpc_url(self) -> str:
-        """Address of gRPC, as `Client` takes it."""
-        return f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
+    def grpc_url(self) -> str | None:
+        """Address of gRPC, as `Client` takes it; `None` without gRPC."""
+        return None if self.grpc_port is None else f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
 
     def run(self, on_start: Callable[[Server], Any] = lambda server: None) -> None:
         """Serves until SIGTERM, SIGINT or SIGHUP, then lets running requests finish.
