@@ -34,7 +34,8 @@ _LAST_OPERATION = 2.0
 _SWITCH_INTERVAL = 0.001
 # Connections that wait to be accepted.
 _BACKLOG = 1024
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Windows has no SIGHUP.
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 _EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson")
 _EXTRA_OF_GRPC = ("grpc", "tensorflow_serving.apis.predict_pb2")
 
@@ -136,8 +137,9 @@ class Server:
     async def _serve(self, on_start, signals, on_stop=lambda: None):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         for number in signals:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` starts it
-                self._loop.add_signal_handler(number, self._stop.set)
+            # `nohup` starts a process that ignores SIGHUP, and expects that it stays so.
+            if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
+                self._stop_at(number)
         engine, settings = self.engine, self.settings
         listening = _listen(settings.host, settings.port)
         rpc = None
@@ -170,6 +172,12 @@ class Server:
             if rpc:
                 await rpc.stop(0)
             engine.close()
+
+    def _stop_at(self, number):
+        try:
+            self._loop.add_signal_handler(number, self._stop.set)
+        except NotImplementedError:  # Windows' event loop has none
+            signal.signal(number, lambda *_: self.stop())
 
     def _rpc_server(self):
         if self.settings.grpc_port is None:
