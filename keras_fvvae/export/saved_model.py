@@ -245,7 +245,16 @@ def _write(endpoints, class_names, path):
 
 
 def _sampling(views):
-    return Sampling(views.frames, views.frame_step, views.modality, views.size)
+    return Sampling(
+        views.frames,
+        views.frame_step,
+        views.modality,
+        views.size,
+        views.resize_to,
+        views.resize,
+        views.flow.method,
+        views.flow.bound,
+    )
 
 
 def _tell(file, name, text):

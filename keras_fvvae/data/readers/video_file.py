@@ -67,7 +67,11 @@ class VideoFile:
         return packets
 
     def pick(
-        self, wanted: set[int], convert: Callable[[np.ndarray], Any] | None, to_the_end: bool
+        self,
+        wanted: set[int],
+        convert: Callable[[np.ndarray], Any] | None,
+        to_the_end: bool,
+        watch: Callable[[int, int], None] | None = None,
     ) -> tuple[dict[int, Any], int, int]:
         """One pass: the frames at the positions wanted, the number of frames that decode, and of damaged parts."""
         import av
@@ -87,6 +91,8 @@ class VideoFile:
                         break
                     continue
                 for frame in decoded:
+                    if watch:
+                        watch(frame.width, frame.height)
                     bad += frame.is_corrupt
                     end = max(end, (frame.pts or 0) + (frame.duration or 0))
                     if position in wanted:
