@@ -49,6 +49,7 @@ _batching_options = section(
 )
 _limit_options = section(
     "Limits",
+    click.option("--no-videos", is_flag=True, help="Do not decode files of videos for the page (FFmpeg)."),
     click.option(
         "--max-queued",
         default=1024,
@@ -204,6 +205,7 @@ def _settings(**options: Any) -> ServerSettings:
         request_timeout=options.pop("timeout"),
         verify_operations=options.pop("verify_ops"),
         pictures=not options.pop("no_pictures"),
+        videos=not options.pop("no_videos"),
         **{key: value for key, value in options.items() if value is not None},
     )
 

@@ -55,6 +55,8 @@ class ServerSettings:
         max_neighbours: neighbours of an answer to `:search` at most, of all its queries together (400).
         pictures: whether the files of an index are read: for pictures of neighbours on the page, and for what a
             neighbour contributes to a similarity. Without them names, labels and similarities are told.
+        videos: whether files of videos are decoded, by FFmpeg, for the page; else it sends frames as the browser
+            decodes them, and models of optical flow take none from it.
         verify_operations: whether a SavedModel is refused, before it is loaded, that holds operations which no export
             of this library holds (`keras_fvvae.serving.operations`).
 
@@ -90,6 +92,7 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     max_neighbours: int = 10_000
     pictures: bool = True
+    videos: bool = True
     verify_operations: bool = False
 
     def __post_init__(self):
@@ -98,11 +101,11 @@ class ServerSettings:
             raise ValueError(
                 f"`allowed_hosts` must be a tuple of names. Received: allowed_hosts={self.allowed_hosts!r}"
             )
-        for name in ("verify_operations", "pictures"):
+        for name in ("verify_operations", "pictures", "videos"):
             if not isinstance(value := getattr(self, name), bool):
                 raise ValueError(f"`{name}` must be true or false. Received: {name}={value!r}")
         for name, value in dataclasses.asdict(self).items():
-            if name in ("host", "allowed_hosts", "verify_operations", "pictures") or value is None:
+            if name in ("host", "allowed_hosts", "verify_operations", "pictures", "videos") or value is None:
                 continue
             positive = isinstance(value, float) and name not in least
             if value < least.get(name, 0 if positive else 1) or (positive and value == 0):

@@ -1,7 +1,10 @@
 """Models that take optical flow, alone and fused with frames: whoever asks has the video, and the flow is computed."""
 
+import base64
+
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 
 from keras_fvvae.data import Collection, FlowSettings, Views
@@ -11,11 +14,12 @@ from keras_fvvae.export import export_fused, export_saved_model
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, ServingError, predict_on_server
 from keras_fvvae.serving.media import read_flow, read_video_inputs
 from keras_fvvae.serving.sampling import Sampling
+from tests.support import chromium
 from tests.support.served import random_classifier
 from tests.support.video_files import write_video
 
 RGB = Views((8, 8), resize_to=(24, 32), frames=4)
-FLOW = Views((8, 8), resize_to=(24, 32), resize="crop", modality="flow", frames=3, flow=FlowSettings(bound=8.0))
+FLOW = Views((8, 8), resize_to=(24, 32), resize="crop", modality="flow", frames=4, flow=FlowSettings(bound=8.0))
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +105,88 @@ def test_what_passes_is_watched(video):
     seen = []
     read_video_inputs(video, ["frames"], {}, watch=lambda width, height: seen.append((width, height)))
     assert seen == [(64, 48)] * 12
+
+
+def frames_of(server, model, content):
+    answer = requests.post(f"{server.url}/v1/models/{model}:frames", data=content)
+    return answer.status_code, answer.json()
+
+
+def test_the_server_decodes_a_file(server, video):
+    """What comes back is what `:predict` takes: the frames and the flow that the client would have sent."""
+    status, answer = frames_of(server, "fused", video.read_bytes())
+    assert status == 200
+    assert answer["seconds"] == pytest.approx(12 / 25, abs=0.1)
+    with Client(server.url, "fused") as client:
+        expected = read_video_inputs(video, ["frames", "flow_frames"], client.samplings())
+        (known,) = client.classify([video])
+    for name, images in expected.items():
+        assert [base64.b64decode(one["b64"]) for one in answer["inputs"][name][0]] == images
+        assert answer["inputs"][f"num_{name}"] == [len(images)]
+    url = f"{server.url}/v1/models/fused:predict"
+    outputs = requests.post(url, json={"inputs": answer["inputs"]}).json()["outputs"]
+    assert outputs["labels"][0][:5] == known["labels"]
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "status", "message"),
+    [
+        ("fused", b"none", 400, "The video cannot be used: not a video that FFmpeg reads"),
+        ("fused", b"", 400, "The video cannot be used: the file is empty"),
+        ("fused", b"ffconcat version 1.0\nfile ../../etc/passwd\n", 400, "not a video that FFmpeg reads"),
+        ("nobody", b"none", 404, "Servable not found"),
+        ("fused", "large", 400, "Its frames have 19,200 pixels; the limit is 10,000."),
+    ],
+    ids=["text", "empty", "script", "no model", "large"],
+)
+def test_what_the_server_does_not_decode(server, tmp_path, model, content, status, message):
+    if content == "large":
+        content = write_video(tmp_path / "large.avi", np.zeros((4, 120, 160, 3), "uint8")).read_bytes()
+    found, answer = frames_of(server, model, content)
+    assert found == status
+    assert message in answer["error"]
+    assert "/tmp" not in answer["error"]
+
+
+def test_a_long_video_ends_with_its_time(classifiers, server, tmp_path):
+    path = write_video(tmp_path / "long.avi", np.zeros((400, 64, 64, 3), "uint8"))
+    settings = ServerSettings(port=0, grpc_port=None, request_timeout=0.001)
+    models = [ModelConfig("frames", server.engine.repository.models["frames"].config.base_path)]
+    with Server(models, settings).running() as hasty:
+        status, answer = frames_of(hasty, "frames", path.read_bytes())
+    assert status == 504
+    assert "longer" in answer["error"]
+
+
+def test_a_server_that_decodes_no_videos(server, video):
+    models = [ModelConfig("frames", server.engine.repository.models["frames"].config.base_path)]
+    with Server(models, ServerSettings(port=0, grpc_port=None, videos=False)).running() as strict:
+        assert frames_of(strict, "frames", video.read_bytes()) == (
+            403,
+            {"error": "This server decodes no videos: send their frames."},
+        )
+
+
+@pytest.mark.skipif(chromium.find() is None, reason="needs Chromium")
+@pytest.mark.parametrize(("model", "pictures"), [("fused", 4), ("flow", 4), ("frames", 4)])
+def test_the_page(server, video, tmp_path, model, pictures):
+    """An AVI, which no browser plays, is shown as the server decodes it."""
+    with chromium.open_page(tmp_path / "profile") as page:
+        page.open(f"{server.url}/")
+        page.wait_for("document.getElementById('model').options.length === 3")
+        page.problems.clear()
+        page.evaluate(f"document.getElementById('model').value = '{model}'")
+        page.choose_file("#file", video)
+        page.wait_for("!document.getElementById('result').hidden")
+        assert page.evaluate("document.querySelectorAll('#labels li').length") > 2
+        assert page.evaluate("[frame.max, heatMaps.length, pictures.every((one) => one.width > 7)]") == [
+            str(pictures - 1),
+            pictures,
+            True,
+        ]
+        if model == "flow":
+            assert "optical flow" in page.evaluate("document.getElementById('message').textContent")
+        assert page.evaluate("document.querySelectorAll('#curve .zero').length") == 1
+        assert page.evaluate("document.querySelectorAll('#curve polyline').length") == 3
+        assert page.evaluate("document.querySelector('#curve').textContent").endswith("seconds")
+        assert not page.problems

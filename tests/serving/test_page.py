@@ -120,7 +120,7 @@ def test_video(page, tmp_path):
     ("model", "content", "message"),
     [
         ("images", b"no image", "Unknown image file format"),
-        ("videos", b"no video", "This browser cannot play the video"),
+        ("videos", b"no video", "The video cannot be used: not a video that FFmpeg reads"),
     ],
 )
 def test_files_that_cannot_be_used(page, tmp_path, model, content, message):

@@ -114,6 +114,20 @@ class VideoFile:
         return frames, position, bad
 
 
+def file_seconds(path: str | os.PathLike) -> float | None:
+    """How long the container says that a video is; `None` where it does not say.
+
+    Raises:
+        DataError, OSError: as `VideoFile`.
+    """
+    import av
+
+    with opened_video(path) as (container, stream):
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        return container.duration / av.time_base if container.duration else None
+
+
 @contextlib.contextmanager
 def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
     """PyAV's container and its best video stream; single-threaded, since videos are decoded beside each other.

@@ -22,6 +22,7 @@ from keras_fvvae.serving.protocols.json_tensors import error_body, format_respon
 from keras_fvvae.serving.protocols.metadata import metadata_json, status_json
 from keras_fvvae.serving.protocols.origin import check_sender
 from keras_fvvae.serving.protocols.search_json import format_results, parse_search
+from keras_fvvae.serving.protocols.video_frames import video_frames
 from keras_fvvae.serving.version_folders import version_number
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 _WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(_WHICH + r":(?P<method>predict|classify|regress)")
 _SEARCH = re.compile(_WHICH + r":search")
+_FRAMES = re.compile(_WHICH + r":frames")
 _METADATA = re.compile(_WHICH + r"/metadata")
 _STATUS = re.compile(_WHICH)
 # An item of a model's index; its number has fewer digits than could be a path.
@@ -79,11 +81,12 @@ def build_app(engine: Engine, overloaded: Callable[[], bool] = lambda: False) ->
 
     async def api(request):
         path = request.url.path
-        found = (pattern.fullmatch(path) for pattern in (_PREDICT, _SEARCH, _ITEM, _METADATA))
+        found = (pattern.fullmatch(path) for pattern in (_PREDICT, _SEARCH, _FRAMES, _ITEM, _METADATA))
         match = next(filter(None, found), None)
         name = match["name"] if match else path.removeprefix("/v1/models/")
         try:
-            with engine.measured(name, "REST search" if match and match.re is _SEARCH else "REST"):
+            kind = {_SEARCH: " search", _FRAMES: " frames"}.get(match.re, "") if match else ""
+            with engine.measured(name, f"REST{kind}"):
                 return await _answer(engine, request)
         except ServingError as error:
             # A body that was not read to its end cannot be followed by another request.
@@ -132,6 +135,8 @@ async def _answer(engine, request):
         return await _worked(engine, request, _predicted, match["name"], _version(match), match["label"])
     if method == "POST" and (match := _SEARCH.fullmatch(path)):
         return await _worked(engine, request, _searched, match["name"], _version(match), match["label"])
+    if method == "POST" and (match := _FRAMES.fullmatch(path)):
+        return await _worked(engine, request, video_frames, match["name"], _version(match), match["label"], False)
     if method == "GET" and (match := _ITEM.fullmatch(path)):
         content = await engine.searches.thumbnail(match["name"], int(match["item"]))
         return Response(content, media_type="image/jpeg", headers=_PAGE_HEADERS)
@@ -143,12 +148,13 @@ async def _answer(engine, request):
     raise invalid(f"Malformed request: {method} {path}")
 
 
-async def _worked(engine, request, answer, name, version, label):
+async def _worked(engine, request, answer, name, version, label, is_json=True):
     """Reads a body, and sends what `answer` makes of it while the client is there."""
     held = Held(engine)
     try:
         body = await _read_body(request, engine.settings, held)
-        held.add(_parsed_bytes(body, engine))
+        if is_json:
+            held.add(_parsed_bytes(body, engine))
         work = asyncio.ensure_future(answer(engine, name, version, label, body, held))
         gone = asyncio.ensure_future(request.receive())  # nothing but a disconnect can follow the body
         try:

@@ -6,15 +6,19 @@ const NUM_FRAMES = 25;
 const LONGEST_SIDE = 640;
 const CURVES = 3;
 const COLORS = ["#1c7ed6", "#e8590c", "#2f9e44"];
+// Of heat maps: orange adds to the score, purple takes from it; the scale ends at this part of the magnitudes.
+const [POSITIVE, NEGATIVE, OPACITY] = [[179, 88, 6], [84, 39, 136], 220];
+const PERCENTILE = 0.99;
 const $ = (id) => document.getElementById(id);
 
 let heatMaps = [];
 let pictures = [];
 let times = [];
+let unit = " s"; // of the times; empty where they are numbers of frames
 let running = 0;
 
 async function ask(path, body) {
-  const options = body && { method: "POST", body: JSON.stringify(body) };
+  const options = body && { method: "POST", body: body instanceof Blob ? body : JSON.stringify(body) };
   const response = await fetch(path, options);
   // TensorFlow Serving's JSON may hold NaN, which JSON does not have.
   const text = (await response.text()).replace(/([[,:]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, "$1null");
@@ -38,8 +42,8 @@ async function signatures() {
 function sampling(known) {
   try {
     const { frames, frame_step: step } = JSON.parse(known.__sampling__.method_name).frames;
-    if (step) return { count: NUM_FRAMES, note: `The model was trained on one of every ${step} frames, which a browser cannot ` +
-      `find; ${NUM_FRAMES} frames were sent.` };
+    if (step) return { count: NUM_FRAMES, note: `The model was trained on one of every ${step} frames, which a browser ` +
+      `cannot find; ${NUM_FRAMES} frames were sent.` };
     return { count: Number.isInteger(frames) && frames > 0 ? frames : NUM_FRAMES, note: "" };
   } catch {
     return { count: NUM_FRAMES, note: "" }; // other exports, and those of version 0.1
@@ -71,12 +75,11 @@ async function show(file) {
     const known = await signatures();
     if (!known.serving_default) throw new Error("The model has no signature serving_default.");
     const start = performance.now();
-    const isVideo = "frames" in known.serving_default.inputs;
-    const result = await (isVideo ? classifyVideo : classifyImage)(file, known);
+    const result = await (isVideo(known.serving_default.inputs) ? classifyVideo : classifyImage)(file, known);
     if (job !== running) return; // another file was dropped meanwhile
     result.seconds = (performance.now() - start) / 1000;
     render(result);
-    say(isVideo ? sampling(known).note : "");
+    say(result.note || "");
     await findNeighbours(job, result.inputs, file);
   } catch (error) {
     if (job === running) say(error.message, true);
@@ -93,24 +96,67 @@ async function classifyImage(file, known) {
 }
 
 async function classifyVideo(file, known) {
-  const frames = file.type.startsWith("image/")
-    ? [{ picture: await drawable(file), blob: file, time: 0 }]
-    : await videoFrames(file, sampling(known).count);
-  const encoded = await Promise.all(frames.map((frame) => base64(frame.blob)));
-  const inputs = { frames: [encoded], num_frames: [encoded.length] };
+  const { inputs, pictures, times, unit, note } = await videoInputs(file, known);
   const outputs = await predict(known.serving_default, "serving_default", inputs);
   if (outputs.valid && !outputs.valid[0]) throw new Error("The server could not decode the frames.");
-  const single = { frames: encoded.map((one) => [one]), num_frames: encoded.map(() => 1) };
-  const alone = await predict(known.serving_default, "serving_default", single);
+  const alone = await framesAlone(known, inputs, pictures.length);
   const map = await explain(known, inputs);
   return {
     inputs,
     outputs,
-    pictures: frames.map((frame) => frame.picture),
-    heatMaps: map && rank(map) === 3 ? map : [],
-    times: frames.map((frame) => frame.time),
-    curves: curves(outputs, alone.scores),
+    pictures,
+    heatMaps: map && rank(map) === 3 && map.length === pictures.length ? map : [],
+    times,
+    unit,
+    note,
+    curves: alone ? curves(outputs, alone.scores) : [],
   };
+}
+
+// Frames as the browser decodes them; as the server does where the browser cannot, or the model takes optical flow.
+async function videoInputs(file, known) {
+  const takesFlow = "flow_frames" in known.serving_default.inputs;
+  if (!takesFlow && file.type.startsWith("image/")) {
+    return framesOf([{ picture: await drawable(file), blob: file, time: 0 }], "");
+  }
+  if (!takesFlow) {
+    try {
+      const { count, note } = sampling(known);
+      return await framesOf(await videoFrames(file, count), note);
+    } catch (error) {
+      if (!error.isOfPlaying) throw error;
+    }
+  }
+  say(`${file.name}: the server decodes it …`);
+  const { inputs, seconds } = await ask(`${modelPath()}:frames`, file);
+  const shown = (inputs.frames || inputs.flow_frames)[0];
+  const pictures = await Promise.all(shown.map(async ({ b64 }) => {
+    const bytes = Uint8Array.from(atob(b64), (letter) => letter.charCodeAt(0));
+    return drawable(new Blob([bytes]));
+  }));
+  const times = shown.map((_, i) => (seconds ? seconds * (i + 0.5) / shown.length : i + 1));
+  const note = inputs.frames ? "" : "The pictures are optical flow: red is motion to the right, green down, gray none.";
+  return { inputs, pictures, times, unit: seconds ? " s" : "", note };
+}
+
+async function framesOf(frames, note) {
+  const encoded = await Promise.all(frames.map((frame) => base64(frame.blob)));
+  return {
+    inputs: { frames: [encoded], num_frames: [encoded.length] },
+    pictures: frames.map((frame) => frame.picture),
+    times: frames.map((frame) => frame.time),
+    unit: " s",
+    note,
+  };
+}
+
+// Outputs for every frame by itself; null where the model takes unlike numbers of frames and of flow.
+async function framesAlone(known, inputs, count) {
+  const lists = Object.entries(inputs).filter(([, value]) => Array.isArray(value[0]));
+  if (lists.some(([, [frames]]) => frames.length !== count)) return null;
+  const single = lists.flatMap(([name, [frames]]) => [
+    [name, frames.map((one) => [one])], [`num_${name}`, frames.map(() => 1)]]);
+  return predict(known.serving_default, "serving_default", Object.fromEntries(single));
 }
 
 // The scores of every frame alone, for the best labels of the whole video.
@@ -130,12 +176,20 @@ async function explain(known, inputs) {
   const floats = Object.entries(signature.outputs).filter(
     ([, info]) => info.dtype === "DT_FLOAT" && (info.tensor_shape.dim || []).length !== 1);
   const names = floats.map(([name]) => name);
-  const name = names.includes("contributions") ? "contributions" : names[0];
-  if (!name) return null;
-  const parts = (await predict(signature, "explain", inputs))[name][0];
+  if (!names.length) return null;
+  const outputs = await predict(signature, "explain", inputs);
+  const streams = names.filter((name) => name.endsWith("contributions")).sort((a, b) => a.length - b.length);
+  if (!streams.length) streams.push(names[0]);
+  // Of frames and of their flow together, where they are of the same places; else those of the frames.
+  const parts = streams.map((name) => outputs[name][0])
+    .reduce((sum, other) => (shape(sum) === shape(other) ? added(sum, other) : sum));
   return rank(parts) === 1 ? square(parts) : parts;
 }
 
+const shape = (value) => (Array.isArray(value) ? `${value.length},${shape(value[0])}` : "");
+const added = (one, other) => (Array.isArray(one) ? one.map((value, i) => added(value, other[i])) : one + other);
+
+const isVideo = (inputs) => "frames" in inputs || "flow_frames" in inputs;
 const rank = (value) => (Array.isArray(value) ? 1 + rank(value[0]) : 0);
 
 // Descriptors in a row are a square map where their number is a square.
@@ -183,7 +237,7 @@ async function videoFrames(file, count) {
 
 function event(video, name) {
   return new Promise((resolve, reject) => {
-    const failed = () => reject(new Error("This browser cannot play the video. Convert it to MP4 or WebM."));
+    const failed = () => reject(Object.assign(new Error("This browser cannot play the video."), { isOfPlaying: true }));
     video.addEventListener(name, resolve, { once: true });
     video.addEventListener("error", failed, { once: true });
   });
@@ -200,7 +254,7 @@ async function grab(video) {
 }
 
 function render(result) {
-  ({ pictures, heatMaps, times } = result);
+  ({ pictures, heatMaps, times, unit = " s" } = result);
   const { labels, label_scores: scores, label_probabilities: shares, answer } = result.outputs;
   $("labels").replaceChildren(...(labels ? labels[0] : []).map((label, i) => {
     const item = document.createElement("li");
@@ -218,11 +272,14 @@ function render(result) {
   $("took").textContent = `${result.seconds.toFixed(2)} s.`;
   $("heat-label").textContent = labels ? labels[0][0] : "the best label";
   $("heat-switch").hidden = !heatMaps.length;
+  const most = Number(largest(heatMaps).toPrecision(2)); // parts of a score are small numbers
+  $("heat-most").textContent = `+${most}`;
+  $("heat-least").textContent = `−${most}`;
   $("time").hidden = pictures.length < 2;
   $("frame").max = pictures.length - 1;
   $("frame").value = 0;
-  $("curve-section").hidden = times.length < 2;
-  if (times.length > 1) drawCurves(result.curves);
+  $("curve-section").hidden = !result.curves.length || times.length < 2;
+  if (!$("curve-section").hidden) drawCurves(result.curves);
   $("result").hidden = false;
   drawFrame();
 }
@@ -233,7 +290,7 @@ const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2)
 function drawFrame() {
   const index = Number($("frame").value);
   paintPicture($("picture"), pictures[index]);
-  $("seconds").textContent = `${times[index].toFixed(2)} s`;
+  $("seconds").textContent = unit ? times[index].toFixed(2) + unit : times[index];
   drawHeat(heatMaps[index]);
 }
 
@@ -250,34 +307,57 @@ function drawHeat(map) {
   if (!canvas.hidden) paintHeat(canvas, map, largest(heatMaps));
 }
 
-const largest = (maps) => maps.flat(Infinity).reduce((max, value) => Math.max(max, Math.abs(value)), 0) || 1;
+// Where the scale ends: a single cell does not pale all others.
+function largest(maps) {
+  const sizes = maps.flat(Infinity).map(Math.abs).sort((a, b) => a - b);
+  return sizes[Math.floor(PERCENTILE * (sizes.length - 1))] || sizes.at(-1) || 1;
+}
 
-// One pixel a descriptor, which the browser smooths; red speaks for the label, blue against it.
+// One pixel a descriptor, which the browser smooths; in the colours of keras-fvvae explain and of the reports.
 function paintHeat(canvas, map, most) {
   canvas.width = map[0].length;
   canvas.height = map.length;
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
   map.flat().forEach((value, i) => {
-    image.data.set(value > 0 ? [224, 49, 49] : [25, 113, 194], 4 * i);
-    image.data[4 * i + 3] = 200 * Math.abs(value) / most;
+    image.data.set(value > 0 ? POSITIVE : NEGATIVE, 4 * i);
+    image.data[4 * i + 3] = OPACITY * Math.min(1, Math.abs(value) / most);
   });
   context.putImageData(image, 0, 0);
 }
 
+// Numbers at round steps, some four of them, within a range.
+function ticks(low, high) {
+  const rough = (high - low) / 4 || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  const at = Array.from({ length: count }, (_, i) => (first + i) * step);
+  return { places: Math.max(0, -Math.floor(Math.log10(step))), at };
+}
+
 function drawCurves(lines) {
-  const [width, height, left, bottom] = [600, 200, 40, 20];
+  const [width, height, left, bottom, top] = [600, 220, 44, 36, 8];
   const values = lines.flatMap((line) => line.values).filter((value) => value !== null);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const x = (time) => left + (width - left) * (time / (times.at(-1) || 1));
-  const y = (value) => (height - bottom) * (1 - (value - low) / (high - low || 1));
+  // The line of no decision is always there.
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const last = times.at(-1) || 1;
+  const x = (time) => left + (width - left) * (time / last);
+  const y = (value) => top + (height - bottom - top) * (1 - (value - low) / (high - low || 1));
+  const scale = ticks(low, high), clock = ticks(0, last);
   const shapes = [
-    element("line", { x1: left, x2: width, y1: y(low), y2: y(low) }),
-    element("line", { x1: left, x2: width, y1: y(high), y2: y(high) }),
-    element("text", { x: 0, y: y(low) }, signed(low)),
-    element("text", { x: 0, y: y(high) + 8 }, signed(high)),
-    element("text", { x: left, y: height }, "0 s"),
-    element("text", { x: width, y: height, "text-anchor": "end" }, `${times.at(-1).toFixed(1)} s`),
+    ...scale.at.flatMap((value) => [
+      element("line", { x1: left, x2: width, y1: y(value), y2: y(value) }),
+      element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" },
+        value === 0 ? "0" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(scale.places)),
+    ]),
+    element("line", { x1: left, x2: width, y1: y(0), y2: y(0), class: "zero" }),
+    ...clock.at.flatMap((time) => [
+      element("line", { x1: x(time), x2: x(time), y1: height - bottom, y2: height - bottom + 4 }),
+      element("text", { x: x(time), y: height - bottom + 16, "text-anchor": "middle" }, time.toFixed(clock.places)),
+    ]),
+    element("text", { x: (left + width) / 2, y: height - 2, "text-anchor": "middle" }, unit ? "seconds" : "frames"),
     ...lines.map((line, i) => element("polyline", {
       stroke: COLORS[i],
       points: line.values.map((value, j) => `${x(times[j])},${y(value ?? low)}`).join(" "),

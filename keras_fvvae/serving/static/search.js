@@ -16,7 +16,7 @@ async function findNeighbours(job, inputs, file) {
   const start = performance.now();
   const wanted = { inputs, k: NEIGHBOURS };
   // Of images the server sees the file itself.
-  if ("frames" in inputs) wanted.sha256 = [await digest(file)];
+  if (isVideo(inputs)) wanted.sha256 = [await digest(file)];
   const [{ neighbours, error }] = (await ask(`${modelPath()}:search`, wanted)).results;
   if (job !== running) return;
   if (error) throw new Error(`No neighbours: ${error}.`);
@@ -73,7 +73,7 @@ async function compare(job, inputs, neighbour, name) {
   say(`${neighbour.name} …`);
   try {
     const wanted = { inputs, k: 1, explain: true, item: neighbour.item };
-    if ("frames" in inputs) wanted.sha256 = [null];
+    if (isVideo(inputs)) wanted.sha256 = [null];
     const [{ explanation }] = (await ask(`${modelPath()}:search`, wanted)).results;
     const picture = neighbour.picture ? await fetched(`${modelPath()}/items/${neighbour.item}`) : null;
     if (!isCurrent()) return;
@@ -83,7 +83,7 @@ async function compare(job, inputs, neighbour, name) {
     $("query-name").textContent = name;
     $("match-name").textContent = neighbour.name;
     $("match-note").textContent = explanation.error ||
-      "The parts of each add up to the similarity; red makes both similar, blue different.";
+      "The parts of each add up to the similarity; orange makes both similar, purple different.";
     $("match-section").hidden = false;
     drawMatch();
     $("match-section").scrollIntoView({ block: "nearest" });
@@ -102,10 +102,10 @@ async function fetched(path) {
 function drawMatch() {
   if (!match) return;
   const frame = Number($("frame").value);
-  const isVideo = rank(match.query) === 3;
+  const hasFrames = rank(match.query) === 3;
   const both = [
-    ["query", pictures[frame], isVideo ? match.query[frame] : match.query],
-    ["match", match.picture, isVideo && match.match ? match.match[match.match.length >> 1] : match.match],
+    ["query", pictures[frame], hasFrames ? match.query[frame] : match.query],
+    ["match", match.picture, hasFrames && match.match ? match.match[match.match.length >> 1] : match.match],
   ];
   const most = largest([match.query, match.match || []]);
   for (const [side, picture, map] of both) {
