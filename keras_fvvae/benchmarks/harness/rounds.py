@@ -107,6 +107,7 @@ def time_rows(
             (at_most or {}).get(name),
             (notes or {}).get(name, ""),
             case,
+            _ratios(timing.seconds, reference.seconds),
         )
         for name, timing in timings.items()
     ]
@@ -122,6 +123,7 @@ def row(
     at_most: float | None = None,
     note: str = "",
     case: str = "",
+    ratios: Sequence[float] | None = None,
 ) -> dict:
     """One row of the result.
 
@@ -135,6 +137,7 @@ def row(
         at_most: the largest ratio that is good enough; `None` where there is no target.
         note: a remark.
         case: what distinguishes its comparison from others of the group.
+        ratios: of every round, by which two records are compared; `None` for what has no rounds.
     """
     return {
         "case": case,
@@ -146,6 +149,7 @@ def row(
         "slowest": max(values),
         "ratio": ratio,
         "cpu_ratio": cpu_ratio,
+        "ratios": None if ratios is None else [round(value, 6) for value in ratios],
         "at_most": at_most,
         "note": note,
     }
@@ -156,6 +160,10 @@ def absent_row(what: str, reason: str) -> dict:
     return {"case": "", "what": what, "reason": reason}
 
 
+def _ratios(ones, others):
+    return [one / other for one, other in zip(ones, others, strict=True) if other > 0]
+
+
 def _median_ratio(ones, others):
-    ratios = [one / other for one, other in zip(ones, others, strict=True) if other > 0]
+    ratios = _ratios(ones, others)
     return statistics.median(ratios) if ratios else None
