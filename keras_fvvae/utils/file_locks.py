@@ -41,7 +41,7 @@ def lock_file(descriptor: int, *, wait: bool) -> None:
         while True:
             os.lseek(descriptor, _BEYOND, os.SEEK_SET)
             try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # not of this system
                 return
             except PermissionError as error:  # another holds it
                 if not wait:
