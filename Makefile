@@ -15,7 +15,7 @@ ON_BACKENDS = tests/layers tests/ops tests/models/test_compiled_encoding.py
 OPTIONAL = tests/backbones/test_hub.py tests/zoo/test_hub.py tests/encoding/test_beam.py tests/layers/test_vlad.py \
     tests/layers/test_gmm_fisher_vector.py tests/features tests/export/test_formats.py tests/test_site.py
 
-.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards docs clean
+.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (4 to 7 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
@@ -60,6 +60,9 @@ weights: $(INSTALLED)  ## Train the weights that ship with entries of the zoo, a
 
 cards: $(INSTALLED)  ## Write docs/zoo/ and the table of entries in docs/zoo.md from the recipes
 	$(BIN)/python docs/make_cards.py
+
+gallery: $(INSTALLED)  ## Make the pictures of docs/gallery.md
+	$(BIN)/python docs/make_gallery.py
 
 docs: $(INSTALLED)  ## Build the site into site/; a warning is an error
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[docs]"

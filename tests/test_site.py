@@ -130,13 +130,17 @@ def test_a_broken_link_is_an_error(site, tmp_path, monkeypatch):
         make_site.make_site(tmp_path / "site")
 
 
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
 @pytest.fixture
 def browser(site, tmp_path):
     """A page in Chromium, and the address of the served site."""
     if chromium.find() is None:
         pytest.skip(f"needs one of {', '.join(chromium.NAMES)}")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
-    handler.log_message = lambda *arguments: None
+    handler = functools.partial(_Handler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with chromium.open_page(tmp_path / "profile") as page:
@@ -152,3 +156,14 @@ def test_pages_fit_a_telephone_and_ask_nobody(browser):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
     assert [url for url in page.requested if not url.startswith((address, "data:"))] == []
     assert page.problems == []
+
+
+def test_zoo_is_filtered(browser):
+    page, address = browser
+    page.open(f"{address}zoo.html")
+    page.wait_for("document.querySelector('.zoo-filter') !== null")
+    field = "document.querySelector('.zoo-filter')"
+    page.evaluate(f"{field}.value = 'UCF101 flow'; {field}.dispatchEvent(new Event('input'))")
+    rows = "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetHeight)"
+    shown = f"{rows}.map(row => row.cells[0].innerText.trim()).join()"
+    assert page.evaluate(shown) == "ucf101_actionvlad_flow,ucf101_pool5_flow"
