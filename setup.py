@@ -91,13 +91,13 @@ setup(
         # `make docs`, and the notebooks, which a slow test executes.
         "docs": [
             "mkdocs>=1.6.1,<2",
-            "mkdocs-material>=9.7,<10",
+            "mkdocs-material>=9.8,<10",
             "mkdocstrings>=1.0,<2",
-            "mkdocstrings-python>=2.0,<3",
-            "pymdown-extensions>=10.16,<14",
-            "latex2mathml>=3.78,<4",
-            "nbclient>=0.10,<1",
-            "ipykernel>=6.29,<8",
+            "mkdocstrings-python>=2.0.11,<3",
+            "pymdown-extensions>=13,<14",
+            "latex2mathml>=3.81,<4",
+            "nbclient>=0.11,<1",
+            "ipykernel>=7,<8",
         ],
         "test": [
             "pytest>=8",
