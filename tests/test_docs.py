@@ -13,6 +13,7 @@ from keras_fvvae.tools import main as tools_main
 from keras_fvvae.data import load_digits
 from keras_fvvae.estimators import recipe as estimator_recipe
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files
 from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vgg19
 from tests.support.written_runs import make_streams, write_run
 
@@ -182,6 +183,16 @@ def test_every_relative_link_exists():
         prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_page_of_files_names_all():
+    from keras_fvvae.search import approximate, folder, whitening
+    from keras_fvvae.zoo import manifests
+
+    index = {folder.MANIFEST, folder.SETTINGS, folder.ITEMS, folder.VECTORS, whitening.MEAN, whitening.DIRECTIONS}
+    names = {*files.ARTIFACTS, files.MANIFEST, files.REPORT, files.LOCK, *index, approximate.GRAPH}
+    names |= {manifests.CLASSIFIER, manifests.FVVAE_ONLY, manifests.INDEX, manifests.MANIFEST, manifests.RECIPE}
+    assert [name for name in sorted(names) if name not in _text("docs/files.md")] == []
 
 
 def test_make_targets_of_the_readme_exist():
