@@ -13,9 +13,9 @@ PORTABLE = tests/data tests/layers tests/models tests/export tests/serving tests
 ON_BACKENDS = tests/layers tests/ops tests/models/test_compiled_encoding.py
 # What the suite skips where a package is missing.
 OPTIONAL = tests/backbones/test_hub.py tests/zoo/test_hub.py tests/encoding/test_beam.py tests/layers/test_vlad.py \
-    tests/layers/test_gmm_fisher_vector.py tests/features tests/export/test_formats.py
+    tests/layers/test_gmm_fisher_vector.py tests/features tests/export/test_formats.py tests/test_site.py
 
-.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards clean
+.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (4 to 7 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
@@ -30,8 +30,8 @@ test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and ever
 test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
 	$(PYTEST) -q -m "not slow and not gpu and not once" $(PORTABLE)
 
-test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Lance, ONNX, LiteRT, parity with VLFeat and scikit-image
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert]" scikit-image
+test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Lance, ONNX, LiteRT, the site, parity with VLFeat and scikit-image
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert,docs]" scikit-image
 	$(BIN)/python -c "import ai_edge_litert, apache_beam, huggingface_hub, keras_hub, lance, onnxruntime, skimage"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet cyvlfeat || \
 		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs libvlfeat-dev, Cython and -Icyvlfeat)"
@@ -60,6 +60,13 @@ weights: $(INSTALLED)  ## Train the weights that ship with entries of the zoo, a
 
 cards: $(INSTALLED)  ## Write docs/zoo/ and the table of entries in docs/zoo.md from the recipes
 	$(BIN)/python docs/make_cards.py
+
+gallery: $(INSTALLED)  ## Make the pictures of docs/gallery.md
+	$(BIN)/python docs/make_gallery.py
+
+docs: $(INSTALLED)  ## Build the site into site/; a warning is an error
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[docs]"
+	$(BIN)/python docs/make_site.py
 
 # Made anew when the requirements change.
 $(INSTALLED): setup.py requirements.txt

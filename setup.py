@@ -34,6 +34,23 @@ SEARCH = ["usearch>=2.16,<3"]
 ONNX = ["tf2onnx>=1.17,<2", "onnx>=1.16,<2", "onnxruntime>=1.20,<2"]
 LITERT = ["ai-edge-litert>=2.1,<3"]
 
+# What the library uses when it runs; `all` is all of them together.
+OPTIONAL = {
+    "tfds": TFDS,
+    "textiles": TEXTILES,
+    "serving": SERVING,
+    "grpc": GRPC,
+    "lite": LITE,
+    "search": SEARCH,
+    "onnx": ONNX,
+    "litert": LITERT,
+    "parquet": PARQUET,
+    "lance": ["pylance>=1", *PARQUET],
+    # Networks of KerasHub, and packs on the Hugging Face Hub.
+    "hub": ["keras-hub>=0.32,<0.33", "huggingface_hub>=1.0,<3"],
+    "beam": ["apache-beam>=2.77,<2.78"],
+}
+
 setup(
     name="keras_fvvae",
     version=VERSION,
@@ -41,6 +58,22 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords=[
+        "bilinear pooling",
+        "explainability",
+        "Fisher vectors",
+        "fine-grained classification",
+        "image retrieval",
+        "Keras",
+        "variational auto-encoder",
+        "video classification",
+        "VLAD",
+    ],
+    # The repository's own address is added where it is published.
+    project_urls={
+        "Paper": "https://openaccess.thecvf.com/content_cvpr_2017/html/Qiu_Deep_Quantization_Encoding_CVPR_2017_paper.html",
+        "Authors' release": "https://github.com/fv-vae/fv-vae",
+    },
     python_requires=">=3.11,<3.14",
     packages=[
         *find_packages(include=["keras_fvvae", "keras_fvvae.*"]),
@@ -55,19 +88,19 @@ setup(
     },
     install_requires=REQUIREMENTS,
     extras_require={
-        "tfds": TFDS,
-        "textiles": TEXTILES,
-        "serving": SERVING,
-        "grpc": GRPC,
-        "lite": LITE,
-        "search": SEARCH,
-        "onnx": ONNX,
-        "litert": LITERT,
-        "parquet": PARQUET,
-        "lance": ["pylance>=1", *PARQUET],
-        # Networks of KerasHub, and packs on the Hugging Face Hub.
-        "hub": ["keras-hub>=0.32,<0.33", "huggingface_hub>=1.0,<3"],
-        "beam": ["apache-beam>=2.77,<2.78"],
+        **OPTIONAL,
+        "all": sorted({requirement for requirements in OPTIONAL.values() for requirement in requirements}),
+        # `make docs`, and the notebooks, which a slow test executes.
+        "docs": [
+            "mkdocs>=1.6.1,<2",
+            "mkdocs-material>=9.8,<10",
+            "mkdocstrings>=1.0,<2",
+            "mkdocstrings-python>=2.0.11,<3",
+            "pymdown-extensions>=13,<14",
+            "latex2mathml>=3.81,<4",
+            "nbclient>=0.11,<1",
+            "ipykernel>=7,<8",
+        ],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",

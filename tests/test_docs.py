@@ -13,6 +13,7 @@ from keras_fvvae.tools import main as tools_main
 from keras_fvvae.data import load_digits
 from keras_fvvae.estimators import recipe as estimator_recipe
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files
 from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vgg19
 from tests.support.written_runs import make_streams, write_run
 
@@ -20,8 +21,9 @@ ROOT = Path(__file__).parents[1]
 # Pages of which every command and block is executed, in their order and one after the other in one folder.
 WALKS = {
     "readme": ("README.md",),
+    "quickstart": ("docs/quickstart.md", "docs/few_images.md", "docs/no_network.md"),
     "photos": ("docs/photos.md", "docs/serving.md"),
-    "videos": ("docs/videos.md", "docs/zoo.md"),
+    "videos": ("docs/videos.md", "docs/two_streams.md", "docs/zoo.md"),
     "methods": ("docs/methods.md",),
     "python": ("docs/python.md",),
 }
@@ -72,8 +74,8 @@ def _commands(text):
 
 def test_walks_hold_what_users_read():
     texts = [_text(page) for pages in WALKS.values() for page in pages]
-    assert sum(len(_commands(text)) for text in texts) == 28
-    assert sum(len(_blocks(text, "python")) for text in texts) == 6
+    assert sum(len(_commands(text)) for text in texts) == 44
+    assert sum(len(_blocks(text, "python")) for text in texts) == 7
 
 
 @pytest.fixture
@@ -134,12 +136,22 @@ def _check_readme(folder, namespace):
     assert (folder / "photos.index" / "manifest.json").is_file()
 
 
+def _check_quickstart(folder, namespace):
+    assert namespace["parts"].label == namespace["labels"][0]
+    assert {path.suffix for path in (folder / "explained").iterdir()} == {".png", ".svg", ".json"}
+    # Copies of training items are passed over: of six files those of the two that were held out stay.
+    assert len((folder / "to_label.csv").read_text().splitlines()) == 1 + 2
+    assert list(folder.glob("zoo_folder/*/1/manifest.json"))
+
+
 def _check_photos(folder, namespace):
     assert namespace["vector"].shape == (1, BLOCKS[-1][1] * 256)
 
 
 def _check_videos(folder, namespace):
     assert (folder / "runs" / "pretrained_pretraining" / "manifest.json").is_file()
+    assert (folder / "served" / "two_streams" / "1" / "saved_model.pb").is_file()
+    assert (folder / "fused.csv").is_file()
     assert (folder / "home" / "keras_fvvae" / "zoo" / "video_folder" / "1" / "manifest.json").is_file()
 
 
@@ -155,6 +167,7 @@ def _check_python(folder, namespace):
 
 CHECKS = {
     "readme": _check_readme,
+    "quickstart": _check_quickstart,
     "photos": _check_photos,
     "videos": _check_videos,
     "methods": _check_methods,
@@ -163,10 +176,23 @@ CHECKS = {
 
 
 def test_every_relative_link_exists():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
+    above = [
+        ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")
+    ]
+    for page in (*above, *(ROOT / "docs").rglob("*.md")):
         prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_page_of_files_names_all():
+    from keras_fvvae.search import approximate, folder, whitening
+    from keras_fvvae.zoo import manifests
+
+    index = {folder.MANIFEST, folder.SETTINGS, folder.ITEMS, folder.VECTORS, whitening.MEAN, whitening.DIRECTIONS}
+    names = {*files.ARTIFACTS, files.MANIFEST, files.REPORT, files.LOCK, *index, approximate.GRAPH}
+    names |= {manifests.CLASSIFIER, manifests.FVVAE_ONLY, manifests.INDEX, manifests.MANIFEST, manifests.RECIPE}
+    assert [name for name in sorted(names) if name not in _text("docs/files.md")] == []
 
 
 def test_make_targets_of_the_readme_exist():

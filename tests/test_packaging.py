@@ -1,12 +1,17 @@
 """The wheel holds everything: built, installed apart from the checkout, and used from an empty folder."""
 
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MOST_BYTES = 5_000_000
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +22,7 @@ def site(tmp_path_factory):
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
     subprocess.run(build, check=True, cwd=folder, capture_output=True)
     (wheel,) = folder.glob("*.whl")
+    assert wheel.stat().st_size < MOST_BYTES
     target = folder / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True, capture_output=True)
     return target
@@ -54,3 +60,41 @@ def test_console_script_is_declared(site):
 
 def test_tests_and_benchmarks_are_not_installed(site):
     assert sorted(p.name for p in site.iterdir() if p.suffix != ".dist-info" and p.name != "bin") == ["keras_fvvae"]
+
+
+def _requirements(metadata):
+    """By extra what it requires."""
+    found = {extra: set() for extra in metadata.get_all("Provides-Extra")}
+    for line in metadata.get_all("Requires-Dist"):
+        requirement, _, extra = line.partition("; extra == ")
+        if extra:
+            found[extra.strip("\"'")].add(requirement)
+    return found
+
+
+def test_extras(site):
+    (path,) = site.glob("*.dist-info/METADATA")
+    extras = _requirements(HeaderParser().parsestr(path.read_text(encoding="utf-8")))
+    of_users = extras.keys() - {"all", "test", "docs"}
+    assert extras["all"] == set().union(*(extras[extra] for extra in of_users))
+    table = re.search(r"\| extra \|.*?\n\n", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)[0]
+    cells = " ".join(re.findall(r"^\|([^|]*)\|", table, flags=re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", cells)) == set(extras)
+
+
+def test_source_distribution_has_what_a_build_reads(tmp_path):
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    # In a copy: setuptools writes beside setup.py.
+    copy = tmp_path / "copy"
+    for folder in ("keras_fvvae", "tools", "zoo"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.iterdir():
+        if path.is_file() and path.name != ".git":
+            shutil.copy(path, copy)
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=copy, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"setup.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE", "CITATION.cff"} <= names
+    assert {"keras_fvvae/__init__.py", "tools/main.py", "zoo/digits_conv.yaml"} <= names
+    assert archive.stat().st_size < MOST_BYTES

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,9 @@ import matplotlib
 if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
-matplotlib.use("Agg")
+# Figures go into files, without windows. A backend that the caller has chosen, as notebooks do, stays.
+if "MPLBACKEND" not in os.environ and "matplotlib.pyplot" not in sys.modules:
+    matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 
