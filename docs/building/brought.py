@@ -10,6 +10,9 @@ FILES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "reporting.md",
     "deploy/README.md": "deploy.md",
+    "deploy/Dockerfile": "deploy/Dockerfile",
+    "deploy/kserve.yaml": "deploy/kserve.yaml",
+    "deploy/grafana-dashboard.json": "deploy/grafana-dashboard.json",
     "CITATION.cff": "CITATION.cff",
 }
 # A page on the site that stands for a folder.

@@ -122,8 +122,8 @@ def history():
 def test_history(history):
     later = record([2.0] * 5, date="2026-02-01T00:00:00+00:00")
     later["rows"] = later["rows"][:1]
-    text = history.page([later, BEFORE])
-    assert "| what | against | 2026-01-01, 0.2 | 2026-02-01, 0.2 |" in text
+    text = history.page({"b.json": later, "a.json": BEFORE})
+    assert "| what | against | [2026-01-01](records/a.json), 0.2 | [2026-02-01](records/b.json), 0.2 |" in text
     assert "| VGG19, ours | bound | 1.200 | 2.000 |" in text
     assert "| many | few | 1.000 |  |" in text
 
