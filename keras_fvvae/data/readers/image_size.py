@@ -83,8 +83,9 @@ def jpeg_scans(content: bytes) -> int:
     """Scans of a JPEG, among them those of its thumbnail; 0 for anything else."""
     if image_format(content) != "JPEG":
         return 0
-    # In the data of a scan no other byte than 0 or a restart marker's follows on 255. Two bytes at a time, from the first
-    # byte on and from the second: four times as fast as `bytes.count`, which takes a twentieth of the decoder's time.
+    # In the data of a scan no other byte than 0 or a restart marker's follows on 255. Two bytes at a time, from the
+    # first byte on and from the second: four times as fast as `bytes.count`, which takes a twentieth of the decoder's
+    # time.
     halves = (np.frombuffer(content, "uint16", (len(content) - start) // 2, start) for start in (0, 1))
     return sum(int(np.count_nonzero(half == _SCAN)) for half in halves)
 
@@ -110,7 +111,10 @@ def _jpeg_pixels(content):
 
 
 def _largest_frame(content):
-    """Height and width of the largest frame before the first scan: libjpeg reads the same markers, and skips what is between them."""
+    """Height and width of the largest frame before the first scan; `None` where there is none.
+
+    libjpeg reads the same markers, and skips what is between them.
+    """
     position, largest = 2, None
     while True:
         while content[position] != 0xFF:
