@@ -122,7 +122,7 @@ def resize_image(
 
 
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int], mode: str = "squeeze") -> np.ndarray:
-    """`resize_image` at once: from one array to another, read-only one; unchanged where it has the size already."""
+    """`resize_image` at once: from an array to a read-only one; unchanged where it has the size already."""
     size = (int(size[0]), int(size[1]))
     if pixels.shape[:2] == size:
         return pixels
