@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.readers.jpeg_scale import DECODERS, EXACT, FAST, jpeg_divisor
 from keras_fvvae.runs.datasets import open_dataset
@@ -42,7 +43,7 @@ def main() -> None:
         Path(arguments.out).write_text(json.dumps({"arguments": vars(arguments), "rows": rows}, indent=2))
 
 
-def differences(exact: dict, fast: dict, class_names: list[str], images) -> dict:
+def differences(exact: dict, fast: dict, class_names: list[str], images: Collection) -> dict:
     """Rows of the table, from what `_read` gives with either decoder."""
     apart = np.concatenate([np.abs(a - b).ravel() for a, b in zip(exact["pixels"], fast["pixels"], strict=True)])
     cosines = np.sum(exact["vectors"] * fast["vectors"], axis=1)
