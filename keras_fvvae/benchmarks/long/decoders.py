@@ -33,7 +33,8 @@ def main() -> None:
     classifier = load_classifier(arguments.run)
     views = classifier.encoder.reader.views
     read = {decoder: _read(images, dataclasses.replace(views, decoder=decoder), classifier) for decoder in DECODERS}
-    divisors = [jpeg_divisor(images.read(index), views.resize_to, views.resize) for index in range(len(images))]
+    contents = (Path(source).read_bytes() for source in images.sources)
+    divisors = [jpeg_divisor(content, views.resize_to, views.resize) for content in contents]
     rows = differences(read[EXACT], read[FAST], classifier.class_names, images)
     rows = {"images": len(images), "of them decoded at a smaller scale": float(np.mean(np.array(divisors) > 1)), **rows}
     print("| what | |\n| --- | --- |")

@@ -70,7 +70,7 @@ def jpeg_sides(content: bytes) -> tuple[int, int] | None:
     """Height and width of a JPEG from its header; `None` for anything else, or where the header ends early.
 
     Example:
-        >>> jpeg_sides(b"\x89PNG and so on") is None
+        >>> jpeg_sides(b"GIF89a and so on") is None
         True
     """
     try:
