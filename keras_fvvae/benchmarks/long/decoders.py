@@ -33,7 +33,7 @@ def main() -> None:
     classifier = load_classifier(arguments.run)
     views = classifier.encoder.reader.views
     read = {decoder: _read(images, dataclasses.replace(views, decoder=decoder), classifier) for decoder in DECODERS}
-    contents = (Path(source).read_bytes() for source in images.sources)
+    contents = (Path(str(source)).read_bytes() for source in images.sources)
     divisors = [jpeg_divisor(content, views.resize_to, views.resize) for content in contents]
     rows = differences(read[EXACT], read[FAST], classifier.class_names, images)
     rows = {"images": len(images), "of them decoded at a smaller scale": float(np.mean(np.array(divisors) > 1)), **rows}
