@@ -59,6 +59,11 @@ _store_options = section(
     type=click.Choice(("npy", *FORMATS)),
     help="Besides the store of .npy files, which is always written: one file of ids, labels and vectors.",
 )
+@click.option(
+    "--decoder",
+    type=click.Choice(("exact", "fast")),
+    help="Of images, instead of the training's: fast reads large JPEG files at the smallest scale that suffices.",
+)
 @_division_options
 @_store_options
 def command(
@@ -71,6 +76,7 @@ def command(
     raw: bool,
     dtype: str,
     form: str,
+    decoder: str | None,
     shard_text: str | None,
     verify: bool,
     merge: tuple[str, ...],
@@ -106,7 +112,7 @@ def command(
 
     if work["runner"]:
         require_beam()
-    extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset, dataset_options)
+    extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset, dataset_options, decoder=decoder)
     for folder in merge:
         extraction.output.merge(folder)
     summary = extraction.summary(shards or 1, check=True) if verify else extraction.run(**work)

@@ -48,7 +48,8 @@ def _scores(run: str, files: tuple[str, ...], out: str, class_name: str | None) 
     from keras_fvvae.tasks.files import results_of
     from keras_fvvae.zoo.sources import open_reading
 
-    return results_of(files, open_reading(run).kind, lambda usable: explain(run, usable, out, class_name))
+    model = open_reading(run)
+    return results_of(files, model.kind, lambda usable: explain(model, usable, out, class_name))
 
 
 def _similarities(run: str, files: tuple[str, ...], out: str, match: str) -> Iterator[dict]:
@@ -58,4 +59,5 @@ def _similarities(run: str, files: tuple[str, ...], out: str, match: str) -> Ite
     from keras_fvvae.tasks.files import results_of
     from keras_fvvae.zoo.sources import open_reading
 
-    return results_of(files, open_reading(run).kind, lambda usable: explain_match(run, usable, match, out))
+    model = open_reading(run)
+    return results_of(files, model.kind, lambda usable: explain_match(model, usable, match, out))

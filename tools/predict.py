@@ -99,6 +99,6 @@ def _ask_run(run: str, files: list[str], top_k: int, coverage: float | None, ver
         seen = SeenItems.of_run(model.run)
         if model.run.calibration is None:
             say(f"{run}: {model.run.calibration_note}")
-    for result in results_of(files, model.kind, lambda usable: predict(run, usable, top_k, coverage), verbose):
+    for result in results_of(files, model.kind, lambda usable: predict(model, usable, top_k, coverage), verbose):
         known = {} if seen is None or "error" in result else {"seen_in_training": seen.how(result["file"])}
         yield {**result, **known}

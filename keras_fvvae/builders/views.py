@@ -25,4 +25,5 @@ def recipe_views(recipe: Recipe, kind: str = "video") -> Views:
         frames=recipe.frames,
         frame_step=recipe.frame_step,
         flow=FlowSettings(recipe.flow_method, recipe.flow_bound),
+        decoder=recipe.decoder,
     )

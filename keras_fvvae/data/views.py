@@ -21,6 +21,8 @@ from keras_fvvae.data.readers.flow import (
     has_flow,
 )
 from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels, resize_pixels
+from keras_fvvae.data.readers.image_size import MIN_SIDE
+from keras_fvvae.data.readers.jpeg_scale import DECODERS, EXACT, FAST
 from keras_fvvae.data.readers.video import every_position, read_video, uniform_positions
 from keras_fvvae.errors import DataError
 
@@ -33,8 +35,6 @@ CROPS = ("center", "ten")
 FRAMES = 25
 # Every k-th frame of an hour-long video would not fit in memory.
 MAX_FRAMES = 1024
-# An image of fewer pixels has no content to encode: most often a tracking pixel or a failed conversion.
-MIN_SIDE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Views:
         frames: frames of a video, uniformly spaced.
         frame_step: every so many-th frame of a video, instead of `frames`.
         flow: `FlowSettings`.
+        decoder: of images without boxes: `"exact"`, or `"fast"` for large JPEG files, which are then decoded at the
+            smallest scale that covers `resize_to`: pixels a little sharper, see docs/data.md. Videos have one decoder.
 
     Raises:
         ValueError: for a value out of range.
@@ -73,11 +75,13 @@ class Views:
     frames: int = FRAMES
     frame_step: int | None = None
     flow: FlowSettings = dataclasses.field(default_factory=FlowSettings)
+    decoder: str = EXACT
 
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "resize_to", tuple(self.resize_to or self.size))
-        for name, options in (("resize", RESIZE_MODES), ("crops", CROPS), ("modality", MODALITIES)):
+        named = {"resize": RESIZE_MODES, "crops": CROPS, "modality": MODALITIES, "decoder": DECODERS}
+        for name, options in named.items():
             if getattr(self, name) not in options:
                 raise ValueError(f"`{name}` must be one of {options}. Received: {name}={getattr(self, name)!r}")
         if any(outer < inner for outer, inner in zip(self.resize_to, self.size, strict=True)):
@@ -115,6 +119,8 @@ class Views:
             settings |= {"modality": self.modality, "frames": self.frames, "frame_step": self.frame_step}
             if self.is_flow:
                 settings["flow"] = dataclasses.asdict(self.flow)
+        elif self.decoder != EXACT:  # which has the keys of 0.1, when there was no other
+            settings["decoder"] = self.decoder
         return settings
 
     def crop(self, images: tf.Tensor) -> tf.Tensor:
@@ -168,8 +174,7 @@ def read_resized(
         DataError, ValueError: why it is not an image or a video, without its path.
     """
     if collection.kind == "image":
-        pixels = read_image(collection, index)
-        return [resize_pixels(pixels, one.resize_to, one.resize)[np.newaxis].astype("float32") for one in views]
+        return _resized_images(collection, index, views)
     source: Any = collection.sources[index]
     folder = not isinstance(source, np.ndarray) and Path(source).is_dir()
     stored = {one for one in views if one.is_flow and folder and has_flow(source)}
@@ -179,15 +184,36 @@ def read_resized(
     return [_stored_flow(source, one, random) if one in stored else decoded[one] for one in views]
 
 
-def read_image(collection: Collection, index: int) -> np.ndarray:
-    """Pixels of an image of a collection, cut out where it has boxes.
+def _resized_images(collection, index, views):
+    """An image for each of the views, from one decoding for all that are exact."""
+    decoded: dict[Views | None, np.ndarray] = {}
+    images = []
+    for one in views:
+        shrunk = one if one.decoder == FAST else None
+        if shrunk not in decoded:
+            decoded[shrunk] = read_image(collection, index, shrunk)
+        resized = resize_pixels(decoded[shrunk], one.resize_to, one.resize)
+        images.append(resized[np.newaxis].astype("float32", copy=False))
+    return images
+
+
+def read_image(collection: Collection, index: int, shrunk: Views | None = None) -> np.ndarray:
+    """Pixels of an image of a collection, cut out where it has boxes; read-only.
+
+    Args:
+        collection: a `Collection`.
+        index: position in it.
+        shrunk: views that a large JPEG need only be large enough for. Default: the whole image. A box is cut out of the
+            whole image: it is in its pixels.
 
     Raises:
         OSError: if the file cannot be opened.
         ValueError: why it is not an image.
     """
-    content = collection.read(index)
-    pixels = content if isinstance(content, np.ndarray) else decode_pixels(content)
+    pixels = collection.read(index)
+    if not isinstance(pixels, np.ndarray):
+        whole = shrunk is None or collection.boxes is not None
+        pixels = decode_pixels(pixels) if whole else decode_pixels(pixels, shrunk.resize_to, shrunk.resize)
     if collection.boxes is not None:
         pixels = _cut_out(pixels, collection.boxes[index])
     if min(pixels.shape[:2]) < MIN_SIDE:

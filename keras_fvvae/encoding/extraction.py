@@ -44,10 +44,11 @@ class Extraction:
         dataset: the layout of the data where it matters (boxes of `"cub"`); `None`: a folder or list of files.
         dataset_options: arguments of the layout's loader, such as `{"boxes": True}`.
         shard_bytes: size of the store's shards, see `FeatureStore`.
+        decoder: see `open_encoding`.
 
     Raises:
         RunError, WeightsError, RecipeError, DataError: if one of them cannot be used.
-        ValueError: for an unknown `dtype` or `dataset`.
+        ValueError: for an unknown `dtype`, `dataset` or `decoder`.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Extraction:
         dataset: str | None = None,
         dataset_options: dict[str, Any] | None = None,
         shard_bytes: int = SHARD_BYTES,
+        decoder: str | None = None,
     ):
         collection = _open_data(data, kind, dataset, dataset_options or {})
         shard = shard or Shard()
-        self.encoding = open_encoding(run, collection.kind, raw, dtype)
+        self.encoding = open_encoding(run, collection.kind, raw, dtype, decoder)
         self.output = Output(out, self.encoding, shard_bytes)
         self.items = list_items(collection, shard)
         self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]

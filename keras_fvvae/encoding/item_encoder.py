@@ -80,17 +80,20 @@ class Encoding:
         return self.images_per_batch if self.views_per_item == 1 else max(1, MAX_VIEWS // self.views_per_item)
 
 
-def open_encoding(run: str | Path, kind: str, raw: bool = False, dtype: str = "float32") -> Encoding:
+def open_encoding(
+    run: str | Path, kind: str, raw: bool = False, dtype: str = "float32", decoder: str | None = None
+) -> Encoding:
     """How a trained encoder encodes items.
 
     Args:
         run: a finished run's folder, a published pack or the name of an entry, see `keras_fvvae.zoo.load_encoder`.
         kind: `"image"` or `"video"`.
         raw, dtype: see `Encoding`.
+        decoder: of `Views`, instead of the training's.
 
     Raises:
         RunError, WeightsError, RecipeError: if it cannot be used, or not for this kind.
-        ValueError: for an unknown `dtype`.
+        ValueError: for an unknown `dtype` or `decoder`.
     """
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
@@ -99,9 +102,10 @@ def open_encoding(run: str | Path, kind: str, raw: bool = False, dtype: str = "f
         raise WeightsError(
             f"{run} is a model alone: pass the folder of its run or pack, which says how files are read."
         )
-    return Encoding(
-        str(trained.model.absolute()), sha256(trained.model), recipe_views(trained.recipe, kind), kind, raw, dtype
-    )
+    views = recipe_views(trained.recipe, kind)
+    if decoder is not None:
+        views = dataclasses.replace(views, decoder=decoder)
+    return Encoding(str(trained.model.absolute()), sha256(trained.model), views, kind, raw, dtype)
 
 
 class Result(NamedTuple):

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.cluster import kmeans_plusplus
 
 from keras_fvvae.fitting.descriptors import descriptor_rows, draw_descriptors, require_enough
 from keras_fvvae.utils.batches import require_several_passes
@@ -144,6 +143,8 @@ def kmeans(data: Any, num_centroids: int, seed: int = 0, max_passes: int = 100, 
     require_enough(len(sample), num_centroids)
     # Centred, as scikit-learn expands squared distances; float64, as it takes longer over float32.
     center = sample.mean(axis=0, dtype=np.float64)
+    from sklearn.cluster import kmeans_plusplus  # half a second, which opening a model does not need
+
     _, chosen = kmeans_plusplus(sample - center, num_centroids, random_state=seed)
     centroids = sample[chosen].astype(np.float64)
     best = None

@@ -117,6 +117,12 @@ class Recipe:
         "input", None, POSITIVE_INTEGERS, "size images and frames are cropped from; none: input_size", ESSENTIAL
     )
     resize: str = key("input", "squeeze", one_of(("squeeze", "crop", "pad")), "how an image is brought to that size")
+    decoder: str = key(
+        "input",
+        "exact",
+        one_of(("exact", "fast")),
+        "of images; fast: large JPEG files at the smallest scale that covers the input",
+    )
     crops: str = key(
         "input",
         "center",

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.data.items import item_collection
+from keras_fvvae.data.readers.jpeg_scale import EXACT
 from keras_fvvae.encoding.item_encoder import open_encoding
 from keras_fvvae.search.building import file_digest
 from keras_fvvae.search.index import Index
@@ -31,7 +32,8 @@ class QueryEncoder:
         source = os.fspath(model) if model is not None else index.model
         if index.encoding is None or source is None:
             index.require_encoding({}, str(source))
-        encoding = open_encoding(source, index.encoding["kind"])
+        decoder = index.encoding.get("views", {}).get("decoder", EXACT)
+        encoding = open_encoding(source, index.encoding["kind"], decoder=decoder)
         index.require_encoding(encoding.settings, source)
         self.encoder = load_encoder(encoding.model)
         self.reader = ItemReader(encoding.views, encoding.kind)

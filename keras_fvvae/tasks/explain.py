@@ -24,7 +24,7 @@ from keras_fvvae.reporting import explanation_figures
 from keras_fvvae.tasks.encoded_item import EncodedItem
 from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
 from keras_fvvae.utils.files import reason
-from keras_fvvae.zoo.sources import open_reading
+from keras_fvvae.zoo.sources import TrainedFile, open_reading
 
 
 @dataclasses.dataclass(eq=False)
@@ -55,7 +55,7 @@ class FileExplanation:
 
 
 def explain(
-    source: str | os.PathLike,
+    source: str | os.PathLike | TrainedFile,
     files: Sequence[str | os.PathLike],
     out: str | os.PathLike,
     class_name: str | None = None,

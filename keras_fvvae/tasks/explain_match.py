@@ -24,7 +24,7 @@ from keras_fvvae.tasks.explain import require_explainable
 from keras_fvvae.tasks.files import objection
 from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
 from keras_fvvae.utils.files import reason
-from keras_fvvae.zoo.sources import open_reading
+from keras_fvvae.zoo.sources import TrainedFile, open_reading
 
 
 @dataclasses.dataclass(eq=False)
@@ -58,7 +58,10 @@ class MatchExplanation:
 
 
 def explain_match(
-    source: str | os.PathLike, files: Sequence[str | os.PathLike], match: str | os.PathLike, out: str | os.PathLike
+    source: str | os.PathLike | TrainedFile,
+    files: Sequence[str | os.PathLike],
+    match: str | os.PathLike,
+    out: str | os.PathLike,
 ) -> Iterator[dict[str, Any]]:
     """Draws what makes each of some files similar to another, see `keras_fvvae.explanations.similarity_split`.
 

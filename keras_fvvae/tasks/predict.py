@@ -11,10 +11,14 @@ from keras import ops
 
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.zoo.loading import load_classifier
+from keras_fvvae.zoo.sources import TrainedFile
 
 
 def predict(
-    source: str | os.PathLike, files: Sequence[str | os.PathLike], top_k: int = 5, coverage: float | None = None
+    source: str | os.PathLike | TrainedFile,
+    files: Sequence[str | os.PathLike],
+    top_k: int = 5,
+    coverage: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Classifies files.
 

@@ -165,11 +165,11 @@ def load_encoder(
     return _with_reader(builders.load_encoder(trained.model), trained)
 
 
-def load_classifier(source: str | os.PathLike) -> Classifier:
+def load_classifier(source: str | os.PathLike | TrainedFile) -> Classifier:
     """Loads a trained classifier: images or videos in, labels and scores out.
 
     Args:
-        source: see `load_encoder`.
+        source: see `load_encoder`; or what `keras_fvvae.zoo.sources.open_trained` gave of it.
 
     Returns:
         A `keras_fvvae.models.Classifier`, a Keras model: `classify` gives the labels and scores of files, folders,

@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import scipy.io
-from scipy.io.matlab import MatReadError
 
 from keras_fvvae.builders.trainable import build_fvvae
 from keras_fvvae.errors import WeightsError
@@ -41,6 +39,9 @@ def load_release(path: str | Path) -> FVVAELayer:
     Raises:
         WeightsError: if the file cannot be read or does not hold these weights.
     """
+    import scipy.io
+    from scipy.io.matlab import MatReadError
+
     try:
         weights = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)["caffe_vae_weights"]
         arrays = (weights.encoder.w, weights.encoder.b, weights.decoder.w.T, weights.decoder.b, weights.decoder_sigma)

@@ -36,14 +36,15 @@ class TrainedFile:
     run: RunFolder | None = None
 
 
-def open_trained(source: str | os.PathLike) -> TrainedFile:
+def open_trained(source: str | os.PathLike | TrainedFile) -> TrainedFile:
     """Finds a trained model, downloads it where it is on a server, and checks its files.
 
     Args:
         source: a finished run's folder; a published pack: its folder, the folder of an entry's packs, a URL,
             `hf://ORG/NAME`, or the name of an entry; or a `.keras` file. By a name are found, in this order: the newest
             pack on the mirror (`$KERAS_FVVAE_ZOO`) or published here, the weights that ship with the package, those
-            that the entry's recipe names by a URL.
+            that the entry's recipe names by a URL. A `TrainedFile` is returned as it is: what was found and checked
+            before is not again.
 
     Returns:
         A `TrainedFile`.
@@ -52,6 +53,8 @@ def open_trained(source: str | os.PathLike) -> TrainedFile:
         WeightsError: if there are no trained weights of that name, or they are damaged or no classifier's or encoder's.
         RunError: for a folder that is neither a finished run nor a pack.
     """
+    if isinstance(source, TrainedFile):
+        return source
     text, path = os.fspath(source), Path(source)
     if is_url(text):
         return _of_pack(packs.open_weights(text, entry_in(text)))
@@ -65,7 +68,7 @@ def open_trained(source: str | os.PathLike) -> TrainedFile:
     return _of_name(text)
 
 
-def open_reading(source: str | os.PathLike) -> TrainedFile:
+def open_reading(source: str | os.PathLike | TrainedFile) -> TrainedFile:
     """`open_trained` of what is known to read files as its training did, that is with a recipe and a kind.
 
     Raises:
@@ -74,7 +77,7 @@ def open_reading(source: str | os.PathLike) -> TrainedFile:
     trained = open_trained(source)
     if trained.recipe is None:
         raise WeightsError(
-            f"{source} is a model alone: pass the folder of its run or pack, which says how files are read."
+            f"{trained.model} is a model alone: pass the folder of its run or pack, which says how files are read."
         )
     return trained
 

@@ -13,6 +13,7 @@ from keras_fvvae.benchmarks.harness.groups import GROUPS
 from keras_fvvae.benchmarks.harness.images import image_paths
 from keras_fvvae.benchmarks.suites import data, encode, export, growth, head, memory, peers, svm, training, validation
 from keras_fvvae.errors import DataError
+from keras_fvvae.recipes import load_recipe
 
 NETWORK = {"backbone": "DigitsConvNet", "tap": None, "size": 8, "descriptors": "dense", "images": 3}
 
@@ -35,9 +36,20 @@ def test_sizes_are_what_the_group_takes(name):
 def test_encode():
     rows = encode.measure(1, [NETWORK], batch_size=2)
     _check(rows, 1)
-    assert [row["what"] for row in rows] == [encode.BARE, encode.FROM_FILES, encode.CACHED, encode.BOUND]
+    assert [row["what"] for row in rows] == [
+        encode.BARE,
+        encode.FROM_FILES,
+        encode.AVERAGES,
+        encode.CACHED,
+        encode.BOUND,
+    ]
     assert {row["case"] for row in rows} == {"DigitsConvNet 8x8"}
-    assert [row["at_most"] for row in rows] == [None, pytest.approx(1 / 0.9), None, None]
+    assert [row["at_most"] for row in rows] == [None, pytest.approx(1 / 0.9), pytest.approx(1 / 0.75), None, None]
+
+
+def test_networks_with_options_are_told_apart():
+    recipe = load_recipe("image_folder", backbone="MobileNetV2", tap=None, backbone_options={"alpha": 0.35})
+    assert encode.network_name(recipe) == "MobileNetV2 alpha=0.35 448x448"
 
 
 def test_head_agrees_with_tapes():
@@ -94,9 +106,11 @@ def test_data_from_a_folder(tmp_path):
     (tmp_path / "deep").mkdir()
     for number in range(3):
         cv2.imwrite(str(tmp_path / "deep" / f"{number}.jpg"), np.full((20, 30, 3), number, "uint8"))
-    rows = data.measure(1, images=2, size=8, batch_size=2, data=str(tmp_path))
-    _check(rows, 1)
-    assert rows[0]["what"] == data.BARE
+    rows = data.measure(1, images=2, size=8, batch_size=2, large=[32, 48], data=str(tmp_path))
+    _check(rows, 2)
+    assert [row["what"] for row in rows] == 2 * [data.BARE, data.RESIZED, data.EXACT, data.FAST]
+    assert [row["case"] for row in rows[::4]] == ["", "48x32 to 8x8"]
+    assert [row["at_most"] for row in rows] == [None, None, 3.0, *5 * [None]]
 
 
 def test_images_are_chosen_evenly_or_made(tmp_path):

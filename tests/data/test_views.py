@@ -197,6 +197,7 @@ def test_grayscale_becomes_rgb(tmp_path):
     ("arguments", "message"),
     [
         ({"resize": "stretch"}, "`resize` must be one of"),
+        ({"decoder": "quick"}, "`decoder` must be one of"),
         ({"crops": "five"}, "`crops` must be one of"),
         ({"modality": "depth"}, "`modality` must be one of"),
         ({"resize_to": (48, 63)}, "must be at least as large as the crop"),
@@ -214,3 +215,24 @@ def test_settings_change_with_whatever_changes_pixels():
     moving = [{"modality": "flow"}, {"modality": "flow_stack"}, {"frames": 3}, {"frame_step": 4}]
     assert len({str(Views(SIZE, **kind).settings("image")) for kind in kinds + moving}) == len(kinds)
     assert len({str(Views(SIZE, **kind).settings("video")) for kind in kinds + moving}) == len(kinds + moving)
+
+
+def test_only_images_have_a_fast_decoder():
+    """Stores of 0.1, which had no other than the exact one, keep their keys, and so do those of videos."""
+    fast = Views(SIZE, decoder="fast")
+    assert "decoder" not in Views(SIZE).settings("image") | fast.settings("video")
+    assert fast.settings("image")["decoder"] == "fast"
+
+
+@pytest.mark.parametrize("boxes", [None, [[100, 50, 200, 160]]])
+def test_exact_and_fast_views_of_one_image(tmp_path, boxes):
+    """What is beside a view does not change it; of a box, which is in pixels of the whole image, both are the same."""
+    pixels = resize_image(np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8"), (300, 400)).numpy()
+    Image.fromarray(pixels.round().astype("uint8")).save(tmp_path / "a.jpg", quality=95)
+    images = Collection([tmp_path / "a.jpg"], ["a"], [0], ["test"], ["x"], boxes=boxes)
+    exact, fast, larger = Views((64, 64)), Views((64, 64), decoder="fast"), Views((120, 120), decoder="fast")
+    alone = [read_resized(images, 0, [one])[0] for one in (exact, fast, larger)]
+    together = read_resized(images, 0, [exact, fast, larger])
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    difference = np.abs(alone[0] - alone[1]).mean()
+    assert difference == 0 if boxes else 0 < difference < 2

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from keras_fvvae.tools.encode import command
+from PIL import Image
 
 from keras_fvvae import features
 from keras_fvvae.encoding import extraction as module
@@ -68,6 +69,23 @@ def test_mistakes(run, videos, tmp_path, monkeypatch):
     assert isinstance(result.exception, RunError)
     assert str(result.exception) == "A `--runner` needs Apache Beam: pip install keras-fvvae[beam]"
     assert not (tmp_path / "out").exists()
+
+
+def test_vectors_of_another_decoder_are_another_store(run, tmp_path):
+    """A JPEG of three times the input's side is read at half its size, and what is stored says so."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype("uint8")
+    Image.fromarray(pixels).save(data / "noise.jpg", quality=95)
+    assert _call(run, "--data", data, "--out", out).exit_code == 0
+    refused = _call(run, "--data", data, "--out", out, "--decoder", "fast")
+    assert isinstance(refused.exception, RunError)
+    assert _call(run, "--data", data, "--out", tmp_path / "fast", "--decoder", "fast").exit_code == 0
+    exact, fast = (features.open(path)[0] for path in (out, tmp_path / "fast"))
+    assert exact.shape == fast.shape
+    assert not np.array_equal(exact, fast)
+    stored = Output(out, open_encoding(run, "image", decoder="exact")).open_store()
+    assert len(stored) == 1  # the run's own decoder, by name
 
 
 def test_lists(run, images, tmp_path):

@@ -132,7 +132,7 @@ def test_a_fine_tuned_backbone_is_made_once_and_shared_in_any_order(tmp_path, re
 STAGES_BEFORE = [
     ("test_fraction", 0.5), ("dataset_options", {"seed": 1}), ("seed", 1), ("input_size", [16, 16]),
     ("resize_to", [9, 9]), ("resize", "crop"), ("crops", "ten"), ("modality", "flow"), ("frames", 7),
-    ("frame_step", 2), ("flow_method", "farneback"), ("flow_bound", 10.0), ("random_shift", 3),
+    ("decoder", "fast"), ("frame_step", 2), ("flow_method", "farneback"), ("flow_bound", 10.0), ("random_shift", 3),
     ("random_mirror", True), ("dataset", "moving_digits"), ("backbone", "VGG16"), ("backbone_options", {}),
     ("tap", "conv2"), ("fine_tune_steps", 3), ("fine_tune_from", "conv3"), ("fine_tune_learning_rate", 0.1),
     ("fine_tune_batch_size", 5), ("trainable_from", "all"),

@@ -107,6 +107,8 @@ PICTURES = {
     },
     "JPEG of quality 100": lambda: encoded("JPEG", quality=100, subsampling=0),
     "progressive JPEG": lambda: encoded("JPEG", progressive=True),
+    "JPEG of CMYK": lambda: encoded("JPEG", "CMYK", (*(255 - value for value in COLOR), 0)),
+    "JPEG with a colour profile": lambda: encoded("JPEG", icc_profile=b"x" * 70_000),
     "JPEG with a comment of 60 kB": lambda: encoded("JPEG", comment=b"\xff\xda" * 20 + b"x" * 60_000),
     "JPEG and 1 MB behind it": lambda: encoded("JPEG") + b"\0" * 1_000_000,
     "JPEG with zeros between its markers": lambda: encoded("JPEG").replace(b"\xff\xc0", b"\xff\xff\xff\xc0", 1),
@@ -204,22 +206,57 @@ REFUSED = {
 }
 
 
+def fast(content):
+    """At the smallest scale that covers 6 x 5 pixels: a JPEG of 16 x 12 at a half."""
+    return decode_pixels(content, (5, 6))
+
+
+def middle(pixels):
+    return pixels[pixels.shape[0] // 2, pixels.shape[1] // 2]
+
+
+DECODERS = pytest.mark.parametrize("decode", [decode_pixels, fast], ids=["exact", "fast"])
+
+
+@DECODERS
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures(name):
-    check(lambda: decode_pixels(PICTURES[name]())[6, 8], Close(COLOR, 3))
+def test_pictures(name, decode):
+    check(lambda: middle(decode(PICTURES[name]())), Close(COLOR, 3))
 
 
+@DECODERS
 @pytest.mark.parametrize("name", GRAYS)
-def test_grays(name):
-    check(lambda: decode_pixels(GRAYS[name]())[6, 8], Close([GRAY] * 3, 2))
+def test_grays(name, decode):
+    check(lambda: middle(decode(GRAYS[name]())), Close([GRAY] * 3, 2))
 
 
+@DECODERS
 @pytest.mark.parametrize("name", WHITES)
-def test_whites(name):
-    check(lambda: decode_pixels(WHITES[name]())[6, 8], Close([255] * 3, 0))
+def test_whites(name, decode):
+    check(lambda: middle(decode(WHITES[name]())), Close([255] * 3, 0))
 
 
+@DECODERS
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name):
+def test_refused(name, decode):
     make, expected = REFUSED[name]
-    check(lambda: decode_pixels(make()), expected)
+    check(lambda: decode(make()), expected)
+
+
+@DECODERS
+@pytest.mark.parametrize("share", range(2, 100, 7))
+def test_a_jpeg_that_is_cut_off_ends_alike(decode, share):
+    """Whatever the scale: TensorFlow takes neither for a picture."""
+    content = noise("JPEG", quality=95)
+    check(lambda: decode(content[: len(content) * share // 100]), DAMAGED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations_are_applied_by_neither_decoder(orientation):
+    """A served graph could not apply them (`decode_image`)."""
+    image, exif = Image.new("RGB", (16, 12), COLOR), Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    assert decode_pixels(buffer.getvalue()).shape == (12, 16, 3)
+    assert fast(buffer.getvalue()).shape == (6, 8, 3)

@@ -45,6 +45,13 @@ def _search(*arguments):
     return result.exit_code, result.output
 
 
+def test_queries_are_read_as_the_items_were(built):
+    index = Index.open(built)
+    index.encoding["views"]["decoder"] = "fast"
+    assert QueryEncoder(index).reader.views.decoder == "fast"
+    assert QueryEncoder(Index.open(built)).reader.views.decoder == "exact"
+
+
 def test_neighbours_of_files(built, files, tmp_path):
     query = min(files.glob("7/*.png"))
     code, output = _search(query, files / "1" / "broken.png", "--index", built, "-k", 4)

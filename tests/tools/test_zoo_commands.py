@@ -14,9 +14,10 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.tasks.verify import encoded_images
-from keras_fvvae.zoo import packs
+from keras_fvvae.zoo import packs, sources
 from tests.encoding.conftest import write_run
 from tests.support.pack_files import own_cache  # noqa: F401  (a fixture)
+from tests.support.small_data import write_digits
 from tests.zoo.test_downloads import serving
 from tests.zoo.test_listing import SHIPPED
 
@@ -32,6 +33,17 @@ def run(tmp_path):
     folder.write_results(RunResults("none", "FV-VAE"), {})
     folder.finish()
     return folder.path
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_an_entry_is_found_and_checked_once(command, run_command, tmp_path, monkeypatch):
+    """Its file has megabytes or comes from a server; what was found first is what is opened."""
+    found, of_name = [], sources._of_name
+    monkeypatch.setattr(sources, "_of_name", lambda name: found.append(name) or of_name(name))
+    image = min(write_digits(tmp_path / "data").glob("7/*.png"))
+    options = ("--out", tmp_path / "maps") if command == "explain" else ()
+    assert run_command(command, "digits_conv", image, *options)[0] == 0
+    assert found == ["digits_conv"]
 
 
 def test_list(run, run_command):

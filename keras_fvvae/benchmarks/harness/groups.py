@@ -6,6 +6,8 @@ import dataclasses
 ROUNDS = 5
 _VGG = {"backbone": "VGG19", "tap": "pool5", "size": 224, "descriptors": "spp"}
 _MOBILE = {"backbone": "MobileNetV2", "tap": None, "size": 224, "descriptors": "spp"}
+_SMALLEST = {**_MOBILE, "options": {"alpha": 0.35}}
+_LITE2 = {"backbone": "EfficientNetLite2", "tap": None, "size": 260, "descriptors": "spp"}
 # In --quick, networks and images are small: that it works is shown, and little else.
 _SMALL = {"backbone": "MobileNetV2", "tap": None, "size": 96, "descriptors": "dense"}
 
@@ -30,7 +32,13 @@ class Group:
 GROUPS = {
     "encode": Group(
         "Encoding, end to end from image files, against the bare backbone",
-        {"networks": [{**_VGG, "images": 32}, {**_MOBILE, "images": 96}], "batch_size": 16},
+        {
+            "networks": [
+                {**_VGG, "images": 32}, {**_MOBILE, "images": 96},
+                {**_SMALLEST, "images": 192}, {**_LITE2, "images": 96},
+            ],
+            "batch_size": 16,
+        },
         {"networks": [{**_SMALL, "images": 16}], "batch_size": 8},
         takes_data=True,
     ),
@@ -61,8 +69,8 @@ GROUPS = {
     ),
     "data": Group(
         "The image pipeline against bare decoding",
-        {"images": 200, "size": 224, "batch_size": 32},
-        {"images": 16, "size": 224, "batch_size": 8},
+        {"images": 200, "size": 224, "batch_size": 32, "large": [3000, 4000]},
+        {"images": 16, "size": 224, "batch_size": 8, "large": [960, 1280]},
         takes_data=True,
     ),
     "svm": Group(

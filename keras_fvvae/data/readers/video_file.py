@@ -84,8 +84,10 @@ class VideoFile:
     ) -> tuple[dict[int, Any], int, int]:
         """One pass: the frames at the positions wanted, the number of frames that decode, and of damaged parts."""
         import av
+        from av.video.reformatter import VideoReformatter
 
         frames, position, bad, bad_in_a_row, end = {}, 0, 0, 0, 0
+        reformatter = VideoReformatter()  # a frame's own would prepare its tables anew, for longer than it converts
         with opened_video(self.path) as (container, stream):
             packets = container.demux(stream)
             while True:
@@ -105,7 +107,7 @@ class VideoFile:
                     bad += frame.is_corrupt
                     end = max(end, (frame.pts or 0) + (frame.duration or 0))
                     if position in wanted:
-                        pixels = _upright_rgb(frame)
+                        pixels = _upright_rgb(frame, reformatter)
                         frames[position] = convert(pixels) if convert else pixels
                     position += 1
                 if not to_the_end and len(frames) == len(wanted):
@@ -214,9 +216,9 @@ def _is_end(end, promised, container, stream):
     return has_edits and bool(stream.duration) and end >= start + stream.duration - HEADER_TOLERANCE * frame
 
 
-def _upright_rgb(frame):
+def _upright_rgb(frame, reformatter):
     """Pixels as they are to be shown: turned and mirrored to the nearest of the eight orientations."""
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels = reformatter.reformat(frame, format="rgb24").to_ndarray()
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return pixels

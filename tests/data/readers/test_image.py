@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_fvvae.data import decode_image, resize_image
 from keras_fvvae.data.readers import image
-from keras_fvvae.data.readers.image import RESIZE_MODES, decode_pixels
+from keras_fvvae.data.readers.image import RESIZE_MODES, antialiased, decode_pixels, resize_pixels
 from keras_fvvae.data.readers.image_size import jpeg_scans
 
 
@@ -115,14 +115,37 @@ def test_pad_shows_the_borders_that_crop_cuts_off():
 @pytest.mark.parametrize("mode", RESIZE_MODES)
 def test_extreme_aspects_stay_cheap(monkeypatch, sides, mode):
     """Scaled before it is cut, 2x2000 pixels would be 224x224,000."""
-    resized, resize = [], tf.image.resize
-    monkeypatch.setattr(
-        tf.image,
-        "resize",
-        lambda image, *rest, **options: resized.append(resize(image, *rest, **options)) or resized[-1],
-    )
-    resize_image(np.zeros((*sides, 3), "uint8"), (224, 224), mode)
+    resized = []
+
+    def scale(image, size):
+        resized.append(antialiased(image, size))
+        return resized[-1]
+
+    resize_image(np.zeros((*sides, 3), "uint8"), (224, 224), mode, scale)
     assert max(np.prod(pixels.shape[:2]) for pixels in resized) <= 224 * 224
+
+
+@pytest.mark.parametrize("shape", [(40, 31, 3), (13, 29, 20), (2, 300, 3), (1, 1, 3), (5, 64, 48, 3), (0, 9, 8, 3)])
+@pytest.mark.parametrize("size", [(7, 9), (64, 48), (31, 200), (1, 1)])
+def test_antialiased_is_tensorflows_resize_to_the_bit(shape, size):
+    rng = np.random.default_rng(0)
+    for pixels in (rng.integers(0, 256, shape).astype("uint8"), rng.normal(0, 50, shape).astype("float32")):
+        expected = tf.image.resize(pixels, size, antialias=True).numpy()
+        assert np.array_equal(antialiased(pixels, size), expected)
+        graph = tf.function(
+            antialiased, [tf.TensorSpec([None] * len(shape), pixels.dtype), tf.TensorSpec((2,), "int32")]
+        )
+        assert np.array_equal(graph(pixels, size), expected)
+
+
+@pytest.mark.parametrize("mode", RESIZE_MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_resize_pixels_is_resize_image(mode, dtype):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 37, 3)).astype(dtype)
+    assert np.array_equal(
+        resize_pixels(pixels[::2, ::-1], (20, 30), mode), resize_image(pixels[::2, ::-1], (20, 30), mode)
+    )
+    assert resize_pixels(pixels, (50, 37), mode) is pixels
 
 
 @pytest.mark.parametrize("mode", RESIZE_MODES)
@@ -173,6 +196,8 @@ def test_too_many_scans_of_a_jpeg_are_refused(picture):
     """Each goes over the whole picture again: forty thousand take minutes."""
     content = _bytes(picture, "JPEG", progressive=True)
     assert 1 < jpeg_scans(content) < 20
+    for shifted in (content, content[:2] + b"\xff" + content[2:]):  # markers at even places and at odd ones
+        assert jpeg_scans(shifted) == shifted.count(b"\xff\xda")
     decode_pixels(content)
     start = content.rindex(b"\xff\xda")
     many = content[:start] + 1000 * content[start:-2] + content[-2:]
