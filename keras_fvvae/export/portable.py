@@ -20,6 +20,7 @@ from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.export.labels import one_line
 from keras_fvvae.export.matrix_resize import scale_by_products
+from keras_fvvae.ops.spectral import without_eigenvalues
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -124,7 +125,8 @@ def _converting(format: str) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # its complaints come back as the runtime's, in one sentence
     try:
-        yield
+        with without_eigenvalues():
+            yield
     except OSError:
         raise
     except Exception as error:  # whatever a converter raises

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_fvvae.builders.representations import is_spectral
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model
@@ -75,13 +74,6 @@ def export_formats(
         raise RunError(
             f"{source} is of optical flow, which only a SavedModel takes, as encoded flow frames: export it with "
             f"--format savedmodel alone."
-        )
-    titles = [FORMATS[format].title for format in formats if format in ("onnx", "litert")]
-    if titles and is_spectral(model.recipe):
-        raise RunError(
-            f"{source} normalises vectors by eigenvalues (`vector_normalization: spectral`), which "
-            f"{' and '.join(titles)} cannot compute: train with `--set vector_normalization=usual`, or export a "
-            f"SavedModel."
         )
     classifier, notes = prepared(model, pca_components)
     reference = Reference(classifier, views, model.kind)
