@@ -6,7 +6,6 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from keras_fvvae.ops.tensors import at_least_float32
@@ -39,8 +38,12 @@ def root_by_products(matrices: Any, cut: float) -> Any:
     `_CUT_AT`, `1 - (1 - X'X)^4` has eigenvalues below 1/2 of what is to be dropped, above of what is to be kept;
     steps `E <- 3 E^2 - 2 E^3` (McWeeny) make a projector of it.
 
-    Of the 837 birds of docs/formats.md (112 x 256, of rank 4 to 22) scores differ from those by eigenvalues in float64
-    by at most 3e-6. It takes 36 products of R with an n x n matrix, n the smaller side, and 55 of two such.
+    Of 320 birds of docs/formats.md (112 x 256, of rank 4 to 22) scores differ from those by eigenvalues in float64 by
+    at most 3e-6, of 48 textiles (48 x 256, 7 singular values within 5 % of the cut) by 7e-5. It takes 38 products of R
+    with an n x n matrix or with itself, n the smaller side, and 65 of two n x n matrices.
+
+    What else there is: Jacobi rotations are as exact, in 8 (n - 1) rounds one after the other. Newton-Schulz iterations
+    of R'R in float32, with the least ridge at which they end, differ by 0.4 on the textiles: the cut is 1e-8 there.
 
     Args:
         matrices: tensor `(batch, rows, columns)`, sides known.
@@ -50,6 +53,7 @@ def root_by_products(matrices: Any, cut: float) -> Any:
         Tensor of the shape of `matrices`, at least float32; a zero matrix stays zero.
 
     Example:
+        >>> import numpy as np
         >>> root_by_products(np.diag([9.0, 4.0]).astype("float32")[None], 1e-4).numpy()[0].round(4).tolist()
         [[3.0, 0.0], [0.0, 2.0]]
 
