@@ -69,8 +69,9 @@ def _of_run(mode, model, data):
     places = {normal_name(str(name)): index for index, name in enumerate(collection.names)}
     missing = [name for name in vectors.names if name not in places]
     if missing:
+        where = data or "its data set"
         raise DataError(
-            f"{len(missing)} of the {len(vectors.names)} items of {model.run.path} are not in {data or 'its data set'}, "
+            f"{len(missing)} of the {len(vectors.names)} items of {model.run.path} are not in {where}, "
             f"such as {missing[0]!r}; give the data it was trained on."
         )
     views, first = recipe_views(model.recipe, "image"), vectors.first_test_row
