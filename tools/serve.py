@@ -29,7 +29,9 @@ _address_options = section(
     click.option(
         "--port", default=8501, show_default=True, type=_PORT, help="Of REST, the page and the metrics; 0: a free one."
     ),
-    click.option("--grpc-port", default=8500, show_default=True, type=_PORT, help="Of gRPC; 0: a free one."),
+    click.option(
+        "--grpc-port", type=_PORT, help="Of gRPC; 0: a free one. Default: 8500 where the extra grpc is installed."
+    ),
 )
 _batching_options = section(
     "Batching",
@@ -207,7 +209,10 @@ def _settings(**options: Any) -> ServerSettings:
 
 
 def _announce(server: Server) -> None:
-    click.echo(f"Page {server.url}/  REST {server.url}/v1/models/  gRPC {server.grpc_url.removeprefix('grpc://')}")
+    rpc = (
+        'none: pip install "keras_fvvae[grpc]"' if server.grpc_url is None else server.grpc_url.removeprefix("grpc://")
+    )
+    click.echo(f"Page {server.url}/  REST {server.url}/v1/models/  gRPC {rpc}")
     indexes = server.engine.searches.described()
     for name in server.engine.repository.models:
         searched = f", searched in {indexes[name]['items']:,} {indexes[name]['kind']}s" if name in indexes else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,11 @@ def dtype_of(kind: str) -> np.dtype:
 
 
 def read_resized(
-    collection: Collection, index: int, views: Sequence[Views], random: float | None = None
+    collection: Collection,
+    index: int,
+    views: Sequence[Views],
+    random: float | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> list[np.ndarray]:
     """Images or frames of an item, resized to `resize_to`; a video is decoded once for all `views`.
 
@@ -153,6 +157,7 @@ def read_resized(
         index: position in it.
         views: sequence of `Views`.
         random: a number in [0, 1): of a video the one frame at this part of its length instead of `Views.frames`.
+        watch: see `read_video`.
 
     Returns:
         List of one array `(n, *resize_to, channels)` for each of the views: values 0 to 255, of dtype
@@ -168,7 +173,7 @@ def read_resized(
     source: Any = collection.sources[index]
     folder = not isinstance(source, np.ndarray) and Path(source).is_dir()
     stored = {one for one in views if one.is_flow and folder and has_flow(source)}
-    decoded, damage = _decode(source, [one for one in views if one not in stored], random)
+    decoded, damage = _decode(source, [one for one in views if one not in stored], random, watch)
     if damage and random is None:  # a random frame is read from a part of the video only
         collection.damage[index] = damage
     return [_stored_flow(source, one, random) if one in stored else decoded[one] for one in views]
@@ -208,7 +213,7 @@ def _resized_frame(pixels, size, mode):
     return np.round(resize_pixels(pixels, size, mode)).astype("uint8")
 
 
-def _decode(source, views, random):
+def _decode(source, views, random, watch=None):
     """Dictionary from each of the views to its frames or flow images, from one pass over the video; and its damage."""
     if not views:
         return {}, ""
@@ -221,7 +226,7 @@ def _decode(source, views, random):
     def resized(pixels):
         return {size: _resized_frame(pixels, *size) for size in sizes}
 
-    video = read_video(source, wanted, resized, to_the_end=random is None)
+    video = read_video(source, wanted, resized, to_the_end=random is None, watch=watch)
     result = {}
     for one in views:
         frames = {position: images[one.resize_to, one.resize] for position, images in video.frames.items()}

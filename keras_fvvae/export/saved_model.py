@@ -18,11 +18,12 @@ from keras_fvvae.export.inputs import FrameInput
 from keras_fvvae.export.labels import write_labels
 from keras_fvvae.export.places import version_folder
 from keras_fvvae.export.signatures import Endpoints, ServedStream
-from keras_fvvae.export.warmup import WARMUP_FILE, write_warmup
+from keras_fvvae.export.warmup import write_warmup
 from keras_fvvae.serving.probabilities import CALIBRATION, calibration_text
 from keras_fvvae.serving.sampling import SAMPLING, Sampling, sampling_text
 from keras_fvvae.serving.searching.encoders import ENCODER, encoder_text
 from keras_fvvae.serving.version_folders import require_export_folder
+from keras_fvvae.utils.prediction_logs import WARMUP_FILE
 from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
@@ -244,7 +245,16 @@ def _write(endpoints, class_names, path):
 
 
 def _sampling(views):
-    return Sampling(views.frames, views.frame_step, views.modality, views.size)
+    return Sampling(
+        views.frames,
+        views.frame_step,
+        views.modality,
+        views.size,
+        views.resize_to,
+        views.resize,
+        views.flow.method,
+        views.flow.bound,
+    )
 
 
 def _tell(file, name, text):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fvvae.errors import DataError
-from keras_fvvae.features.store import FeatureStore
+from keras_fvvae.features.store import FeatureStore, store_folder
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.text import TextError, csv_rows, from_bytes, parse_json, to_bytes
 
@@ -34,11 +34,15 @@ def open_encoded_folder(path: Path) -> tuple[list[str], list[str], StoreRows]:
     """
     try:
         settings = parse_json((path / ENCODING).read_bytes())
-        store = FeatureStore(path, settings, settings["dtype"])
+        folder = store_folder(path, settings, settings["dtype"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path / ENCODING} is damaged; encode again into another folder.") from error
-    keys = {name_of(key): key for key in store}  # of two sizes of a file the later one in order is taken
-    if not keys:
+    if not folder.is_dir() and any(path.glob("*/shard-*.json")):  # one altered number names another folder
+        raise DataError(f"{path / ENCODING} was altered: no vectors there are of its settings; encode again elsewhere.")
+    # Only what is there is opened: a store makes its folder, and who reads writes nothing.
+    store = FeatureStore(path, settings, settings["dtype"]) if folder.is_dir() else None
+    keys = {name_of(key): key for key in store or ()}  # of two sizes of a file the later one in order is taken
+    if store is None or not keys:
         raise DataError(f"{path} holds no vectors yet; encode first.")
     labels = read_labels(path)
     names = list(keys)

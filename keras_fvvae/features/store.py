@@ -41,6 +41,15 @@ DAMAGE = (ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError
 LISTED = {"keys", "rows", "notes", "crc32"}
 
 
+def store_folder(directory: str | os.PathLike, settings: dict[str, Any], dtype: str | np.dtype) -> Path:
+    """Where in `directory` a store of these settings and dtype lies, whether it is there or not."""
+    return Path(directory) / hashlib.sha256(_canonical(settings, np.dtype(dtype)).encode()).hexdigest()[:16]
+
+
+def _canonical(settings, dtype):
+    return json.dumps({**settings, "dtype": dtype.name}, sort_keys=True)
+
+
 class FeatureStore:
     """Arrays (activations, vectors) on disk, keyed by item: resumable, checked, read as memory maps or by tf.data.
 
@@ -84,8 +93,8 @@ class FeatureStore:
         self.dtype = np.dtype(dtype)
         self.shard_bytes = shard_bytes
         self.shard_seconds = shard_seconds
-        canonical = json.dumps({**settings, "dtype": self.dtype.name}, sort_keys=True)
-        self.path = Path(directory) / hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        canonical = _canonical(settings, self.dtype)
+        self.path = store_folder(directory, settings, self.dtype)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / "settings.json").exists():

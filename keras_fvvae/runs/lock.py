@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.runs import files
+from keras_fvvae.utils.file_locks import lock_file
 
 
 @contextlib.contextmanager
@@ -34,7 +34,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock goes, or the next holder's file would be removed
+        with contextlib.suppress(PermissionError):  # Windows removes nothing that is open: it stays, and means nothing
+            path.unlink(missing_ok=True)  # before the lock goes, or the next holder's file would be removed
         os.close(descriptor)
 
 
@@ -43,7 +44,7 @@ def _lock(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, wait=False)
             # A holder may have removed the file after it was opened here: then the lock is of nothing.
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor

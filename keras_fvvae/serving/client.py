@@ -1,5 +1,6 @@
 """The client of a server that speaks TensorFlow Serving's protocols: this library's, or TensorFlow Serving itself."""
 
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.media import NUM_FRAMES, frames_batch, read_frames, read_image
+from keras_fvvae.serving.media import frames_batch, read_image, read_video_inputs
 from keras_fvvae.serving.sampling import Sampling
 from keras_fvvae.serving.transports import GrpcTransport, RestTransport
 from keras_fvvae.utils.files import sha256
@@ -130,7 +131,8 @@ class Client:
         """Labels of files, one request a file.
 
         Args:
-            files: paths of images, or of videos (files or folders of frames) for a model of videos.
+            files: paths of images, or of videos (files or folders of frames) for a model of videos. Where the
+                model takes optical flow, it is computed here, as in the training.
             top_k: labels per file, as far as the model returns so many.
             num_frames: frames that are sent of a video, uniformly spaced. Default: as in the training of the model,
                 where its export tells (`samplings`), else 25.
@@ -161,15 +163,16 @@ class Client:
             files, num_frames: as in `classify`.
 
         Yields:
-            For every file in order a dictionary: `file`, and either `fisher_vector`, a float32 array `(D,)`, or
-            `error`.
+            For every file in order a dictionary: `file`, and either `fisher_vector`, a float32 array `(D,)`, with
+            `flow_fisher_vector` where the model fuses two streams, or `error`.
 
         Raises:
             ServingError: as `classify`.
         """
         for file, outputs in self._predicted(files, "encode", num_frames):
             if "error" not in outputs:
-                outputs = {"fisher_vector": outputs["fisher_vector"][0]}
+                vectors = {name: value[0] for name, value in outputs.items() if name.endswith("fisher_vector")}
+                outputs = dict.fromkeys(["fisher_vector"], *vectors.values()) if len(vectors) == 1 else vectors
             yield {"file": str(file), **outputs}
 
     def search(
@@ -234,21 +237,22 @@ class Client:
         if signature not in known:
             names = ", ".join(sorted(known))
             raise ServingError("INVALID_ARGUMENT", f"The model has no signature {signature!r}; it has {names}.")
-        is_video = "frames" in known[signature]["inputs"]
-        if "flow_frames" in known[signature]["inputs"]:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                "The model takes optical flow, which is not computed here: send flow frames with `Client.predict`.",
-            )
-        sampling = self.samplings().get("frames", Sampling(NUM_FRAMES))
+        names = known[signature]["inputs"]
+        videos = {"frames", "flow_frames"}.intersection(names)
+        samplings = self.samplings() if videos else {}
         if num_frames is not None:
-            sampling = Sampling(num_frames)
+            told = {name: samplings.get(name, Sampling(num_frames)) for name in videos}
+            samplings = {
+                name: dataclasses.replace(one, frames=num_frames, frame_step=None) for name, one in told.items()
+            }
         for file in files:
             try:
-                if is_video:
-                    inputs = frames_batch([read_frames(file, sampling.frames, step=sampling.frame_step)])
+                inputs: dict[str, Any] = {}
+                if videos:
+                    for name, images in read_video_inputs(file, names, samplings).items():
+                        inputs |= frames_batch([images], name)
                 else:
-                    inputs = {known[signature]["inputs"][0]: [read_image(file)]}
+                    inputs = {names[0]: [read_image(file)]}
                 outputs = ask(file, inputs)
             except DataError as error:
                 yield file, {"error": str(error).removeprefix(f"{file}: ")}

@@ -1,16 +1,27 @@
-"""The modules of the extra `serving`, with a reason where they are not installed."""
+"""The modules of the extras `serving` and `grpc`, with a reason where they are not installed."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from keras_fvvae.errors import KerasFVVAEError
 
+# What the extra `grpc` brings; REST, the page and the metrics need none of it.
+GRPC = ("grpc", "tensorflow_serving")
 
-def require(*modules: str) -> Any:
-    """Imports modules of the extra.
+
+def has_grpc() -> bool:
+    """Whether the extra `grpc` is installed."""
+    return all(importlib.util.find_spec(name) for name in GRPC)
+
+
+def require(*modules: str, extra: str = "serving", what: str = "Serving") -> Any:
+    """Imports modules of an extra.
 
     Args:
         modules: names, such as `"uvicorn"`.
+        extra: its name.
+        what: what needs it, for the error.
 
     Returns:
         The module, or a list of them where several are named.
@@ -31,5 +42,5 @@ def require(*modules: str) -> Any:
         try:
             found.append(importlib.import_module(name))
         except ModuleNotFoundError as error:
-            raise KerasFVVAEError(f'Serving needs {error.name}: pip install "keras_fvvae[serving]"') from error
+            raise KerasFVVAEError(f'{what} needs {error.name}: pip install "keras_fvvae[{extra}]"') from error
     return found[0] if len(found) == 1 else found

@@ -34,8 +34,10 @@ _LAST_OPERATION = 2.0
 _SWITCH_INTERVAL = 0.001
 # Connections that wait to be accepted.
 _BACKLOG = 1024
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson", "grpc", "tensorflow_serving.apis.predict_pb2")
+# Windows has no SIGHUP.
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+_EXTRA = ("uvicorn", "starlette", "h11", "prometheus_client", "orjson")
+_EXTRA_OF_GRPC = ("grpc", "tensorflow_serving.apis.predict_pb2")
 
 
 class Server:
@@ -49,7 +51,7 @@ class Server:
         settings: `keras_fvvae.serving.ServerSettings`. Default: its defaults.
 
     Raises:
-        KerasFVVAEError: if the extra `serving` is not installed.
+        KerasFVVAEError: if the extra `serving` is not installed, or `grpc` where a port of gRPC is given.
 
     Example:
         ```python
@@ -63,6 +65,8 @@ class Server:
         from keras_fvvae.serving.engine.engine import Engine
 
         self.settings = settings or ServerSettings()
+        if self.settings.grpc_port is not None:
+            require(*_EXTRA_OF_GRPC, extra="grpc", what="A port of gRPC")
         self.engine = Engine(models, self.settings)
         self.port = self.grpc_port = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,9 +78,9 @@ class Server:
         return f"http://{_reachable(self.settings.host)}:{self.port}"
 
     @property
-    def grpc_url(self) -> str:
-        """Address of gRPC, as `Client` takes it."""
-        return f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
+    def grpc_url(self) -> str | None:
+        """Address of gRPC, as `Client` takes it; `None` without gRPC."""
+        return None if self.grpc_port is None else f"grpc://{_reachable(self.settings.host)}:{self.grpc_port}"
 
     def run(self, on_start: Callable[[Server], Any] = lambda server: None) -> None:
         """Serves until SIGTERM, SIGINT or SIGHUP, then lets running requests finish.
@@ -133,8 +137,9 @@ class Server:
     async def _serve(self, on_start, signals, on_stop=lambda: None):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         for number in signals:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` starts it
-                self._loop.add_signal_handler(number, self._stop.set)
+            # `nohup` starts a process that ignores SIGHUP, and expects that it stays so.
+            if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
+                self._stop_at(number)
         engine, settings = self.engine, self.settings
         listening = _listen(settings.host, settings.port)
         rpc = None
@@ -167,6 +172,12 @@ class Server:
             if rpc:
                 await rpc.stop(0)
             engine.close()
+
+    def _stop_at(self, number):
+        try:
+            self._loop.add_signal_handler(number, self._stop.set)
+        except NotImplementedError:  # Windows' event loop has none
+            signal.signal(number, lambda *_: self.stop())
 
     def _rpc_server(self):
         if self.settings.grpc_port is None:

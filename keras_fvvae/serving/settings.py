@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.serving.extra import require
+from keras_fvvae.serving.extra import has_grpc, require
 from keras_fvvae.utils.cores import usable_cores
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class ServerSettings:
     Args:
         host: address to listen on. The default is this machine alone; `"0.0.0.0"` for all.
         port: port of REST, of the web page and of the metrics; TensorFlow Serving's. 0: any free one.
-        grpc_port: port of gRPC; TensorFlow Serving's. 0: any free one; `None`: no gRPC.
+        grpc_port: port of gRPC. 0: any free one; `None`: no gRPC. Default: 8500, TensorFlow Serving's, where the extra
+            `grpc` is installed, else none.
         max_batch_size: images that are computed at once. A request of more is computed in parts. The images of a video
             count each, so memory is bounded by this number; a video of more frames goes alone.
         batch_timeout: seconds that a request waits for others while a worker is idle; 0: none waits. Two milliseconds
@@ -71,7 +72,7 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 8501
-    grpc_port: int | None = 8500
+    grpc_port: int | None = dataclasses.field(default_factory=lambda: 8500 if has_grpc() else None)
     max_batch_size: int = 32
     batch_timeout: float = 0.002
     workers: int = dataclasses.field(default_factory=lambda: usable_cores())
@@ -161,7 +162,10 @@ def read_models_config(path: str | Path) -> list[ModelConfig]:
         RunError: if the file cannot be read, or holds something else.
     """
     text_format, config_pb2 = require(
-        "google.protobuf.text_format", "tensorflow_serving.config.model_server_config_pb2"
+        "google.protobuf.text_format",
+        "tensorflow_serving.config.model_server_config_pb2",
+        extra="grpc",
+        what="A models.config",
     )
     path = Path(path)
     try:

@@ -137,6 +137,8 @@ class GrpcTransport:
             "tensorflow_serving.apis.get_model_status_pb2",
             "tensorflow_serving.apis.prediction_service_pb2_grpc",
             "tensorflow_serving.apis.model_service_pb2_grpc",
+            extra="grpc",
+            what="gRPC",
         )
         # gRPC's own retries; it allows five attempts at most.
         policy = {

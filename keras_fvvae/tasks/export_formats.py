@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RunError
-from keras_fvvae.export import export_saved_model
+from keras_fvvae.export import export_saved_model, triton
 from keras_fvvae.export.agreement import Agreement, Reference
 from keras_fvvae.export.bundle import write_bundle
 from keras_fvvae.export.formats import FORMATS, require_formats
@@ -109,4 +109,6 @@ def export_formats(
             options |= digest_option(model, pca_components)
             target = export_saved_model(classifier, out, views, model.kind, version, **options)
             written["savedmodel"] = Written(target, agreements[0])
+    if "onnx" in written:
+        triton.write_config(written["onnx"].path)
     return [written[format] for format in formats]

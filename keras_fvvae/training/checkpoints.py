@@ -13,6 +13,7 @@ import keras
 
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.utils.hdf5 import save_weights
 from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class TrainingCheckpoints:
             return
         self.folder.mkdir(exist_ok=True)
         with self.run.partial(f"{self.name}/{path.name}") as partial:
-            self.model.save_weights(partial, overwrite=True)
+            save_weights(self.model, partial)
             content = {"history": history, "sha256": _digest(partial, history)}
             self.run.write_json(f"{self.name}/{_history_path(path).name}", content)
         for old in sorted(self.folder.glob(_PATTERN))[:-2]:

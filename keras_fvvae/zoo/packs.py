@@ -40,7 +40,7 @@ from keras_fvvae.zoo.manifests import (
     read_recipe,
 )
 from keras_fvvae.zoo.remote import hub
-from keras_fvvae.zoo.remote.addresses import is_hub, is_url
+from keras_fvvae.zoo.remote.addresses import is_hub, is_url, require_scheme
 from keras_fvvae.zoo.remote.mirrors import bring, split_url, store_of, versions_of
 
 MIRROR_VARIABLE = "KERAS_FVVAE_ZOO"
@@ -174,6 +174,7 @@ def _roots():
             f"by its address."
         )
     if mirror and is_url(mirror):
+        require_scheme(mirror, what=f"{MIRROR_VARIABLE}:")  # before anything is made of it
         yield mirror.rstrip("/"), store_of("mirrors", mirror.rstrip("/"))
     elif mirror:
         if not Path(mirror).is_dir():

@@ -13,9 +13,9 @@ from keras_fvvae.data import Views, resize_image, ten_crops
 from keras_fvvae.errors import RunError
 from keras_fvvae.explanations import descriptor_contributions
 from keras_fvvae.export import export_saved_model
-from keras_fvvae.export.warmup import WARMUP_FILE
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.tasks.verify import scores_in_fresh_process
+from keras_fvvae.utils.prediction_logs import WARMUP_FILE
 from tests.export.test_warmup import read_log
 from tests.support.c_api import run_signatures
 from tests.support.served import SIGNATURES, assert_outputs, call_signature, outputs_by_keras

@@ -35,7 +35,7 @@ def test_videos_through_the_c_api(classifier, videos, tmp_path):
     path, frames, count, pixels, mask = videos
     content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     told = read_sampling(content.meta_graphs[0].signature_def[SAMPLING].method_name)
-    assert told == {"frames": Sampling(25, size=(8, 8))}
+    assert told == {"frames": Sampling(25, size=(8, 8), resize_to=(8, 8))}
     (outputs,) = run_signatures(path, [("encode", {"frames": frames, "num_frames": count})], tmp_path)
     assert outputs.pop("valid").all()
     assert_outputs(outputs, outputs_by_keras(classifier, pixels, mask)["encode"])

@@ -166,6 +166,21 @@ def test_what_are_no_vectors(tmp_path):
     (tmp_path / "encoding.json").write_text('{"dtype": "float32"}')
     with pytest.raises(DataError, match="holds no vectors yet"):
         features.open(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # who reads writes nothing
+
+
+def test_altered_settings_are_not_an_empty_folder(tmp_path):
+    settings = {"dtype": "float32", "crops": 10}
+    (tmp_path / "encoding.json").write_text(json.dumps(settings))
+    store = features.FeatureStore(tmp_path, settings, "float32")
+    store.add("a.png:1", np.ones((1, 4), "float32"))
+    store.flush()
+    assert list(features.open(tmp_path).ids) == ["a.png"]
+    (tmp_path / "encoding.json").write_text(json.dumps({**settings, "crops": 1}))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DataError, match="encoding.json was altered: no vectors there are of its settings"):
+        features.open(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_other_columns(tmp_path):

@@ -73,6 +73,12 @@ def bmp_of(width, height):
     return bytes(content)
 
 
+def bmp_with(bits=24, storage=0):
+    content = bytearray(encoded("BMP"))
+    content[28:34] = struct.pack("<HI", bits, storage)
+    return bytes(content)
+
+
 def gif_of(width, height, frame=None):
     content = bytearray(encoded("GIF"))
     content[6:10] = struct.pack("<HH", width, height)
@@ -184,6 +190,11 @@ REFUSED = {
     "BMP that claims the least of heights": (lambda: bmp_of(16, -(2**31)), TOO_LARGE),
     "BMP of a negative width": (lambda: bmp_of(-16, 12), DAMAGED),
     "BMP of no size": (lambda: bmp_of(0, 0), DAMAGED),
+    "BMP of 2 bits": (lambda: bmp_with(2), Refused("a BMP of 2 bits a pixel, which is not read: save it as PNG")),
+    "BMP of 64 bits": (lambda: bmp_with(64), Refused("a BMP of 64 bits a pixel, which is not read")),
+    "BMP with a JPEG inside": (lambda: bmp_with(0, 4), Refused("a BMP with a JPEG inside, which is not read")),
+    "BMP with a PNG inside": (lambda: bmp_with(0, 5), Refused("a BMP with a PNG inside, which is not read")),
+    "BMP of 7 bits": (lambda: bmp_with(7), DAMAGED),
     "GIF that claims 65,535 x 65,535": (lambda: gif_of(65_535, 65_535), TOO_LARGE),
     "GIF whose frame claims that": (lambda: gif_of(16, 12, frame=(65_535, 65_535)), TOO_LARGE),
     "GIF without frames": (lambda: b"GIF89a" + struct.pack("<HH", 4, 4) + b"\0\0\0;", DAMAGED),

@@ -1,6 +1,7 @@
 """Videos: what a player shows is what is read, and what is none, or not to be waited for, is refused at once."""
 
 import os
+import shutil
 import struct
 import warnings
 
@@ -50,6 +51,17 @@ def changed(name, change):
 
 def given(name):
     return lambda made, folder: made / name
+
+
+def naming(content):
+    """A text beside a video that it names."""
+
+    def make(made, folder):
+        shutil.copyfile(made / "whole.avi", folder / "whole.avi")
+        (folder / "a.mp4").write_bytes(content)
+        return folder / "a.mp4"
+
+    return make
 
 
 def holding(name, content):
@@ -116,9 +128,27 @@ REFUSED = {
         "not a video that FFmpeg reads",
     ),
     "a list of other files": (holding("a.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n/etc/passwd\n"), "not a video"),
-    "a script of FFmpeg": (
-        holding("a.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n"),
-        "Operation not permitted|not a video",
+    "a script of FFmpeg": (holding("a.ffconcat", b"ffconcat version 1.0\nfile /etc/passwd\n"), "not a video"),
+    "a script that names a video beside it": (naming(b"ffconcat version 1.0\nfile whole.avi\n"), "not a video"),
+    "a list that names a video beside it": (
+        naming(b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nwhole.avi\n#EXT-X-ENDLIST\n"),
+        "not a video",
+    ),
+    "a description of a stream": (
+        holding(
+            "a.mp4",
+            b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+            b"a=rtpmap:96 H264/90000\n",
+        ),
+        "not a video",
+    ),
+    "a manifest of DASH": (
+        holding(
+            "a.mp4",
+            b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period>'
+            b"<AdaptationSet><Representation><BaseURL>whole.avi</BaseURL></Representation></AdaptationSet></Period></MPD>",
+        ),
+        "not a video",
     ),
     "a pickle": (holding("a.avi", b"\x80\x04}\x94."), "not a video that FFmpeg reads"),
     "an AVI without frames": (

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from keras_fvvae.errors import KerasFVVAEError, RunError
-from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings
+from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, read_models_config
 from keras_fvvae.serving.extra import require
 
 COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve import command; command()"
@@ -81,6 +81,33 @@ def test_two_models_of_one_name(saved_models):
 def test_what_is_not_installed_is_named():
     with pytest.raises(KerasFVVAEError, match=r'Serving needs no_such_module: pip install "keras_fvvae\[serving\]"'):
         require("json", "no_such_module")
+
+
+def test_without_the_extra_grpc(saved_models, monkeypatch, tmp_path):
+    """REST answers the same; what needs gRPC says how to install it."""
+    models = [ModelConfig("n", str(saved_models / "numbers"))]
+    with Server(models, ServerSettings(port=0, grpc_port=0)).running() as server:
+        with_grpc = _told(server.url)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow_serving"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    with Server(models, ServerSettings(port=0)).running() as server:
+        assert server.grpc_url is None
+        assert _told(server.url) == with_grpc
+    (tmp_path / "models.config").write_text("")
+    for call in (
+        lambda: Server(models, ServerSettings(grpc_port=0)),
+        lambda: Client("grpc://localhost:1", "n"),
+        lambda: read_models_config(tmp_path / "models.config"),
+    ):
+        with pytest.raises(KerasFVVAEError, match=r'needs tensorflow_serving.*: pip install "keras_fvvae\[grpc\]"'):
+            call()
+
+
+def _told(url):
+    status, metadata = (requests.get(f"{url}/v1/models/n{what}").json() for what in ("", "/metadata"))
+    answer = requests.post(f"{url}/v1/models/n:predict", json={"instances": [[1.0, 2.0]]}).json()
+    return status, metadata, answer
 
 
 def test_the_client_does_not_import_tensorflow():

@@ -1,6 +1,7 @@
 """Tables and lists as the commands print them."""
 
 import errno
+import importlib
 import os
 import resource
 
@@ -90,6 +91,10 @@ def _resource_exhausted(text):
         (OSError(errno.EACCES, "Permission denied", os.fsencode("/d/a")), "Error: Permission denied: /d/a"),
         (MemoryError(), "Error: out of memory. Lower `batch_size`, or"),
         (
+            ImportError("libtensorflow_cc.so.2: failed to map segment from shared object"),
+            "Error: a library cannot be loaded: libtensorflow_cc.so.2: failed to map segment from shared object. ",
+        ),
+        (
             _resource_exhausted("{{node a}} OOM when allocating tensor [Op:X]"),
             "Error: out of memory. Lower `batch_size`,",
         ),
@@ -114,3 +119,9 @@ def test_what_a_command_says_when_it_ran_out(monkeypatch, capsys, error, expecte
     printed = capsys.readouterr().err
     assert printed.startswith(expected)
     assert printed.count("\n") == 1
+
+
+def test_a_defect_of_an_import_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(command_line.cli, "main", lambda **_: importlib.import_module("keras_fvvae.nothing"))
+    with pytest.raises(ModuleNotFoundError):
+        command_line.main()

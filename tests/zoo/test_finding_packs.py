@@ -173,3 +173,22 @@ def test_other_addresses_do_not_change_what_is_found(publish, server):
 def test_finished_run(unopened_run):
     pack = packs.open_weights(unopened_run.path, ENTRY)
     assert (pack.model, pack.recipe, pack.version) == (unopened_run.path / "model.keras", unopened_run.recipe, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://", "KERAS_FVVAE_ZOO: http:// is not a URL that can be used: it names no server"),
+        ("s3:///birds", "KERAS_FVVAE_ZOO: s3:///birds is not a URL that can be used: it names no server"),
+        ("file:///tmp", "KERAS_FVVAE_ZOO: file:///tmp cannot be used: only http"),
+        ("http://a:b", "http://a:b is not a URL that can be used: Port could not"),
+        ("http://[::1", r"http://\[::1 is not a URL that can be used: Invalid IPv6"),
+    ],
+)
+def test_address_that_is_none(monkeypatch, address, message):
+    """It is told as such by what only lists, too."""
+    monkeypatch.setenv(packs.MIRROR_VARIABLE, address)
+    with pytest.raises(WeightsError, match=message):
+        packs.on_this_machine()
+    with pytest.raises(WeightsError, match=message):
+        packs.find(ENTRY)

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -80,13 +79,17 @@ def _reason(code, lines):
     return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MiB."""
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process so far, in MiB; `None` on Windows."""
     try:
         # Not `getrusage`, whose maximum starts at the parent's memory at the time of the fork.
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
     except (OSError, IndexError):
+        try:
+            import resource
+        except ImportError:
+            return None
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 

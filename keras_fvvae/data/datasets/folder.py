@@ -101,7 +101,7 @@ def load_folder(
     if len(set(labels[splits == "train"])) < 2:
         raise DataError(f"{directory} leaves fewer than two classes with training {kind}s.")
     note_untrained(labels, splits, class_names, notes, kind)
-    names = [str(path.relative_to(directory)) for path, *_ in rows]
+    names = [path.relative_to(directory).as_posix() for path, *_ in rows]
     return Collection([path for path, *_ in rows], names, labels, splits, class_names, notes, kind=kind)
 
 
@@ -117,7 +117,7 @@ def _unlabelled(directory, kind):
     if not paths:
         raise DataError(f"{directory} holds no {kind}s.")
     notes = [f"{others} other file{'s' * (others != 1)} below {directory}: passed over."] if others else []
-    names = [str(path.relative_to(directory)) for path in paths]
+    names = [path.relative_to(directory).as_posix() for path in paths]
     return Collection(paths, names, [UNLABELLED] * len(paths), ["train"] * len(paths), [], notes, kind=kind)
 
 

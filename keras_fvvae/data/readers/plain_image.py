@@ -9,6 +9,7 @@ from PIL import Image
 _OS2_HEADER = 12
 _PLAIN, _MASKS, _MASKS_AND_ALPHA = 0, 3, 6
 _DEFAULT_MASKS = {16: (0x7C00, 0x03E0, 0x001F), 32: (0xFF0000, 0x00FF00, 0x0000FF)}
+_EMBEDDED = {4: "a JPEG", 5: "a PNG"}  # for printers: another format within
 # Of WebP's extended header and of its lossless one.
 _ANIMATED, _TRANSPARENT = 0x02, 0x10
 _LOSSLESS_TRANSPARENT = 1 << 28
@@ -28,12 +29,14 @@ def plain_image(content: bytes) -> bytes:
         bytes.
 
     Raises:
-        ValueError: if it is such an image, and damaged.
+        ValueError: if it is such an image and damaged, or a BMP of a kind that is not read.
 
     Example:
         >>> plain_image(b"anything else")
         b'anything else'
     """
+    if content.startswith(b"BM") and (kind := _unreadable_bmp(content)):
+        raise ValueError(f"a BMP {kind}, which is not read: save it as PNG")
     try:
         if content.startswith(b"BM") and not _is_plain_bmp(content):
             return _png(_bmp(content))
@@ -51,6 +54,17 @@ def _number(content, position, size=4):
 def _is_plain_bmp(content):
     """Whether it has 24 bits a pixel under a header of Windows, which TensorFlow reads right."""
     return _number(content, 14) > _OS2_HEADER and _number(content, 28, 2) == 24 and _number(content, 30) == _PLAIN
+
+
+def _unreadable_bmp(content):
+    """What kind of BMP it is, where it is whole and yet nothing here reads it; else nothing."""
+    if _number(content, 14) <= _OS2_HEADER:
+        bits = _number(content, 24, 2)
+    elif (storage := _number(content, 30)) in _EMBEDDED:
+        return f"with {_EMBEDDED[storage]} inside"
+    else:
+        bits = _number(content, 28, 2)
+    return f"of {bits} bits a pixel" if bits in (2, 64) else ""
 
 
 def _is_plain_webp(content):

@@ -77,6 +77,7 @@ def read_video(
     choose: Callable[[int], Iterable[int]],
     convert: Callable[[np.ndarray], Any] | None = None,
     to_the_end: bool = True,
+    watch: Callable[[int, int], None] | None = None,
 ) -> DecodedVideo:
     """Decodes a video forward and returns chosen frames.
 
@@ -92,6 +93,7 @@ def read_video(
             it is decoded and in the order of the positions: what it returns is kept instead of the frame.
         to_the_end: `False` stops after the last wanted frame, for a random frame in training; there is no second
             pass then unless it is missing.
+        watch: called with width and height of every frame of a file, wanted or not: what it raises ends the reading.
 
     Returns:
         A `DecodedVideo`.
@@ -112,13 +114,13 @@ def read_video(
         reader = _Folder(source) if Path(source).is_dir() else VideoFile(source)
     expected = reader.count()
     wanted = {int(position) for position in choose(expected)}
-    frames, total, bad_packets = reader.pick(wanted, convert, to_the_end)
+    frames, total, bad_packets = reader.pick(wanted, convert, to_the_end, watch)
     if not to_the_end and len(frames) == len(wanted):
         total = expected
     elif total != expected:
         wanted = {int(position) for position in choose(total)}
         # The count stays that of the first pass: this one may end before the last frame.
-        frames, _, bad_packets = reader.pick(wanted, convert, to_the_end)
+        frames, _, bad_packets = reader.pick(wanted, convert, to_the_end, watch)
     if not frames and (wanted or not total):
         damage = f" ({bad_packets} damaged parts)" if bad_packets else ""
         raise DataError(f"it has no frame that can be decoded{damage}")
@@ -138,7 +140,7 @@ class _Array:
     def count(self):
         return len(self.frames)
 
-    def pick(self, wanted, convert, to_the_end):
+    def pick(self, wanted, convert, to_the_end, watch=None):
         convert = convert or np.array
         return {p: convert(self.frames[p]) for p in sorted(wanted) if p < len(self.frames)}, len(self.frames), 0
 
@@ -158,7 +160,7 @@ class _Folder:
     def count(self):
         return len(self.paths)
 
-    def pick(self, wanted, convert, to_the_end):
+    def pick(self, wanted, convert, to_the_end, watch=None):
         frames, bad = {}, 0
         for position in sorted(wanted):
             if position >= len(self.paths):

@@ -1,6 +1,7 @@
 """Frames of a video file, through FFmpeg: decoded forward, upright, and as far as they decode."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,14 @@ _WITH_EDIT_LISTS = "mp4"
 # Containers whose header has no count of frames but how long the whole is (others' duration is FFmpeg's estimate); and
 # by how many seconds the last packet of any stream may end before it.
 _WITH_DURATION, DURATION_TOLERANCE = ("matroska", "flv", "mxf"), 0.5
+# FFmpeg's formats that name other files, addresses or devices, and scripts: whoever wrote the file would choose what is
+# read with the rights of this process.
+_REFERRING = {
+    *("hls", "applehttp", "dash", "webm_dash_manifest", "concat", "concatf", "imf", "image2", "image2pipe"),
+    *("sdp", "rtp", "rtsp", "sap", "rtp_mpegts"),
+    *("lavfi", "avisynth", "vapoursynth"),
+    *("x11grab", "xcbgrab", "kmsgrab", "fbdev", "v4l2", "video4linux2", "iec61883", "alsa", "oss", "pulse", "jack"),
+}
 
 
 class VideoFile:
@@ -67,7 +76,11 @@ class VideoFile:
         return packets
 
     def pick(
-        self, wanted: set[int], convert: Callable[[np.ndarray], Any] | None, to_the_end: bool
+        self,
+        wanted: set[int],
+        convert: Callable[[np.ndarray], Any] | None,
+        to_the_end: bool,
+        watch: Callable[[int, int], None] | None = None,
     ) -> tuple[dict[int, Any], int, int]:
         """One pass: the frames at the positions wanted, the number of frames that decode, and of damaged parts."""
         import av
@@ -87,6 +100,8 @@ class VideoFile:
                         break
                     continue
                 for frame in decoded:
+                    if watch:
+                        watch(frame.width, frame.height)
                     bad += frame.is_corrupt
                     end = max(end, (frame.pts or 0) + (frame.duration or 0))
                     if position in wanted:
@@ -114,7 +129,7 @@ def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
     require_regular(path)
     try:
         # Absolute: FFmpeg takes the `a` of a relative `a:b.avi` for a protocol.
-        container = av.open(os.path.abspath(path), **_metadata_options(av.__version__))
+        container = av.open(os.path.abspath(path), options=_own_content_only(), **_metadata_options(av.__version__))
     except av.FFmpegError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
@@ -128,6 +143,15 @@ def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
             raise DataError("its video is coded in a way that FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
         yield container, stream
+
+
+@functools.cache
+def _own_content_only():
+    """FFmpeg's options by which a file shows what is in it and nothing else: a text would name other files and URLs."""
+    import av
+
+    formats = (format for format in av.formats_available if not _REFERRING.intersection(format.split(",")))
+    return {"format_whitelist": ",".join(sorted(formats)), "protocol_whitelist": "file"}
 
 
 def _metadata_options(version):

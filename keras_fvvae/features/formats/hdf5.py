@@ -18,6 +18,7 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.features.formats import DTYPES, reading
 from keras_fvvae.features.writing import Part
 from keras_fvvae.utils.files import replacing
+from keras_fvvae.utils.hdf5 import writing
 
 # Of a chunk, which is read whole: few enough for single rows, enough for passes over all.
 CHUNK_BYTES = 2**20
@@ -31,7 +32,7 @@ _DAMAGE = (OSError, KeyError, ValueError, RuntimeError)
 def write(path: Path, parts: Iterable[Part], width: int, dtype: np.dtype, about: str) -> None:
     """Writes vectors; see `keras_fvvae.features.write`."""
     rows = max(1, CHUNK_BYTES // (width * dtype.itemsize))
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    with replacing(path) as partial, writing(partial) as file:
         file.attrs["keras_fvvae"] = about
         texts = {"dtype": h5py.string_dtype(), "maxshape": (None,), "chunks": (CHUNK_TEXTS,)}
         ids, labels = (file.create_dataset(name, (0,), **texts) for name in ("ids", "labels"))

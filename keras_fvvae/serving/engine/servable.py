@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.serving.engine.signatures import Signature, read_signatures
@@ -12,8 +13,9 @@ from keras_fvvae.serving.errors import ServingError, without_paths
 from keras_fvvae.serving.sampling import PRIVATE
 from keras_fvvae.serving.searching.encoders import ENCODER, read_encoder
 from keras_fvvae.serving.version_folders import why_not_loadable
+from keras_fvvae.utils import prediction_logs
+from keras_fvvae.utils.prediction_logs import WARMUP_FILE
 
-WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # TensorFlow Serving's limit.
 MAX_WARMUP_RECORDS = 1000
 # Lines of an error that tell about the graph, not about the request.
@@ -72,15 +74,12 @@ class Servable:
     def _warm_up(self, path):
         if not path.is_file():
             return
-        from tensorflow_serving.apis import prediction_log_pb2
-
         for record in tf.data.TFRecordDataset(str(path)).take(MAX_WARMUP_RECORDS).as_numpy_iterator():
-            log = prediction_log_pb2.PredictionLog.FromString(record)
-            if not log.HasField("predict_log"):
+            if (request := prediction_logs.from_bytes(record)) is None:
                 continue
-            request = log.predict_log.request
-            name = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-            inputs = {key: np.asarray(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+            name = request[0] or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+            tensors = {key: tensor_pb2.TensorProto.FromString(value) for key, value in request[1].items()}
+            inputs = {key: np.asarray(tf.make_ndarray(value)) for key, value in tensors.items()}
             self.signatures[name].check(inputs)
             self.run(name, inputs)
 

@@ -9,6 +9,8 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -16,12 +18,15 @@ from tensorflow_serving.apis import (
 
 from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
-from keras_fvvae.serving.protocols.metadata import metadata_response, status_response
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
+    from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
+    from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 
     from keras_fvvae.serving.engine.engine import Engine
+    from keras_fvvae.serving.engine.repository import VersionStatus
+    from keras_fvvae.serving.engine.servable import Servable
 
 
 def add_services(server: grpc.aio.Server, engine: Engine) -> None:
@@ -33,6 +38,29 @@ def add_services(server: grpc.aio.Server, engine: Engine) -> None:
     """
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(engine), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(engine), server)
+
+
+def status_response(statuses: list[VersionStatus]) -> GetModelStatusResponse:
+    """`GetModelStatusResponse` of a list of `VersionStatus`."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for status in statuses:
+        entry = response.model_version_status.add(version=status.version, state=status.state)
+        codes = entry.status.DESCRIPTOR.fields_by_name["error_code"].enum_type.values_by_name
+        entry.status.error_code = codes[status.error_code].number
+        entry.status.error_message = status.error_message
+    return response
+
+
+def metadata_response(servable: Servable) -> GetModelMetadataResponse:
+    """`GetModelMetadataResponse` of a servable."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in servable.definitions.items():
+        signatures.signature_def[name].CopyFrom(definition)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = servable.name
+    response.model_spec.version.value = servable.version
+    response.metadata["signature_def"].Pack(signatures)
+    return response
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -12,6 +12,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.selection.validation_part import Score, ValidationPart
 from keras_fvvae.training.verdict import compare
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.utils.hdf5 import save_weights
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +97,7 @@ class Selection:
         if score.accuracy >= best - standard_error(best, len(margins)):
             (self.run.path / self.folder).mkdir(exist_ok=True)
             with self.run.partial(f"{self.folder}/{WEIGHTS}") as partial:
-                model.save_weights(partial, overwrite=True)
+                save_weights(model, partial)
                 self._best = {
                     "step": step,
                     "score": score,

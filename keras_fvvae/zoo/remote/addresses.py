@@ -94,7 +94,9 @@ def url_parts(url: str) -> urllib.parse.SplitResult:
         WeightsError: if it is none.
     """
     try:
-        return urllib.parse.urlsplit(url)
+        parts = urllib.parse.urlsplit(url)
+        _ = parts.port  # looked at only when it is asked for
+        return parts
     except ValueError as error:
         raise WeightsError(f"{url} is not a URL that can be used: {error}.") from error
 
@@ -113,4 +115,4 @@ def require_scheme(url: str, known: Iterable[str] = (*HTTP, *STORES), what: str 
             f"folder instead.".strip()
         )
     if not url_parts(url).netloc:
-        raise WeightsError(f"{url} is not a URL that can be used: it names no server.")
+        raise WeightsError(f"{what} {url} is not a URL that can be used: it names no server.".strip())

@@ -13,16 +13,12 @@ from pathlib import Path
 
 from keras_fvvae import __version__
 from keras_fvvae.errors import WeightsError
+from keras_fvvae.utils.file_locks import lock_file
 from keras_fvvae.utils.files import reason, sha256
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.zoo.remote import filesystems
 from keras_fvvae.zoo.remote.addresses import HTTP, STORES, require_scheme, scheme
 from keras_fvvae.zoo.remote.errors import MissingError, NetworkError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes should not download the same file at the same time there
-    fcntl = None  # type: ignore[assignment]
 
 # Seconds without a single byte after which a connection counts as broken.
 TIMEOUT_SECONDS = 30
@@ -159,8 +155,7 @@ def _claimed(partial):
     """The partial file, open for appending, and locked against other processes (the lock dies with its process)."""
     while True:
         with open(partial, "ab", buffering=0) as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file.fileno(), wait=True)
             # Whoever held the lock before may have renamed or removed the file: then this is not it any more.
             if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
                 yield file

@@ -3,7 +3,9 @@
 import grpc
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
+from google.protobuf import json_format
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -13,6 +15,13 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving.conftest import bomb, png
+
+
+def as_json(message):
+    """As TensorFlow Serving makes REST's answers of its messages; REST here does without them."""
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +66,7 @@ def test_version_and_label(stub):
     assert stub.Predict(wanted).model_spec.version.value == 1
 
 
-def test_metadata(stub):
+def test_metadata(stub, server):
     wanted = get_model_metadata_pb2.GetModelMetadataRequest()
     wanted.model_spec.name = "videos"
     wanted.metadata_field.append("signature_def")
@@ -69,13 +78,17 @@ def test_metadata(stub):
         "frames": tf.string.as_datatype_enum,
         "num_frames": tf.int32.as_datatype_enum,
     }
+    rest = requests.get(f"{server.url}/v1/models/videos/metadata").json()
+    assert rest["metadata"]["signature_def"] == as_json(found)
 
 
-def test_status(channel):
+def test_status(channel, server):
     wanted = get_model_status_pb2.GetModelStatusRequest()
     wanted.model_spec.name = "images"
-    (status,) = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(wanted).model_version_status
+    response = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(wanted)
+    (status,) = response.model_version_status
     assert (status.version, status.state) == (1, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
+    assert requests.get(f"{server.url}/v1/models/images").json() == as_json(response)
 
 
 def huge_shape():
