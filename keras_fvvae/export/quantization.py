@@ -37,6 +37,7 @@ class Quantization:
             the check of every export.
         labels: integers `(m,)`, the classes of these; `None` where they are not known.
         title: what those pictures are, such as `"387 test images of the run birds"`.
+        best: integers `(m,)`, Keras's best labels of these; `None` until they are computed.
     """
 
     mode: str
@@ -44,6 +45,7 @@ class Quantization:
     checked: np.ndarray
     labels: np.ndarray | None
     title: str
+    best: np.ndarray | None = None
 
 
 def require_quantization(mode: str, formats: Sequence[str]) -> None:

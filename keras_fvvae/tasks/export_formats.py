@@ -17,6 +17,7 @@ from keras_fvvae.export.bundle import write_bundle
 from keras_fvvae.export.formats import FORMATS, require_formats
 from keras_fvvae.export.places import next_version, version_folder
 from keras_fvvae.export.quantization import require_quantization
+from keras_fvvae.export.quantized_agreement import with_best_labels
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.tasks.export_runs import digest_option, half_note, prepared
 from keras_fvvae.tasks.quantization_images import quantization_of
@@ -87,6 +88,8 @@ def export_formats(
     quantization = None if quantize is None else quantization_of(quantize, model, calibration)
     classifier, notes = prepared(model, pca_components)
     reference = Reference(classifier, views, model.kind)
+    if quantization is not None:
+        quantization = with_best_labels(quantization, reference)
     version = next_version(out) if version is None else version
     written: dict[str, Written] = {}
     with contextlib.ExitStack() as stack:
