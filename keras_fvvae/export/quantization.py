@@ -8,11 +8,13 @@ import importlib.util
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError, unknown_name
 from keras_fvvae.export.formats import FORMATS
+
+if TYPE_CHECKING:  # the command line reads this table before it loads anything
+    import numpy as np
 
 # From a mode to what it does.
 MODES = {
