@@ -24,7 +24,7 @@ MODES = {
 }
 # Formats that can be quantised.
 QUANTIZED = ("onnx", "litert")
-# Of which images int8 takes the ranges of activations: more changed no label of the birds in docs/formats.md.
+# Of so many images int8 takes the ranges of activations: the birds of docs/formats.md lose no accuracy by it.
 CALIBRATION_IMAGES = 64
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.export.quantization import Quantization, quantizing
 
-# Of a network, what ONNX Runtime computes in 8 bits on all processors.
+# Of a network, what is quantised.
 _OPERATIONS = ("Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Relu")
 # Smaller ones are not worth an operation.
 _LEAST_WEIGHTS = 1024

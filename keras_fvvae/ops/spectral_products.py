@@ -11,7 +11,7 @@ from keras import ops
 from keras_fvvae.ops.tensors import at_least_float32
 
 # Squarings of R'R by which the largest singular value is found, and the factor by which that estimate is raised: it is
-# never too large, and of 256 equal values but for one it is too small by 0.5 % at most.
+# never too large, and of 256 equal values but for one it is too small by 0.7 % at most.
 _SQUARINGS, _MARGIN = 8, 1.01
 # Steps that bring the cut to `_CUT_AT`: the fewest that leave the largest values well above it. The last is milder.
 _GROWING, _LAST = 8, 0.5
