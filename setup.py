@@ -33,6 +33,8 @@ SEARCH = ["usearch>=2.16,<3"]
 # Both write with what TensorFlow and Keras bring; the runtimes check what was written.
 ONNX = ["tf2onnx>=1.17,<2", "onnx>=1.16,<2", "onnxruntime>=1.20,<2"]
 LITERT = ["ai-edge-litert>=2.1,<3"]
+# 8-bit LiteRT files. It wants one version of the runtime, so that others do not have to.
+QUANTIZE = [*LITERT, "ai-edge-quantizer>=0.10,<0.11"]
 
 # What the library uses when it runs; `all` is all of them together.
 OPTIONAL = {
@@ -44,6 +46,7 @@ OPTIONAL = {
     "search": SEARCH,
     "onnx": ONNX,
     "litert": LITERT,
+    "quantize": QUANTIZE,
     "parquet": PARQUET,
     "lance": ["pylance>=1", *PARQUET],
     # Networks of KerasHub, and packs on the Hugging Face Hub.

@@ -43,25 +43,34 @@ class Agreement:
         size: bytes of its file, of a SavedModel of its folder without `assets.extra`.
         difference: largest absolute difference of scores from Keras's on the same pixels.
         seconds: dictionary from the number of examples to the median seconds of a call.
+        quantized: what was compared of a quantised file, see `keras_fvvae.export.quantized_agreement`; else empty.
     """
 
     format: str
     size: int
     difference: float
     seconds: Mapping[int, float]
+    quantized: str = ""
 
     @property
     def text(self) -> str:
         """One sentence for a card."""
-        times = ", ".join(f"{1000 * value:.2f} ms for {count}" for count, value in self.seconds.items())
-        measured = f"{self.size / 1e6:.2f} MB; {times} ({usable_cores()} CPU cores of the machine that exported)."
+        measured = f"{self.measured} ({usable_cores()} CPU cores of the machine that exported)."
         if self.format == "keras":
             return f"It needs keras_fvvae. {measured}"
+        if self.quantized:
+            return f"{self.quantized} {measured}"
         return (
             f"Checked when it was written, in a fresh process without keras_fvvae and Keras, on parts of two "
             f"photographs and black: scores differ from Keras's by at most {self.difference:.1e}, the best labels "
             f"agree; {measured}"
         )
+
+    @property
+    def measured(self) -> str:
+        """Size and times."""
+        times = ", ".join(f"{1000 * value:.2f} ms for {count}" for count, value in self.seconds.items())
+        return f"{self.size / 1e6:.2f} MB; {times}"
 
 
 class Reference:
@@ -82,7 +91,7 @@ class Reference:
         self.model = PixelModel(classifier, views, kind, any_size=False)
         # A graph, as `predict` runs and as what is exported: it rounds otherwise than single operations.
         self.function = tf.function(self.model, autograph=False)
-        outputs = {case: self._call(given) for case, given in self.cases.items()}
+        outputs = {case: self.answers(given) for case, given in self.cases.items()}
         self.scores = {case: one["scores"].numpy() for case, one in outputs.items()}
         kernel, bias = classifier.svm.get_weights()
         half = kernel.astype("float16").astype("float32")
@@ -91,10 +100,11 @@ class Reference:
     def measure_keras(self, path: Path) -> Agreement:
         """Size and seconds of the Keras model itself, as a compiled function in this process."""
         given = self.cases["fitting"]
-        seconds = fresh_process.measure(self._call, given, BATCHES[self.kind])
-        return Agreement("keras", _size(path), 0.0, seconds)
+        seconds = fresh_process.measure(self.answers, given, BATCHES[self.kind])
+        return Agreement("keras", size_of(path), 0.0, seconds)
 
-    def _call(self, given):
+    def answers(self, given: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+        """What Keras gives for arrays by input."""
         return self.function(*map(tf.constant, given.values()))
 
     def compare(self, format: str, path: Path, half_svm: bool = False) -> Agreement:
@@ -126,7 +136,7 @@ class Reference:
                 )
             difference = max(difference, found)
         seconds = {count: float(outputs[f"seconds/{count}"]) for count in BATCHES[self.kind]}
-        return Agreement(format, _size(path), difference, seconds)
+        return Agreement(format, size_of(path), difference, seconds)
 
 
 def run_fresh(
@@ -176,7 +186,8 @@ def _inputs(parts, kind):
     }
 
 
-def _size(path):
+def size_of(path: Path) -> int:
+    """Bytes of a model's file; of a SavedModel's folder without `assets.extra`."""
     if path.is_file():
         return path.stat().st_size
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and "assets.extra" not in one.parts)

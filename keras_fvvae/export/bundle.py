@@ -11,6 +11,10 @@ from keras_fvvae.export.agreement import Agreement, Reference
 from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.labels import LABELS_FILE, one_line, write_labels
 from keras_fvvae.export.portable import PixelModel, write_litert, write_onnx
+from keras_fvvae.export.quantization import Quantization
+from keras_fvvae.export.quantization_litert import quantize_litert
+from keras_fvvae.export.quantization_onnx import quantize_onnx
+from keras_fvvae.export.quantized_agreement import compare_quantized
 from keras_fvvae.recipes.cards import recipe_card
 from keras_fvvae.utils.files import write_json
 from keras_fvvae.utils.text import to_bytes
@@ -37,6 +41,7 @@ def write_bundle(
     recipe: Recipe,
     notes: Sequence[str] = (),
     file: Path | None = None,
+    quantization: Quantization | None = None,
 ) -> Agreement:
     """Writes `model.onnx`, `model.tflite` or `model.keras` with labels.txt, signature.json, card.md and recipe.yaml.
 
@@ -48,6 +53,7 @@ def write_bundle(
         recipe: the `Recipe` of the training.
         notes: further paragraphs of the card.
         file: the classifier as it was saved, which is copied for `"keras"`. `None`: it is saved.
+        quantization: of `"onnx"` and `"litert"`: the file is written and checked in float32 first, then made smaller.
 
     Returns:
         What was measured.
@@ -66,12 +72,24 @@ def write_bundle(
     else:
         (write_onnx if format == "onnx" else write_litert)(classifier, views, kind, path)
         agreement = reference.compare(format, path)
+        if quantization is not None:
+            _quantize(format, path, classifier, reference, quantization)
+            agreement = compare_quantized(reference, format, path, quantization, agreement)
     signature = _signature(format, reference, classifier)
     write_labels(folder, classifier.class_names)
     write_json(folder / SIGNATURE_FILE, signature, indent=2)
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     (folder / "card.md").write_bytes(to_bytes(_card(format, signature, agreement, recipe, notes)))
     return agreement
+
+
+def _quantize(format, path, classifier, reference, quantization):
+    if format == "onnx":
+        quantize_onnx(path, quantization)
+    elif quantization.mode == "float16":  # LiteRT's converter does that
+        write_litert(classifier, reference.model.source.views, reference.kind, path, half=True)
+    else:
+        quantize_litert(path, quantization)
 
 
 def _signature(format, reference, classifier):

@@ -20,6 +20,7 @@ from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.export.labels import one_line
 from keras_fvvae.export.matrix_resize import scale_by_products
+from keras_fvvae.ops.spectral import without_eigenvalues
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -100,21 +101,25 @@ def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path) -> N
         onnx.save(content, str(path))
 
 
-def write_litert(classifier: Classifier, views: Views, kind: str, path: Path) -> None:
+def write_litert(classifier: Classifier, views: Views, kind: str, path: Path, half: bool = False) -> None:
     """Writes a LiteRT file of its own operations; it takes pixels of `views.resize_to`, so that all shapes are known.
+
+    Args:
+        classifier, views, kind: as for `PixelModel`.
+        path: of the file.
+        half: whether weights are kept in float16; they are computed with in float32.
 
     Raises:
         RunError: for what cannot be converted.
     """
     model = PixelModel(classifier, views, kind, any_size=False)
+    target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    options: dict[str, Any] = {"target_spec": target}
+    if half:
+        target["supported_types"] = [tf.float16]
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
     with _converting("litert"):
-        model.export(
-            path,
-            format="litert",
-            verbose=False,
-            input_signature=model.specs,
-            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-        )
+        model.export(path, format="litert", verbose=False, input_signature=model.specs, **options)
 
 
 @contextlib.contextmanager
@@ -124,7 +129,8 @@ def _converting(format: str) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # its complaints come back as the runtime's, in one sentence
     try:
-        yield
+        with without_eigenvalues():
+            yield
     except OSError:
         raise
     except Exception as error:  # whatever a converter raises

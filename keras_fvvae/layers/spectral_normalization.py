@@ -73,15 +73,18 @@ class SpectralNormalization(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        return self.normalize_and_factor(inputs)[0]
+        vectors, matrices = self._matrices(inputs)
+        return _normalized(spectral.matrix_square_root(matrices), vectors)
 
     def normalize_and_factor(self, inputs: Any) -> tuple[Any, Any]:
         """What `call` returns, and the `spectral_factor` that the matrices were multiplied with."""
-        vectors = at_least_float32(ops.convert_to_tensor(inputs))
-        matrices = ops.reshape(vectors, (-1, *self.matrix_shape(vectors.shape)))
+        vectors, matrices = self._matrices(inputs)
         factor = spectral.spectral_factor(matrices)
-        roots = normalization.signed_sqrt(spectral.matrix_square_root(matrices, factor))
-        return ops.reshape(normalization.l2_normalize(roots, example_axes(roots)), ops.shape(vectors)), factor
+        return _normalized(spectral.matrix_square_root(matrices, factor), vectors), factor
+
+    def _matrices(self, inputs):
+        vectors = at_least_float32(ops.convert_to_tensor(inputs))
+        return vectors, ops.reshape(vectors, (-1, *self.matrix_shape(vectors.shape)))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
         return input_shape
@@ -91,3 +94,9 @@ class SpectralNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_rows": self.num_rows}
+
+
+def _normalized(roots, like):
+    """Signed square root and unit length of matrices, in the shape of `like`."""
+    roots = normalization.signed_sqrt(roots)
+    return ops.reshape(normalization.l2_normalize(roots, example_axes(roots)), ops.shape(like))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 from keras import ops
 
+from keras_fvvae.ops.spectral_products import root_by_products
 from keras_fvvae.ops.tensors import at_least_float32
 
 # Singular values below this share of the largest are rounding noise of float32 sums, and are dropped: their root would
 # bring them up by a factor of a hundred and more.
 NULL_SINGULAR_VALUE = 1e-4
+
+_EIGENVALUES = contextvars.ContextVar("eigenvalues", default=True)
 
 
 def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
@@ -37,8 +43,27 @@ def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
         Lin and Maji, "Improved Bilinear Pooling with CNNs", BMVC 2017 (the matrix square root of symmetric matrices).
     """
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
+    if factor is None and not _EIGENVALUES.get():
+        return root_by_products(matrices, NULL_SINGULAR_VALUE)
     factor = spectral_factor(matrices) if factor is None else factor
     return ops.matmul(matrices, factor) if _is_tall(matrices) else ops.matmul(factor, matrices)
+
+
+@contextlib.contextmanager
+def without_eigenvalues() -> Iterator[None]:
+    """Inside, `matrix_square_root` is of products of matrices: for graphs of runtimes that have no eigenvalues.
+
+    Example:
+        >>> import numpy as np
+        >>> with without_eigenvalues():
+        ...     matrix_square_root(np.diag([9.0, 4.0]).astype("float32")[None]).numpy()[0].round(4).tolist()
+        [[3.0, 0.0], [0.0, 2.0]]
+    """
+    token = _EIGENVALUES.set(False)
+    try:
+        yield
+    finally:
+        _EIGENVALUES.reset(token)
 
 
 def spectral_factor(matrices: Any) -> Any:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_fvvae.builders.representations import is_spectral
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.errors import RunError
 from keras_fvvae.export import export_saved_model, triton
@@ -17,8 +16,11 @@ from keras_fvvae.export.agreement import Agreement, Reference
 from keras_fvvae.export.bundle import write_bundle
 from keras_fvvae.export.formats import FORMATS, require_formats
 from keras_fvvae.export.places import next_version, version_folder
+from keras_fvvae.export.quantization import require_quantization
+from keras_fvvae.export.quantized_agreement import with_best_labels
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.tasks.export_runs import digest_option, half_note, prepared
+from keras_fvvae.tasks.quantization_images import quantization_of
 from keras_fvvae.zoo.sources import open_reading
 
 
@@ -42,6 +44,8 @@ def export_formats(
     version: int | None = None,
     pca_components: int | None = None,
     half_svm: bool = False,
+    quantize: str | None = None,
+    calibration: str | os.PathLike | None = None,
     **options: Any,
 ) -> list[Written]:
     """Writes `out/VERSION`, a SavedModel, and `out/onnx/VERSION`, `out/litert/VERSION`, `out/keras/VERSION`.
@@ -56,6 +60,9 @@ def export_formats(
         formats: of `keras_fvvae.export.formats.FORMATS`.
         version: the number of all. Default: one above the highest there, in whatever format.
         pca_components: as for `keras_fvvae.tasks.export_runs.export_runs`.
+        quantize: of `keras_fvvae.export.quantization.MODES`: how ONNX and LiteRT files are made smaller; other formats
+            are refused with it. `None`: they are not.
+        calibration: what they are quantised and checked with, see `keras_fvvae.tasks.quantization_images`.
         half_svm, **options: of the SavedModel alone, as for `export_runs`: `top_k`, `valid_output`, `coverage`.
 
     Returns:
@@ -69,6 +76,8 @@ def export_formats(
     require_export_folder(out)
     formats = list(dict.fromkeys(formats))
     require_formats(formats)
+    if quantize is not None:
+        require_quantization(quantize, formats)
     model = open_reading(source)
     views = recipe_views(model.recipe, model.kind)
     if views.is_flow:
@@ -76,15 +85,11 @@ def export_formats(
             f"{source} is of optical flow, which only a SavedModel takes, as encoded flow frames: export it with "
             f"--format savedmodel alone."
         )
-    titles = [FORMATS[format].title for format in formats if format in ("onnx", "litert")]
-    if titles and is_spectral(model.recipe):
-        raise RunError(
-            f"{source} normalises vectors by eigenvalues (`vector_normalization: spectral`), which "
-            f"{' and '.join(titles)} cannot compute: train with `--set vector_normalization=usual`, or export a "
-            f"SavedModel."
-        )
+    quantization = None if quantize is None else quantization_of(quantize, model, calibration)
     classifier, notes = prepared(model, pca_components)
     reference = Reference(classifier, views, model.kind)
+    if quantization is not None:
+        quantization = with_best_labels(quantization, reference)
     version = next_version(out) if version is None else version
     written: dict[str, Written] = {}
     with contextlib.ExitStack() as stack:
@@ -93,7 +98,7 @@ def export_formats(
                 continue
             partial, target = stack.enter_context(version_folder(out, version, format))
             saved = model.model if pca_components is None else None
-            agreement = write_bundle(format, partial, classifier, reference, model.recipe, notes, saved)
+            agreement = write_bundle(format, partial, classifier, reference, model.recipe, notes, saved, quantization)
             written[format] = Written(target, agreement)
         if "savedmodel" in formats:
             agreements = []

@@ -1,5 +1,6 @@
 """ONNX, LiteRT and Keras files: what their runtimes answer without this library, and what is refused."""
 
+import contextlib
 import importlib.util
 import json
 
@@ -155,22 +156,37 @@ def test_a_disagreement_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*"))
 
 
-@each
-def test_what_cannot_be_converted(format, classifier, tmp_path):
-    """Spectral normalization has an eigenvalue decomposition: LiteRT and ONNX have none."""
+@pytest.fixture
+def spectral_classifier(classifier):
+    """Its vectors are normalised by their singular values, as the default recipe's are."""
     recipe = load_recipe("digits_conv", vector_normalization="spectral", information="none")
     encoder = build_encoder(recipe, classifier.encoder.backbone, zoo.load("digits_conv", weights=None))
-    model = build_classifier(encoder, ["a", "b"])
+    result = build_classifier(encoder, ["a", "b"])
+    result.svm.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in result.svm.get_weights()])
+    return result
+
+
+@each
+def test_singular_values(format, spectral_classifier, tmp_path):
+    """Keras computes eigenvalues, the file products of matrices."""
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](spectral_classifier, Views((8, 8)), "image", path)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
+    pixels[-1] = 0
+    outputs = run_fresh(format, path, {"a": {"pixels": pixels}})
+    vectors = spectral_classifier.encoder(pixels.astype("float32"))
+    np.testing.assert_allclose(outputs["a/vector"], vectors, atol=2e-4)
+    scores = np.asarray(spectral_classifier.svm(vectors))
+    np.testing.assert_allclose(outputs["a/scores"], scores, atol=1e-4 * np.abs(scores).max())
+
+
+@each
+def test_what_cannot_be_converted(format, spectral_classifier, tmp_path, monkeypatch):
+    """Eigenvalues stay in the graph where nothing takes their place: LiteRT and ONNX have no such operation."""
+    monkeypatch.setattr("keras_fvvae.export.portable.without_eigenvalues", contextlib.nullcontext)
     title = FORMATS[format].title
     with pytest.raises(RunError, match=f"to {title}: it has no operation SelfAdjointEigV2. .*--format savedmodel"):
-        WRITERS[format](model, Views((8, 8)), "image", tmp_path / FORMATS[format].file)
-
-
-@_skipped("onnx")
-def test_spectral_vectors_are_refused_at_once(tmp_path):
-    with pytest.raises(RunError, match="by eigenvalues .* which ONNX cannot compute: train with `--set vector_norm"):
-        export_formats("textiles_lite2", tmp_path, ["savedmodel", "onnx"])
-    assert not list(tmp_path.iterdir())
+        WRITERS[format](spectral_classifier, Views((8, 8)), "image", tmp_path / FORMATS[format].file)
 
 
 def test_optical_flow_is_refused(tmp_path):

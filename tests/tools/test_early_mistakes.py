@@ -65,6 +65,8 @@ MISTAKES = [
         "is an address, not a folder on this machine",
     ),
     (["export", "a", "b", "--weight", "1", "--out", "x"], 2, "2 runs need 2 times --weight, or none."),
+    (["export", "a", "--quantize", "int8", "--out", "x"], 1, "SavedModel is not quantised: export it without"),
+    (["export", "a", "--calibration", "/", "--out", "x"], 2, "--calibration is for --quantize."),
     (["predict", "/", "a.jpg", "--out", "a.txt"], 1, "ends in .csv or .jsonl. Received: a.txt"),
     (["suggest", "/nowhere", "a.jpg"], 1, "The run /nowhere does not exist."),
     (["train", "digits_conv", "--add-labels", "/no.csv"], 1, "The file /no.csv does not exist."),

@@ -1,9 +1,11 @@
 """One model in every runtime: agreement with Keras on many images, size, and time of a call, side by side.
 
-    python -m keras_fvvae.benchmarks.long.formats SOURCE... [--data DIR [--dataset cub]] [--markdown FILE]
+    python -m keras_fvvae.benchmarks.long.formats SOURCE... [--data DIR [--dataset cub]] [--quantize int8]
+        [--markdown FILE]
 
 SOURCE is a run, a pack or an entry with trained weights; DIR has images, on all of which every runtime is compared with
-Keras, resized to the training's size and rounded. Each runtime is a process of its own, one after the other.
+Keras, resized to the training's size and rounded; quantised files are made with them too, a run's with its training
+images. Each runtime is a process of its own, one after the other.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.export.agreement import TOLERANCE, run_fresh
 from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.portable import PixelModel
+from keras_fvvae.export.quantization import MODES, QUANTIZED
 from keras_fvvae.models import Classifier
 from keras_fvvae.tasks.export_formats import Written, export_formats
 from keras_fvvae.utils.cores import usable_cores
@@ -42,6 +45,7 @@ def main() -> None:
     parser.add_argument("--data", help="images of the first source's kind")
     parser.add_argument("--dataset", default="auto")
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
+    parser.add_argument("--quantize", nargs="+", default=[], choices=list(MODES), help="further rows")
     parser.add_argument("--markdown", help="file for the result")
     arguments = parser.parse_args()
     lines = [
@@ -57,10 +61,22 @@ def main() -> None:
             written = export_formats(source, folder, arguments.formats)
             compared = compare(source, written, arguments) if arguments.data else {}
             lines += [_row(source, one, compared.get(one.agreement.format)) for one in written]
+            for mode in arguments.quantize:
+                lines += quantized(source, mode, Path(folder, mode), arguments)
     text = "\n".join([*lines, ""])
     print(text)
     if arguments.markdown:
         write_atomically(arguments.markdown, text.encode())
+
+
+def quantized(source: str, mode: str, folder: Path, arguments: argparse.Namespace) -> list[str]:
+    """Rows of ONNX and LiteRT in a mode; those that do not go with it are left out."""
+    formats = [one for one in arguments.formats if one in QUANTIZED and not (one == "onnx" and mode == "dynamic")]
+    written = export_formats(source, folder, formats, quantize=mode, calibration=arguments.data)
+    compared = compare(source, written, arguments) if arguments.data else {}
+    for one in written:
+        print(f"{source}: {one.agreement.text}", flush=True)
+    return [_row(source, one, compared.get(one.agreement.format), f" {mode}") for one in written]
 
 
 def compare(
@@ -94,14 +110,14 @@ def pixels(images: Collection, start: int, views: Views) -> np.ndarray:
     return np.round(np.stack(rows)).clip(0, 255).astype("uint8")
 
 
-def _row(source: str, one: Written, compared: tuple[int, float, int, int] | None) -> str:
+def _row(source: str, one: Written, compared: tuple[int, float, int, int] | None, mode: str = "") -> str:
     found = one.agreement
     times = [f"{1000 * value:.2f}" for value in found.seconds.values()]
     last = ["sample", f"{found.difference:.1e}", "", ""]
     if compared is not None:
         last = [str(compared[0]), f"{compared[1]:.1e}", str(compared[2]), str(compared[3])]
     name = Path(source).name
-    cells = [name, FORMATS[found.format].title, f"{found.size / 1e6:.2f}", *times, *last]
+    cells = [name, FORMATS[found.format].title + mode, f"{found.size / 1e6:.2f}", *times, *last]
     return f"| {' | '.join(cells)} |"
 
 
