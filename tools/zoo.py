@@ -35,10 +35,10 @@ def list_entries(pattern: str, installed: bool) -> None:
 @command.command("show")
 @click.argument("name", type=RECIPE)
 def show(name: str) -> None:
-    """Every setting of an entry, defaults included, as YAML."""
-    from keras_fvvae.recipes import load_recipe
+    """Every setting of an entry, or of a published pack (its name or URL), defaults included, as YAML."""
+    from keras_fvvae.zoo.entries import entry_recipe
 
-    click.echo(load_recipe(name).to_yaml(), nl=False)
+    click.echo(entry_recipe(name).to_yaml(), nl=False)
 
 
 @command.command("publish")
@@ -65,10 +65,14 @@ def verify(path: str) -> None:
     """Check PACK before it is loaded, without building or running anything in it.
 
     PACK is the folder of a pack, of an entry's packs or of a finished run, a .keras file, or a SavedModel or folder of
-    exports. Every file must have the SHA-256 of the manifest, a model may name classes of Keras and keras_fvvae only,
-    and a SavedModel may hold operations only that exports of keras_fvvae hold; others are named.
+    exports; or the URL of a pack, hf://ORG/NAME too. Every file must have the SHA-256 of the manifest, a model may name
+    classes of Keras and keras_fvvae only, and a SavedModel may hold operations only that exports of keras_fvvae hold;
+    others are named.
     """
-    require_files(path)
+    from keras_fvvae.zoo.remote.addresses import is_url
+
+    if not is_url(path):
+        require_files(path)
     load_tensorflow_quietly()
     from keras_fvvae.zoo.verifying import verify as verify_path
 

@@ -16,6 +16,7 @@ from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.models import FVVAE, Classifier, Encoder, JoinedEncoder, SoftmaxClassifier
 from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.continued import compiled_softmax, continued, require_classes
+from keras_fvvae.zoo.entries import entry_recipe
 from keras_fvvae.zoo.reader import ItemReader
 from keras_fvvae.zoo.released_weights import is_release, open_release, released_encoder
 from keras_fvvae.zoo.remote.addresses import entry_in, is_url
@@ -81,7 +82,7 @@ def load(
         101
     """
     pack = packs.open_weights(str(name), entry_in(str(name))) if is_url(name) else None
-    entry = _entry_recipe(name) if pack is None else pack.recipe
+    entry = entry_recipe(name) if pack is None else pack.recipe
     recipe = entry.replace(**overrides)
     if recipe.branches:
         raise RecipeError(
@@ -198,22 +199,6 @@ def _with_reader(encoder, trained):
     if trained.recipe is not None and encoder.backbone is not None:
         encoder.reader = ItemReader(recipe_views(trained.recipe, trained.kind), trained.kind)
     return encoder
-
-
-def _entry_recipe(name):
-    """The recipe of an entry; of one that is not in the package, that of its newest pack."""
-    try:
-        return recipes.load_recipe(name)
-    except RecipeError:
-        recipe = packs.find_recipe(name) if packs.is_entry_name(str(name)) else None
-        if recipe is not None:
-            return recipe
-        if Path(name).is_dir():
-            raise RecipeError(
-                f"{name} is a folder, not an entry. To go on training what a run or pack holds, load its entry with "
-                f"`weights={str(name)!r}`; to encode or classify with it, use `load_encoder` or `load_classifier`."
-            ) from None
-        raise
 
 
 def _require_fitting(trained, wanted, weights):

@@ -10,6 +10,7 @@ from keras_fvvae.serving.operations import SAVED_MODEL, verify_export
 from keras_fvvae.serving.version_folders import version_folders
 from keras_fvvae.utils.saved_files import require_known_classes
 from keras_fvvae.utils.text import parse_json
+from keras_fvvae.zoo import packs
 from keras_fvvae.zoo.manifests import (
     CLASSIFIER,
     FVVAE_ONLY,
@@ -21,6 +22,7 @@ from keras_fvvae.zoo.manifests import (
     read_index,
     read_recipe,
 )
+from keras_fvvae.zoo.remote.addresses import entry_in, is_url
 
 
 def verify(path: str | os.PathLike) -> list[str]:
@@ -31,7 +33,7 @@ def verify(path: str | os.PathLike) -> list[str]:
     whether something was altered since it was written, not who wrote it.
 
     Args:
-        path: of a folder or file.
+        path: of a folder or file; or the URL of a pack, `hf://ORG/NAME` too, which is downloaded and kept in the cache.
 
     Returns:
         A sentence for each thing that was checked.
@@ -39,6 +41,8 @@ def verify(path: str | os.PathLike) -> list[str]:
     Raises:
         WeightsError, RunError: saying what is wrong with the first that is.
     """
+    if is_url(url := os.fspath(path)):
+        path = packs.open_weights(url, entry_in(url)).model.parent
     path = Path(path)
     if not path.exists():
         raise WeightsError(f"There is nothing at {path}.")

@@ -6,9 +6,10 @@ import re
 from importlib import resources
 
 import pytest
+from keras_fvvae.tools.common.options import chosen_recipe
 
 from keras_fvvae.data import load_digits
-from keras_fvvae.recipes import load_recipe
+from keras_fvvae.recipes import load_recipe, recipe_from_yaml
 from keras_fvvae.recipes.load import ENTRIES
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.results import RunResults
@@ -93,6 +94,25 @@ def test_publish_to_a_server(run, tmp_path, run_command):
     with serving(tmp_path / "served") as server:
         assert run_command("zoo", "publish", run, "--to", server.url)[:2] == (0, f"{server.url}/digits_conv/1\n")
         assert packs.open_weights(server.url, "digits_conv").version == 1
+
+
+def test_a_pack_on_a_server_is_shown_verified_and_its_recipe_trained(tmp_path, run_command):
+    """Also by its name, where it was published on this machine."""
+    run = write_run(tmp_path / "run", kind="image")
+    recipe = RunFolder.open(run).recipe
+    with serving(tmp_path / "served") as server:
+        url = run_command("zoo", "publish", run, "--to", server.url, "--name", "mine")[1].strip()
+        assert run_command("zoo", "publish", run, "--name", "mine")[0] == 0
+        for source in (url, f"{server.url}/mine", "mine"):
+            code, output, errors = run_command("zoo", "show", source)
+            assert (code, errors) == (0, "")
+            assert recipe_from_yaml(output, source).backbone == recipe.backbone
+            chosen = chosen_recipe(source, {"seed": 3}, dataset_options={"seed": 4})
+            assert (chosen.backbone, chosen.seed, chosen.dataset_options["seed"]) == (recipe.backbone, 3, 4)
+        code, output, errors = run_command("zoo", "verify", url)
+        assert (code, errors) == (0, "")
+        assert "mine" in output
+    assert run_command("zoo", "show", "nothing")[0] == 1
 
 
 def test_import_release(tmp_path, shared, run_command):

@@ -8,8 +8,9 @@ import click
 from keras_fvvae.tools.common.commands import Decorator, section
 from keras_fvvae.tools.common.types import RECIPE
 
-from keras_fvvae.recipes import DATASETS, Recipe, as_number, load_recipe
+from keras_fvvae.recipes import DATASETS, Recipe, as_number
 from keras_fvvae.utils.text import TextError, parse_yaml
+from keras_fvvae.zoo.entries import entry_recipe
 
 DATA_HELP = (
     "Folder with one sub-folder of images or videos per class (or train/ and test/ of those), a copy of UCF101, "
@@ -152,16 +153,17 @@ def chosen_recipe(name: str, overrides: dict[str, Any], *, dataset_options: dict
     """The recipe that the options of a command make of an entry or a file; needs no TensorFlow.
 
     Args:
-        name: entry or YAML file.
+        name: entry, published pack (its name or URL) or YAML file.
         overrides: see `recipe_overrides`.
         dataset_options: what `--data-option` gave; added to the recipe's.
 
     Raises:
         RecipeError: for an unknown entry or key, or a wrong value.
+        WeightsError: for a pack that cannot be downloaded or is damaged.
 
     Example:
         >>> chosen_recipe("moving_digits_rgb", {"seed": 3}, dataset_options={"frames": 8}).dataset_options["frames"]
         8
     """
-    recipe = load_recipe(name, **overrides)
+    recipe = entry_recipe(name).replace(**overrides)
     return recipe.replace(dataset_options={**recipe.dataset_options, **(dataset_options or {})})
