@@ -14,7 +14,7 @@ ON_BACKENDS = tests/layers tests/ops tests/models/test_compiled_encoding.py
 # What the suite skips where a package is missing.
 OPTIONAL = tests/backbones/test_hub.py tests/zoo/test_hub.py tests/encoding/test_beam.py tests/layers/test_vlad.py \
     tests/layers/test_gmm_fisher_vector.py tests/features tests/export/test_formats.py \
-    tests/export/test_quantization.py tests/test_site.py
+    tests/export/test_quantization.py tests/encoding/test_ray.py tests/test_site.py
 
 .PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
 
@@ -31,9 +31,9 @@ test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and ever
 test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
 	$(PYTEST) -q -m "not slow and not gpu and not once" $(PORTABLE)
 
-test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Lance, ONNX, LiteRT, the site, parity with VLFeat and scikit-image
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert,quantize,docs]" scikit-image
-	$(BIN)/python -c "import ai_edge_litert, ai_edge_quantizer, apache_beam, huggingface_hub, keras_hub, lance, onnxruntime, skimage"
+test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Ray, Lance, ONNX, LiteRT, the site, parity with VLFeat and scikit-image
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert,quantize,ray,docs]" scikit-image
+	$(BIN)/python -c "import ai_edge_litert, ai_edge_quantizer, apache_beam, huggingface_hub, keras_hub, lance, onnxruntime, ray, skimage"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet cyvlfeat || \
 		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs libvlfeat-dev, Cython and -Icyvlfeat)"
 	$(PYTEST) -q -m "not slow and not gpu" $(OPTIONAL)

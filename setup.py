@@ -52,6 +52,7 @@ OPTIONAL = {
     # Networks of KerasHub, and packs on the Hugging Face Hub.
     "hub": ["keras-hub>=0.32,<0.33", "huggingface_hub>=1.0,<3"],
     "beam": ["apache-beam>=2.77,<2.78"],
+    "ray": ["ray>=2.50,<3"],
 }
 
 setup(

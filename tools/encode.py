@@ -33,6 +33,15 @@ _division_options = section(
     click.option(
         "--beam-option", "beam_options", multiple=True, metavar="--KEY=VALUE", help="Of the pipeline. Repeatable."
     ),
+    click.option(
+        "--engine",
+        default="processes",
+        show_default=True,
+        type=click.Choice(("processes", "ray")),
+        help="Processes of this machine (or Beam's, with --runner), or workers on Ray.",
+    ),
+    click.option("--ray-address", metavar="ADDRESS", help="auto or HOST:PORT of a cluster. Default: this machine."),
+    click.option("--ray-cpus", type=click.IntRange(1), help="Of a worker on Ray. Default: 4."),
 )
 _store_options = section(
     "What is stored",
@@ -45,7 +54,7 @@ _store_options = section(
 )
 
 
-@click.command("encode", cls=Command, short_help="Vectors of very many images or videos: processes, shards, Beam.")
+@click.command("encode", cls=Command, short_help="Vectors of very many images or videos: processes, shards, Beam, Ray.")
 @click.argument("run", type=RUN)
 @_data_options
 @click.option("--out", required=True, type=click.Path(), help="Folder of the vectors; several calls may share it.")
@@ -100,6 +109,11 @@ def command(
         raise click.UsageError("--shards counts what is missing and belongs to --verify; to encode a part: --shard.")
     if work["beam_options"] and not work["runner"]:
         raise click.UsageError("--beam-option belongs to --runner.")
+    if work["engine"] == "ray" and (work["runner"] or work["processes"] != 1):
+        raise click.UsageError("--runner and --processes are not of --engine ray: its workers are as many as fit.")
+    if work["engine"] != "ray" and (work["ray_address"] or work["ray_cpus"]):
+        raise click.UsageError("--ray-address and --ray-cpus belong to --engine ray.")
+    work = {key: value for key, value in work.items() if value is not None}
     if dataset_options and not dataset:
         raise click.UsageError("--data-option is of a data set's layout: name it by --dataset.")
     from keras_fvvae.encoding.items import parse_shard
@@ -108,10 +122,12 @@ def command(
     require_run_or_pack(run)
     require_data(data, dataset)
     load_tensorflow_quietly()
-    from keras_fvvae.encoding.extraction import Extraction, require_beam
+    from keras_fvvae.encoding.extraction import Extraction, require_beam, require_ray
 
-    if work["runner"]:
+    if work.get("runner"):
         require_beam()
+    if work["engine"] == "ray":
+        require_ray()
     extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset, dataset_options, decoder=decoder)
     for folder in merge:
         extraction.output.merge(folder)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +20,10 @@ try:
 except ImportError:  # `extraction.require_beam` says how to install it, before anything of this is called
     beam = None
 
-from keras_fvvae.encoding.item_encoder import ItemEncoder
 from keras_fvvae.encoding.items import Item
+from keras_fvvae.encoding.plan import PLAN, PartEncoder, write_plan
 from keras_fvvae.errors import RunError
-from keras_fvvae.utils.files import write_atomically
 
-PLAN = "plan"
-# Items that a worker takes at a time, about: a repeated bundle costs at most so many, and fewer would make small files.
-# Of a small collection fewer, so that all workers have something to do.
-PART_ITEMS = 128
-MIN_PARTS = 64
 # Options of the runners that run on this machine.
 LOCAL_RUNNERS = ("DirectRunner", "BundleBasedDirectRunner", "FnApiRunner")
 PROGRESS_SECONDS = 1.0
@@ -65,7 +57,7 @@ def encode_on_runner(
     """
     plan = output.path / PLAN
     shutil.rmtree(plan, ignore_errors=True)  # of a pipeline that was stopped
-    parts = _write_plan(plan, items, output.encoding)
+    parts = write_plan(plan, items, output.encoding)
     arguments = [f"--runner={runner}", *options]
     if runner in LOCAL_RUNNERS:
         local = ("direct_running_mode=multi_processing", "default_sdk_harness_log_level=ERROR")
@@ -91,20 +83,6 @@ def encode_on_runner(
         shutil.rmtree(plan, ignore_errors=True)
 
 
-def _write_plan(plan, items, encoding):
-    """Writes the items to files of whole chunks; returns a dictionary from name to number of items."""
-    plan.mkdir(parents=True)
-    chunk = encoding.chunk_items
-    size = -(-min(PART_ITEMS, -(-len(items) // MIN_PARTS)) // chunk) * chunk
-    parts = {}
-    for start in range(0, len(items), size):
-        rows = [json.dumps(item) for item in items[start : start + size]]
-        name = f"{uuid.uuid4().hex}.jsonl"
-        write_atomically(plan / name, "\n".join(rows).encode())
-        parts[name] = len(rows)
-    return parts
-
-
 class EncodePart(beam.DoFn if beam else object):  # type: ignore[misc]
     """Encodes the items of a part of the plan.
 
@@ -123,32 +101,10 @@ class EncodePart(beam.DoFn if beam else object):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Loads the model, unless another thread of the process did."""
-        self.model = self.shared.acquire(lambda: _Model(self.output.encoding, self.cores or usable_cores()))
+        encoding, cores = self.output.encoding, self.cores or usable_cores()
+        self.model = self.shared.acquire(lambda: PartEncoder(encoding, cores))
 
     def process(self, part: str) -> list[int]:
-        """Encodes the items that the file `part` lists; returns a list of how many."""
-        try:
-            with open(part, encoding="utf-8") as file:
-                items = [Item(*json.loads(line)) for line in file]
-        except FileNotFoundError:
-            return []  # it was finished before the runner repeated the bundle
-        writer, size = self.output.writer(), self.output.encoding.chunk_items
-        # One thread at a time: two batches on the same cores are not faster, and take twice the memory.
-        with self.model.lock:
-            encoder = self.model.encoder
-            chunks = [items[start : start + size] for start in range(0, len(items), size)]
-            ahead = encoder.submit(chunks[0])
-            for following in [*chunks[1:], None]:
-                current = ahead
-                ahead = encoder.submit(following) if following else None
-                for result in encoder.results(current):
-                    writer.keep(result)
-        writer.flush()
-        Path(part).unlink(missing_ok=True)
-        return [len(items)]
-
-
-class _Model:
-    def __init__(self, encoding, cores):
-        self.encoder = ItemEncoder(encoding, threads=cores + 1)
-        self.lock = threading.Lock()
+        """Encodes the items that the file `part` lists; returns a list of how many, none where it was done before."""
+        count = self.model.encode(self.output, Path(part))
+        return [count] if count else []

@@ -16,7 +16,7 @@ from keras_fvvae.encoding.item_encoder import open_encoding
 from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
-from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.features import SHARD_BYTES, write
 from keras_fvvae.features.formats import FORMATS
 from keras_fvvae.features.writing import PART_BYTES, Part
@@ -25,6 +25,9 @@ from keras_fvvae.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from keras_fvvae.encoding.output import Summary
+
+# What encodes, beside Beam's runners.
+ENGINES = ("processes", "ray")
 
 
 class Extraction:
@@ -85,6 +88,9 @@ class Extraction:
         retry_failed: bool = False,
         runner: str | None = None,
         beam_options: Sequence[str] = (),
+        engine: str = "processes",
+        ray_address: str | None = None,
+        ray_cpus: int = 4,
         verbose: int = 1,
     ) -> Summary:
         """Encodes what is not stored yet.
@@ -94,17 +100,26 @@ class Extraction:
             retry_failed: whether to try again what failed before.
             runner: name of a Beam runner (`"DirectRunner"`, `"FlinkRunner"`, ...); `None`: no Beam.
             beam_options: further options of the pipeline, such as `"--flink_master=host:8081"`.
+            engine: `"processes"` of this machine, unless there is a `runner`; or `"ray"`.
+            ray_address, ray_cpus: of a cluster and of a worker, see `keras_fvvae.encoding.ray_tasks.encode_on_ray`.
             verbose: 1 for a progress bar.
 
         Returns:
             A `Summary`.
 
         Raises:
-            RunError: if processes or the pipeline fail, or Beam is not installed.
+            RunError: if processes, the pipeline or tasks fail, or Beam or Ray is not installed.
+            ValueError: for an unknown engine, and for a runner beside Ray.
             DataError: if the disk is full.
         """
+        if engine not in ENGINES:
+            raise ValueError(unknown_name("engine", engine, ENGINES))
         if runner is not None:
             require_beam()
+        if engine == "ray":
+            if runner is not None:
+                raise ValueError("A `runner` is Beam's: leave it out, or `engine='ray'`.")
+            require_ray()
         self.output.note_labels(self.labels)
         store, failures = self.output.open_store(), self.output.failures()
         todo = [i for i in self.items if i.key not in store and (retry_failed or i.key not in failures)]
@@ -112,7 +127,11 @@ class Extraction:
         done = len(self.items) - len(todo)
         if todo:
             with progress_bar("Encoding", len(self.items), done, enabled=bool(verbose)) as update:
-                if runner is None:
+                if engine == "ray":
+                    from keras_fvvae.encoding.ray_tasks import encode_on_ray
+
+                    encode_on_ray(self.output, todo, ray_address, ray_cpus, lambda count: update(done + count))
+                elif runner is None:
                     self._run_here(todo, processes, lambda count: update(done + count))
                 else:
                     from keras_fvvae.encoding.beam import encode_on_runner
@@ -173,6 +192,12 @@ def _open_data(data, kind, dataset, dataset_options):
     if not Path(data).exists():
         raise DataError(f"The data folder or list {data} does not exist.")
     return load_list(data, kind=kind)
+
+
+def require_ray() -> None:
+    """Raises `RunError` where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise RunError("`--engine ray` needs Ray: pip install keras-fvvae[ray]")
 
 
 def require_beam() -> None:

@@ -12,10 +12,11 @@ import time
 import numpy as np
 import pytest
 
-from keras_fvvae.encoding.beam import PLAN, EncodePart, _write_plan
+from keras_fvvae.encoding.beam import EncodePart
 from keras_fvvae.encoding.extraction import Extraction
 from keras_fvvae.encoding.item_encoder import Encoding, ItemEncoder
 from keras_fvvae.encoding.items import Item
+from keras_fvvae.encoding.plan import PLAN, write_plan
 from keras_fvvae.errors import RunError
 
 needs_beam = pytest.mark.skipif(
@@ -34,7 +35,7 @@ def _assert_whole(extraction):
 
 def test_plan(tmp_path, run, images):
     extraction = Extraction(run, images, tmp_path / "out")
-    parts = _write_plan(tmp_path / PLAN, extraction.items, extraction.encoding)
+    parts = write_plan(tmp_path / PLAN, extraction.items, extraction.encoding)
     lines = [line for name in parts for line in (tmp_path / PLAN / name).read_text().splitlines()]
     assert [Item(*json.loads(line)) for line in lines] == extraction.items
     assert list(parts.values()) == [32, 9]
@@ -56,7 +57,7 @@ def test_a_bundle_that_is_repeated(tmp_path, run, images):
     """Before its part was removed: everything again, the same store. After: nothing."""
     extraction = Extraction(run, images, tmp_path / "out")
     plan = tmp_path / "out" / PLAN
-    parts = _write_plan(plan, extraction.items, extraction.encoding)
+    parts = write_plan(plan, extraction.items, extraction.encoding)
     contents = {plan / name: (plan / name).read_bytes() for name in parts}
     encode = EncodePart(extraction.output)
     encode.setup()
