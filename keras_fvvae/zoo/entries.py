@@ -70,7 +70,7 @@ def entry_recipe(source: str | os.PathLike) -> Recipe:
     if is_url(text):
         return packs.open_weights(text, entry_in(text)).recipe
     try:
-        return load_recipe(source)
+        return load_recipe(text)
     except RecipeError:
         recipe = packs.find_recipe(text) if packs.is_entry_name(text) else None
         if recipe is not None:
