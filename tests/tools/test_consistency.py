@@ -38,7 +38,18 @@ def _arguments(command):
 def test_an_option_means_one_thing():
     """The same name has the same help and type in all commands, but where it is of the command itself."""
     own = {"--out", "--data", "--dataset", "--workers", "--seed", "--top-k", "--format", "--name", "--runs", "--frames"}
-    own |= {"--only", "--scores", "--weight", "--size", "--steps", "--overwrite", "--labels", "--views", "--index"}
+    own |= {
+        "--compare",
+        "--only",
+        "--scores",
+        "--weight",
+        "--size",
+        "--steps",
+        "--overwrite",
+        "--labels",
+        "--views",
+        "--index",
+    }
     found = {}
     for words, options, _ in _options():
         for name, option in options.items():
