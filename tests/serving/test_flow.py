@@ -1,6 +1,7 @@
 """Models that take optical flow, alone and fused with frames: whoever asks has the video, and the flow is computed."""
 
 import base64
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.export import export_fused, export_saved_model
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, ServingError, predict_on_server
-from keras_fvvae.serving.media import read_flow, read_video_inputs
+from keras_fvvae.serving.media import frames_batch, read_flow, read_video_inputs
 from keras_fvvae.serving.sampling import Sampling
 from tests.support import chromium
 from tests.support.served import random_classifier
@@ -156,6 +157,40 @@ def test_a_long_video_ends_with_its_time(classifiers, server, tmp_path):
         status, answer = frames_of(hasty, "frames", path.read_bytes())
     assert status == 504
     assert "longer" in answer["error"]
+
+
+def test_long_videos_are_in_the_way_of_nothing_else(server, video, tmp_path, monkeypatch):
+    """While one is decoded, and others wait for their turn, images and numbers of any size are answered."""
+    from keras_fvvae.serving.protocols import video_frames as module
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        go_on.wait(30)
+        return read_video_inputs(*arguments)
+
+    monkeypatch.setattr(module, "read_video_inputs", slow)
+    uploads = [threading.Thread(target=frames_of, args=(server, "frames", video.read_bytes())) for _ in range(8)]
+    for upload in uploads:
+        upload.start()
+    try:
+        assert begun.wait(30)
+        with Client(server.url, "fused", timeout=20.0) as client:
+            large = client.predict(_inputs(client, video), "encode")
+        assert "fisher_vector" in large
+    finally:
+        go_on.set()
+        for upload in uploads:
+            upload.join()
+
+
+def _inputs(client, video):
+    """Of 30 frames: heavy."""
+    inputs = {}
+    for name, images in read_video_inputs(video, ["frames", "flow_frames"], client.samplings()).items():
+        inputs |= frames_batch([(images * 8)[:30]], name)
+    return inputs
 
 
 def test_a_server_that_decodes_no_videos(server, video):

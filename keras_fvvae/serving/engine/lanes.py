@@ -50,6 +50,8 @@ class Lanes:
 
     def __init__(self, workers: int):
         self._heavy = ThreadPoolExecutor(max(1, workers // 2), thread_name_prefix="heavy")
+        # Of files of videos nobody knows beforehand how long they take: one at a time, in the way of nothing else.
+        self._videos = ThreadPoolExecutor(1, thread_name_prefix="videos")
 
     async def run(self, cost: int, function: Callable, *arguments: Any) -> Any:
         """What a function returns or raises, called in a thread of the lane of that cost in bytes."""
@@ -57,6 +59,11 @@ class Lanes:
             return await asyncio.get_running_loop().run_in_executor(self._heavy, function, *arguments)
         return await asyncio.to_thread(function, *arguments)
 
+    async def decode_video(self, function: Callable, *arguments: Any) -> Any:
+        """What a function that decodes a file returns or raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._videos, function, *arguments)
+
     def close(self) -> None:
         """Ends the threads when what they do has ended; what waits for them is given up."""
-        self._heavy.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._heavy, self._videos):
+            threads.shutdown(wait=False, cancel_futures=True)

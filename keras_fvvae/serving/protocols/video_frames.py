@@ -15,7 +15,6 @@ import orjson
 from keras_fvvae.data.readers.video_file import file_seconds
 from keras_fvvae.errors import DataError
 from keras_fvvae.serving.engine.answer_size import check_size
-from keras_fvvae.serving.engine.lanes import LIGHT_BYTES
 from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
 from keras_fvvae.serving.media import read_video_inputs
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from keras_fvvae.serving.engine.engine import Engine, Held
     from keras_fvvae.serving.engine.servable import Servable
     from keras_fvvae.serving.settings import ServerSettings
-
-# Any video may take long: always with those that ask for much.
-_COST = LIGHT_BYTES + 1
 
 
 async def video_frames(
@@ -54,7 +50,7 @@ async def video_frames(
     over = threading.Event()
     async with engine.answering(name, version, label) as (_, servable):
         try:
-            answer = await engine.lanes.run(_COST, _answer, body, servable, engine.settings, over)
+            answer = await engine.lanes.decode_video(_answer, body, servable, engine.settings, over)
         finally:
             over.set()  # the thread ends at its next frame
     check_size(len(answer), engine.settings.max_response_bytes)
