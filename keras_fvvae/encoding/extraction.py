@@ -16,6 +16,7 @@ from keras_fvvae.encoding.item_encoder import open_encoding
 from keras_fvvae.encoding.items import Shard, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
+from keras_fvvae.encoding.ray_tasks import WORKER_CPUS, encode_on_ray
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.features import SHARD_BYTES, write
 from keras_fvvae.features.formats import FORMATS
@@ -90,7 +91,7 @@ class Extraction:
         beam_options: Sequence[str] = (),
         engine: str = "processes",
         ray_address: str | None = None,
-        ray_cpus: int = 4,
+        ray_cpus: int = WORKER_CPUS,
         verbose: int = 1,
     ) -> Summary:
         """Encodes what is not stored yet.
@@ -128,8 +129,6 @@ class Extraction:
         if todo:
             with progress_bar("Encoding", len(self.items), done, enabled=bool(verbose)) as update:
                 if engine == "ray":
-                    from keras_fvvae.encoding.ray_tasks import encode_on_ray
-
                     encode_on_ray(self.output, todo, ray_address, ray_cpus, lambda count: update(done + count))
                 elif runner is None:
                     self._run_here(todo, processes, lambda count: update(done + count))

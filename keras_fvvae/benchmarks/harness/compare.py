@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 import statistics
 from pathlib import Path
@@ -16,6 +17,7 @@ from keras_fvvae.utils.text import parse_json
 LEAST_CHANGE = 0.03
 # Where there are no rounds to see the noise in (peaks of memory), what the targets of memory allow.
 LEAST_CHANGE_OF_PEAKS = 0.05
+_RECORD_KEYS, _ROW_KEYS = ("date", "versions", "machine", "groups"), ("group", "what")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +49,12 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     """
     try:
         record = parse_json(Path(path).read_bytes())
-        rows = [(row["group"], row["what"]) for row in record["rows"]]
-        known = {"date", "versions", "machine", "groups"} <= record.keys() and all(rows)
+        for part, keys in ((record, _RECORD_KEYS), *((row, _ROW_KEYS) for row in record["rows"])):
+            operator.itemgetter(*keys)(part)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a results.json of keras-fvvae benchmark.") from error
-    if not known:
-        raise DataError(f"{path} is not a results.json of keras-fvvae benchmark.")
     if record.get("quick"):
         raise DataError(f"{path} was made with --quick: its ratios say nothing.")
     return record

@@ -14,7 +14,6 @@ from keras_fvvae.serving.sampling import PRIVATE
 from keras_fvvae.serving.searching.encoders import ENCODER, read_encoder
 from keras_fvvae.serving.version_folders import why_not_loadable
 from keras_fvvae.utils import prediction_logs
-from keras_fvvae.utils.prediction_logs import WARMUP_FILE
 
 # TensorFlow Serving's limit.
 MAX_WARMUP_RECORDS = 1000
@@ -48,7 +47,7 @@ class Servable:
         callable_ = {key: one for key, one in self.definitions.items() if not key.startswith(PRIVATE)}
         self.signatures = {key: Signature(key, one) for key, one in callable_.items()}
         self._model = tf.saved_model.load(str(path))
-        self._warm_up(Path(path) / WARMUP_FILE)
+        self._warm_up(Path(path) / prediction_logs.WARMUP_FILE)
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature.
