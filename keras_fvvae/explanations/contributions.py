@@ -38,7 +38,9 @@ def descriptor_contributions(classifier: Classifier, inputs: Any, class_index: A
     A large part is evidence as the linear classifier weighs it. It is not what the score would lose without the
     descriptor: that would change `n`, and the shares of an entry in which large parts of both signs cancel are large.
     Such shares follow the rounding of the activations too: the same image in another graph or batch can have single
-    parts that differ by some 1e-4 of the largest, in the worst of cases 1e-2, while their sum is the same to 1e-5.
+    parts that differ by some 1e-4 of the largest, in the worst of cases 1e-2, while their sum is the same to 1e-5 for
+    trained networks. Where entries cancel down to rounding `e`, as those of a network of random weights, the sum is off
+    by up to `sqrt(e)`: 1e-3 of the score has been seen.
 
     Of branches at several taps (`JoinedEncoder`) the score is a sum over them, and each is split like this.
 
