@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _data_options = section(
     "Data",
-    click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
+    click.option(
+        "--data",
+        required=True,
+        type=click.Path(),
+        help="Folder or list of images or videos, or a data set; tar files or a store, such as s3://BUCKET/FOLDER.",
+    ),
     dataset_option("Layout of the data. Default: all files, or a list."),
     data_option,
     kind_option,
@@ -116,11 +121,12 @@ def command(
     work = {key: value for key, value in work.items() if value is not None}
     if dataset_options and not dataset:
         raise click.UsageError("--data-option is of a data set's layout: name it by --dataset.")
-    from keras_fvvae.encoding.items import parse_shard
+    from keras_fvvae.encoding.items import is_stored, parse_shard
 
     shard = parse_shard(shard_text) if shard_text else None
     require_run_or_pack(run)
-    require_data(data, dataset)
+    if dataset or not is_stored(data):
+        require_data(data, dataset)
     load_tensorflow_quietly()
     from keras_fvvae.encoding.extraction import Extraction, require_beam, require_ray
 
