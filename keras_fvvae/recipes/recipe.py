@@ -238,13 +238,13 @@ class Recipe:
         "training",
         None,
         POSITIVE_INTEGER,
-        "steps between two of its scores; none: after a 32nd of all, a 16th, ... a half",
+        "steps between two of its scores; none: after an eighth of all, a quarter, a half",
     )
     patience: int = key(
         "training",
         2,
         POSITIVE_INTEGER,
-        "scores in a row, worse by a standard error, after which a training with `validation` stops",
+        "scores in a row, significantly worse, after which a training with `validation` stops",
     )
     stages: list = key(
         "training", [], MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3"
