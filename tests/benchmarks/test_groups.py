@@ -98,7 +98,7 @@ def test_validation():
     settings = {"latent_dim": 3, "batch_size": 8, "sampled_descriptors": 3, "steps": 60}
     rows = validation.measure(1, [{"recipe": "image_folder", "map": [3, 3, 4], "classes": 3, **settings}])
     _check(rows, 1)
-    assert [row["what"] for row in rows] == ["1 of 60 training steps", validation.SCORE]
+    assert [row["what"] for row in rows] == ["2 of 60 training steps", validation.SCORE]
     assert rows[0]["case"] == "image_folder, 26 and 6 maps of 3x3x4"
 
 

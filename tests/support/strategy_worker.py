@@ -80,7 +80,8 @@ def softmax(recipe):
 class Part:
     """A validation part that likes the second step best."""
 
-    margins_of_steps = ([0.5, -0.5], [0.5, 0.5], [-0.5, -0.5], [-0.5, -0.5])
+    # Of eight items: half, all, none and none are right.
+    margins_of_steps = ([0.5, -0.5] * 4, [0.5] * 8, [-0.5] * 8, [-0.5] * 8)
 
     def __init__(self):
         self.next = iter(self.margins_of_steps)
