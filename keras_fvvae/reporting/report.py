@@ -29,7 +29,7 @@ from keras_fvvae.reporting.learning_figure import learning_picture
 from keras_fvvae.reporting.names import shown
 from keras_fvvae.reporting.reliability import reliability_diagram
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.vectors import BLOCK_ROWS
+from keras_fvvae.training.vectors import row_slices
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.text import normal_name
 
@@ -238,8 +238,8 @@ def _retrieval(run, items, collection, position, short):
     trained, tested = (np.flatnonzero((splits == split) & (labels != UNLABELLED)) for split in SPLITS)
     queries = tested[np.linspace(0, len(tested) - 1, min(QUERIES, len(tested))).astype(int)]
     wanted = np.array(vectors[queries])
-    blocks = np.array_split(trained, -(-len(trained) // BLOCK_ROWS))
-    cosines = np.concatenate([np.array(vectors[rows]) @ wanted.T for rows in blocks])  # of vectors of unit length
+    blocks = row_slices(len(trained), vectors[:1].nbytes)
+    cosines = np.concatenate([np.array(vectors[trained[rows]]) @ wanted.T for rows in blocks])  # of unit length
     nearest = trained[np.argsort(-cosines, axis=0)[:NEIGHBOURS]].T  # (queries, neighbours)
     grid = np.concatenate([queries[:, None], nearest], axis=1)
     images = _middle_views(run, collection, [position[names[i]] for i in grid.ravel()])

@@ -19,7 +19,7 @@ from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.vectors import RunVectors
 from keras_fvvae.tasks.files import input_files
 from keras_fvvae.tasks.seen import SeenItems
-from keras_fvvae.training.vectors import BLOCK_ROWS
+from keras_fvvae.training.vectors import row_slices
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.progress import progress_bar
 from keras_fvvae.utils.text import to_bytes
@@ -119,8 +119,8 @@ def suggest(
     pool.cut()
     candidates = np.stack([entry.vector for entry in pool.entries])
     items, similarities, covered = run.vectors(), [], []
-    for start in range(0, len(sample.vectors), BLOCK_ROWS):
-        part = np.stack(sample.vectors[start : start + BLOCK_ROWS]).astype("float32")
+    for rows in row_slices(len(sample.vectors), candidates[:1].nbytes):
+        part = np.stack(sample.vectors[rows]).astype("float32")
         similarities.append(part @ candidates.T)
         covered.append(_nearest(part, items))
     chosen = representative(np.concatenate(similarities), np.concatenate(covered), count)
@@ -220,7 +220,7 @@ def _judged(
 def _nearest(vectors: np.ndarray, items: RunVectors) -> np.ndarray:
     """Of every vector the largest inner product with a labelled training item's, 0 at least, read by blocks."""
     nearest = np.zeros(len(vectors))
-    for start in range(0, items.labelled, BLOCK_ROWS):
-        block = np.array(items.values[start : min(start + BLOCK_ROWS, items.labelled)])
+    for rows in row_slices(items.labelled, items.values[:1].nbytes):
+        block = np.array(items.values[rows])
         nearest = np.maximum(nearest, (vectors @ block.T).max(axis=1))
     return nearest

@@ -21,7 +21,7 @@ from keras_fvvae.training.inputs.taps import TappedInputs
 from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.stages import AVERAGES, Training
-from keras_fvvae.training.vectors import BLOCK_ROWS
+from keras_fvvae.training.vectors import row_slices
 from keras_fvvae.training.verdict import selection_note
 from keras_fvvae.utils.labels import UNLABELLED
 
@@ -94,9 +94,9 @@ class JoinedTraining(Training):
             with self.run.partial(files.VECTORS) as partial, open(partial, "wb") as file:
                 shape = (len(usable), sum(one.shape[1] for one in vectors))
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-                for start in range(0, len(usable), BLOCK_ROWS):
-                    rows = [np.array(one[start : start + BLOCK_ROWS]) for one in vectors]
-                    file.write(np.ascontiguousarray(self.model.join(rows), "<f4").data)
+                for rows in row_slices(len(usable), sum(one[:1].nbytes for one in vectors)):
+                    parts = [np.array(one[rows]) for one in vectors]
+                    file.write(np.ascontiguousarray(self.model.join(parts), "<f4").data)
         self.run.write_items(usable.names, usable.labels.tolist(), usable.splits.tolist())
         self.run.write_digests(usable)
 

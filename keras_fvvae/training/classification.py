@@ -10,7 +10,7 @@ from keras_fvvae.data import Collection
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import CalibrationPlan, labelled_train
-from keras_fvvae.training.vectors import BLOCK_ROWS
+from keras_fvvae.training.vectors import row_slices
 
 # Decimals of the scores that a run keeps.
 DECIMALS = 5
@@ -39,7 +39,7 @@ def evaluate_svm(svm: OneVsRestSVM, vectors: np.ndarray, collection: Collection)
     """The metrics of a fitted SVM on the test items, and their scores `(test items, classes)`, rounded."""
     test = collection.indices("test")
     kernel, bias = svm.dense_weights(len(collection.class_names))
-    blocks = (vectors[rows] @ kernel + bias for rows in np.array_split(test, -(-len(test) // BLOCK_ROWS)))
+    blocks = (vectors[test[rows]] @ kernel + bias for rows in row_slices(len(test), vectors[:1].nbytes))
     scores = np.concatenate(list(blocks))
     label_sets = None
     if collection.label_sets is not None:  # a hit is any of an item's labels, as ActivityNet counts it

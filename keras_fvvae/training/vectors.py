@@ -25,10 +25,26 @@ if TYPE_CHECKING:
     from keras_fvvae.training.inputs.activations import ActivationInputs
     from keras_fvvae.training.inputs.pixels import PixelInputs
 
-# Rows normalised at a time.
-BLOCK_ROWS = 256
+# Rows that are worked on at a time, and their bytes: long vectors are few at a time, as the square root of a matrix's
+# singular values takes ten times the vector's room.
+BLOCK_ROWS, BLOCK_BYTES = 256, 2**26
 # Views encoded at a time: their raw vectors are larger than their activations. Fewer where they are large images.
 MAX_VIEWS = 64
+
+
+def row_slices(count: int, row_bytes: int) -> Iterator[slice]:
+    """Consecutive rows, as many at a time as memory should hold, one at least.
+
+    Args:
+        count: number of rows.
+        row_bytes: of one of them.
+
+    Example:
+        >>> list(row_slices(300, 4)), list(row_slices(2, 2**30))
+        ([slice(0, 256, None), slice(256, 300, None)], [slice(0, 1, None), slice(1, 2, None)])
+    """
+    rows = min(BLOCK_ROWS, max(1, BLOCK_BYTES // max(1, row_bytes)))
+    return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
 
 
 def mean_raw_vectors(encoder: Encoder, views: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -94,8 +110,8 @@ def encode_vectors(
     if by_fisher:
         encoder.normalization.set_statistics(statistics)
     vectors = np.load(path, mmap_mode="r+")
-    for start in range(0, count, BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS]
+    for rows in row_slices(count, vectors[:1].nbytes):
+        block = vectors[rows]
         block[...] = encoder.normalize_on_batch(np.array(block), compress=False).reshape(block.shape)
         release_pages(vectors)
     vectors.flush()
@@ -106,7 +122,7 @@ def encode_vectors(
 def _compress(encoder, vectors, train_count, path, verbose):
     """Adapts the PCA on the training part of normalised vectors, and replaces their file by the compressed ones."""
     encoder.compression.adapt(vectors[:train_count], verbose=verbose)
-    blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(vectors), BLOCK_ROWS))
+    blocks = (vectors[rows] for rows in row_slices(len(vectors), vectors[:1].nbytes))
     compressed = np.concatenate([ops.convert_to_numpy(encoder.compression(np.array(block))) for block in blocks])
     write_npy(path, compressed.astype("<f4"))
 
