@@ -11,6 +11,7 @@ VALIDATION = "validation.json"
 CALIBRATION = "calibration.json"
 MODEL = "model.keras"
 SECONDS = "seconds.json"
+ORIGIN = "origin.json"
 VECTORS = "vectors.npy"
 ITEMS = "vectors.json"
 DIGESTS = "digests.json"
@@ -25,8 +26,8 @@ LOCK = ".lock"
 
 # What makes up the finished run and is listed, with its SHA-256, in the manifest.
 ARTIFACTS = (
-    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, MODEL, SECONDS, VECTORS, ITEMS, DIGESTS,
-    METRICS, SCORES, SKIPPED, DAMAGED,
+    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, MODEL, SECONDS, ORIGIN, VECTORS, ITEMS,
+    DIGESTS, METRICS, SCORES, SKIPPED, DAMAGED,
 )  # fmt: skip
 # All that a run writes, but for the folders of checkpoints, whose names begin with `CHECKPOINTS`.
 OWN = (*ARTIFACTS, BRANCHES, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)
