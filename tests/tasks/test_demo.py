@@ -111,7 +111,7 @@ def test_textiles(result, out):
     assert 0 <= textiles.places.found <= 1
     assert 0 <= textiles.places.pointed <= 1
     assert 0 < textiles.places.area < 0.02
-    assert len(list(textiles.heat_maps.glob("*.png"))) == 3
+    assert len(list(textiles.heat_maps.rglob("*.png"))) == 3
     assert "AVE" in textiles.report.read_text()
 
 
