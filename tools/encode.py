@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 _data_options = section(
     "Data",
-    click.option("--data", required=True, type=click.Path(), help="Folder or list of images or videos, or a data set."),
+    click.option(
+        "--data",
+        required=True,
+        type=click.Path(),
+        help="Folder or list of images or videos, or a data set; tar files or a store, such as s3://BUCKET/FOLDER.",
+    ),
     dataset_option("Layout of the data. Default: all files, or a list."),
     data_option,
     kind_option,
@@ -46,7 +52,15 @@ _division_options = section(
 _store_options = section(
     "What is stored",
     click.option("--retry-failed", is_flag=True, help="Try again what is in the list of failures."),
-    click.option("--merge", multiple=True, type=click.Path(), help="First take over this output folder. Repeatable."),
+    click.option(
+        "--merge",
+        multiple=True,
+        type=click.Path(),
+        help="First take over this output folder, or a store's. Repeatable.",
+    ),
+    click.option(
+        "--copy-to", metavar="URL", help="Then copy to a folder of a store, such as s3://BUCKET/VECTORS, what it lacks."
+    ),
     click.option("--verify", is_flag=True, help="Encode nothing: check what is there. Exit code 1: some are missing."),
     click.option(
         "--shards", type=click.IntRange(1), metavar="N", help="With --verify: which of N shards are not complete."
@@ -89,6 +103,7 @@ def command(
     shard_text: str | None,
     verify: bool,
     merge: tuple[str, ...],
+    copy_to: str | None,
     shards: int | None,
     **work: Any,
 ) -> None:
@@ -105,6 +120,8 @@ def command(
         if verify:
             raise click.UsageError("--verify writes nothing: leave out --format.")
         require(form)
+    if verify and copy_to:
+        raise click.UsageError("--verify writes nothing: leave out --copy-to.")
     if shards and not verify:
         raise click.UsageError("--shards counts what is missing and belongs to --verify; to encode a part: --shard.")
     if work["beam_options"] and not work["runner"]:
@@ -116,23 +133,31 @@ def command(
     work = {key: value for key, value in work.items() if value is not None}
     if dataset_options and not dataset:
         raise click.UsageError("--data-option is of a data set's layout: name it by --dataset.")
-    from keras_fvvae.encoding.items import parse_shard
+    from keras_fvvae.encoding.items import is_stored, parse_shard
 
     shard = parse_shard(shard_text) if shard_text else None
     require_run_or_pack(run)
-    require_data(data, dataset)
+    if dataset or not is_stored(data):
+        require_data(data, dataset)
     load_tensorflow_quietly()
+    from keras_fvvae.encoding import store_copies
     from keras_fvvae.encoding.extraction import Extraction, require_beam, require_ray
+    from keras_fvvae.zoo.remote.addresses import is_url
 
     if work.get("runner"):
         require_beam()
     if work["engine"] == "ray":
         require_ray()
     extraction = Extraction(run, data, out, raw, dtype, shard, kind, dataset, dataset_options, decoder=decoder)
+    if copy_to:
+        store_copies.require_same_encoding(extraction.output, copy_to)
     for folder in merge:
-        extraction.output.merge(folder)
+        with store_copies.taken_over(folder) if is_url(folder) else contextlib.nullcontext(folder) as taken:
+            extraction.output.merge(taken)
     summary = extraction.summary(shards or 1, check=True) if verify else extraction.run(**work)
     _print(summary, shards)
+    if copy_to:
+        click.echo(f"{store_copies.copy_to(extraction.output, copy_to):,} files were copied to {copy_to}")
     if form != "npy" and summary.stored:
         click.echo(f"Vectors: {extraction.write(form)}")
     unusable = summary.items and not summary.stored

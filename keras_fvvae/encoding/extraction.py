@@ -13,10 +13,11 @@ from keras_fvvae.data.collection import UNLABELLED
 from keras_fvvae.data.datasets.folder import load_folder
 from keras_fvvae.data.datasets.listing import load_list
 from keras_fvvae.encoding.item_encoder import open_encoding
-from keras_fvvae.encoding.items import Shard, list_items, shard_of
+from keras_fvvae.encoding.items import Shard, is_stored, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.encoding.ray_tasks import WORKER_CPUS, encode_on_ray
+from keras_fvvae.encoding.stored_items import find_stored
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.features import SHARD_BYTES, write
 from keras_fvvae.features.formats import FORMATS
@@ -25,6 +26,7 @@ from keras_fvvae.runs.datasets import open_dataset
 from keras_fvvae.utils.progress import progress_bar
 
 if TYPE_CHECKING:
+    from keras_fvvae.data.collection import Collection
     from keras_fvvae.encoding.output import Summary
 
 # What encodes, beside Beam's runners.
@@ -39,7 +41,8 @@ class Extraction:
 
     Args:
         run: see `open_encoding`.
-        data: folder (everything below it is taken, labels are not needed) or list of images or videos.
+        data: folder (everything below it is taken, labels are not needed) or list of images or videos; or tar files
+            or a folder of an object store, see `keras_fvvae.encoding.stored_items.find_stored`.
         out: the output folder, see `Output`.
         raw: whether to store vectors before normalisation.
         dtype: `"float32"` (default) or `"float16"`.
@@ -69,19 +72,25 @@ class Extraction:
         shard_bytes: int = SHARD_BYTES,
         decoder: str | None = None,
     ):
-        collection = _open_data(data, kind, dataset, dataset_options or {})
-        shard = shard or Shard()
-        self.encoding = open_encoding(run, collection.kind, raw, dtype, decoder)
+        self.shard = shard = shard or Shard()
+        # What lies elsewhere is no collection: its readers want files.
+        self.collection: Collection | None = None
+        self.absent: list[str] = []
+        if dataset is None and is_stored(data) and not Path(data).is_dir():
+            stored = find_stored(data, kind, shard)
+            found, self.labels = stored.kind, stored.labels
+        else:
+            self.collection = collection = _open_data(data, kind, dataset, dataset_options or {})
+            found = collection.kind
+            self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
+            self.labels = {
+                Path(name).as_posix(): collection.class_names[label]
+                for name, label in zip(collection.names, collection.labels.tolist(), strict=True)
+                if label != UNLABELLED
+            }
+        self.encoding = open_encoding(run, found, raw, dtype, decoder)
         self.output = Output(out, self.encoding, shard_bytes)
-        self.items = list_items(collection, shard)
-        self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
-        self.collection = collection
-        self.shard = shard
-        self.labels = {
-            Path(name).as_posix(): collection.class_names[label]
-            for name, label in zip(collection.names, collection.labels.tolist(), strict=True)
-            if label != UNLABELLED
-        }
+        self.items = stored.items if self.collection is None else list_items(self.collection, shard)
 
     def run(
         self,

@@ -18,7 +18,8 @@ from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
-from keras_fvvae.errors import WeightsError
+from keras_fvvae.encoding.stored_items import fetched
+from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import open_trained
@@ -184,9 +185,12 @@ class ItemEncoder:
 def _read(item, encoding):
     """`(images or frames, reason, note)` of an item."""
     boxes = None if item.box is None else [item.box]
-    one = Collection([item.source], [item.name], [UNLABELLED], ["test"], [], kind=encoding.kind, boxes=boxes)
     try:
-        images, reason = read(one, 0, [encoding.views])
+        with fetched(item) as source:
+            one = Collection([source], [item.name], [UNLABELLED], ["test"], [], kind=encoding.kind, boxes=boxes)
+            images, reason = read(one, 0, [encoding.views])
+    except DataError as error:
+        return None, str(error), ""
     except Exception as error:  # whatever one of millions of files holds, it must not end the work on the others
         return None, f"{type(error).__name__}: {error}", ""
     return images, reason.decode(errors="replace"), one.damage.get(0, "")

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from keras_fvvae.zoo.remote.addresses import is_url
+
 if TYPE_CHECKING:
     from keras_fvvae.data.collection import Collection
+
+
+TAR = ".tar"
+_COMPRESSED = re.compile(r"\.(?:tgz|tbz2?|txz|tar\.(?:gz|bz2|xz|zst))$", re.IGNORECASE)
 
 
 class Item(NamedTuple):
@@ -20,14 +26,16 @@ class Item(NamedTuple):
     Attributes:
         key: under which its vector is stored, see `item_key`.
         name: its path relative to the data folder.
-        source: its path, or a uint8 array.
+        source: its path, or a uint8 array; or an address in an object store.
         box: `(x, y, width, height)` that an image is cut to, or `None`.
+        part: first byte and number of bytes that it takes in the tar file `source`; `None`: the whole file.
     """
 
     key: str
     name: str
     source: str | np.ndarray
     box: tuple | None = None
+    part: tuple[int, int] | None = None
 
 
 class Shard(NamedTuple):
@@ -68,6 +76,21 @@ def shard_of(name: str, count: int) -> int:
     """
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
     return 1 + int.from_bytes(digest[:8], "big") % count
+
+
+def is_compressed(name: str | os.PathLike) -> bool:
+    """Whether a file name is that of a compressed tar file."""
+    return bool(_COMPRESSED.search(str(name)))
+
+
+def is_stored(data: str | os.PathLike) -> bool:
+    """Whether data are tar files or lie in an object store, rather than a folder or a list: by their name.
+
+    Example:
+        >>> [is_stored(data) for data in ("shards/{000..099}.tar", "s3://bucket/photos", "photos", "photos.csv")]
+        [True, True, False, False]
+    """
+    return is_url(data) or str(data).lower().endswith(TAR) or is_compressed(data)
 
 
 def item_key(name: str, source: str | np.ndarray) -> str:

@@ -29,6 +29,7 @@ from keras_fvvae.utils.text import to_bytes
 if TYPE_CHECKING:
     from keras_fvvae.models import Classifier
     from keras_fvvae.recipes import Recipe
+    from keras_fvvae.svm.calibration import Calibration
 
 TOP_K = 5
 
@@ -43,6 +44,7 @@ def export_saved_model(
     *,
     recipe: Recipe | None = None,
     notes: Sequence[str] = (),
+    coverage: float | None = None,
     **options: Any,
 ) -> Path:
     """Writes `directory/<version>/`, a SavedModel that runs without this library and without Keras.
@@ -89,15 +91,15 @@ def export_saved_model(
         top_k: labels returned per item; at most the number of classes.
         recipe: the `Recipe` of the training, for the card.
         notes: further paragraphs of the card in Markdown, such as measured accuracies.
+        coverage: above 0, at most 1: adds the output `answer`, empty where the best label's probability is below the
+            threshold that so many items of the classes reach, see `keras_fvvae.svm.calibration.Calibration.threshold`;
+            the metadata tell it, see `keras_fvvae.serving.probabilities`.
         **options: `half_svm=True` keeps the SVM's weights in float16, half of the size on disk and in memory; they are
             computed with in float32. `valid_output=True` adds a bool output `valid [N]` to the signatures that decode:
             an example of which an image or a frame cannot be decoded gets a row of NaN and empty labels and is flagged
-            with false, and the others their answers. `coverage`, above 0, at most 1, adds the output `answer`: empty
-            where the best label's probability is below the threshold that so many items of the classes reach, see
-            `keras_fvvae.svm.calibration.Calibration.threshold`; the metadata tell it, see
-            `keras_fvvae.serving.probabilities`. `model_digest` is the SHA-256 of the `model.keras` that the classifier
-            was loaded from: the metadata tell it, so that an index of its vectors can be served beside it, see
-            `keras_fvvae.serving.searching.encoders`. `check` is called with the folder before it has its name, and
+            with false, and the others their answers. `model_digest` is the SHA-256 of the `model.keras` that the
+            classifier was loaded from: the metadata tell it, so that an index of its vectors can be served beside it,
+            see `keras_fvvae.serving.searching.encoders`. `check` is called with the folder before it has its name, and
             returns a paragraph of the card; where it raises, nothing is left.
 
     Returns:
@@ -111,7 +113,9 @@ def export_saved_model(
     require_export_folder(directory)
     views = views or Views(tuple(classifier.encoder.backbone.input.shape[1:3]))
     recipes = [] if recipe is None else [recipe]
-    return _export([(classifier, views, 1.0)], directory, kind, version, top_k, recipes, notes, **options)
+    streams = [(classifier, views, 1.0)]
+    calibration = classifier.calibration if coverage is None else classifier.require_calibration()
+    return _export(streams, directory, kind, version, top_k, recipes, notes, calibration, coverage, **options)
 
 
 def export_fused(
@@ -124,6 +128,8 @@ def export_fused(
     *,
     recipes: Sequence[Recipe] = (),
     notes: Sequence[str] = (),
+    calibration: Calibration | None = None,
+    coverage: float | None = None,
     **options: Any,
 ) -> Path:
     """Writes a two-stream model of videos as one SavedModel, in which the scores are fused.
@@ -132,15 +138,18 @@ def export_fused(
     scores are the weighted mean of both streams' scores (late fusion). What else a stream gives stands beside the
     other's with the prefix `flow_`: `fisher_vector` and `flow_fisher_vector`, `raw_sum`, `count`, `flow_raw_sum` and
     `flow_count`, `contributions` and `flow_contributions`, which add up to the fused score together with `bias`. There
-    are no probabilities: what the streams' calibrations know of their own scores, they do not know of the sum.
+    are probabilities where `calibration` is given: what the streams' calibrations know of their own scores, they do not
+    know of the sum.
 
     Args:
         classifiers: two built classifiers of the same classes, matched by name; the first gives their order.
         directory: parent of the version folders.
         views: the `Views` of each: one of frames, one of optical flow.
         weights: one number a stream, as for `keras_fvvae.evaluation.fusion.late_fusion`. Default: equal.
-        version, top_k, notes, **options: as for `export_saved_model`.
+        version, top_k, notes, coverage, **options: as for `export_saved_model`.
         recipes: the `Recipe` of each.
+        calibration: how the fused scores become probabilities, see
+            `keras_fvvae.tasks.fused_calibration.fused_calibration`. Default: they do not.
 
     Returns:
         Path of the version folder.
@@ -148,7 +157,7 @@ def export_fused(
     Raises:
         RunError: as `export_saved_model`; for other than one stream of frames and one of flow, and for different
             classes.
-        ValueError: for weights that do not go with the streams.
+        ValueError: for weights that do not go with the streams, and a `coverage` without a `calibration`.
     """
     require_export_folder(directory)
     weights = [1.0] * len(classifiers) if weights is None else [float(weight) for weight in weights]
@@ -156,13 +165,15 @@ def export_fused(
         raise ValueError(
             f"`weights` must be {len(classifiers)} numbers, none negative, not all 0. Received: weights={weights}"
         )
+    if coverage is not None and calibration is None:
+        raise ValueError("`coverage` needs a `calibration` of the fused scores.")
     if sorted(one.is_flow for one in views) != [False, True]:
         raise RunError("A fused model is made of one run on frames and one on optical flow.")
     if len({frozenset(one.class_names) for one in classifiers}) > 1:
         raise RunError("The runs were trained on different classes and cannot be fused.")
     shares = [weight / sum(weights) for weight in weights]
     streams = list(zip(classifiers, views, shares, strict=True))
-    return _export(streams, directory, "video", version, top_k, recipes, notes, **options)
+    return _export(streams, directory, "video", version, top_k, recipes, notes, calibration, coverage, **options)
 
 
 def _export(
@@ -173,9 +184,10 @@ def _export(
     top_k,
     recipes,
     notes,
+    calibration,
+    coverage,
     half_svm=False,
     valid_output=False,
-    coverage=None,
     model_digest=None,
     check=None,
 ):
@@ -184,7 +196,7 @@ def _export(
     if kind == "image" and any(views.is_flow for _, views, _ in streams):
         raise RunError("Optical flow is of videos: export the classifier with `kind='video'`.")
     class_names = streams[0][0].class_names
-    calibration, threshold = _calibration(streams, coverage)
+    threshold = None if coverage is None else calibration.threshold(coverage)
     served = [
         ServedStream(classifier, views, kind, weight, _columns(classifier, class_names), half_svm, valid_output)
         for classifier, views, weight in streams
@@ -205,18 +217,6 @@ def _export(
             (extra / f"{stream.prefix}recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         write_warmup(partial / WARMUP_FILE, endpoints.examples().items())
     return target
-
-
-def _calibration(streams, coverage):
-    """That of a single stream, and the threshold of the wanted coverage."""
-    if len(streams) > 1:
-        if coverage is not None:
-            raise RunError("`coverage` needs probabilities, which the sum of two streams' scores does not have.")
-        return None, None
-    classifier = streams[0][0]
-    if coverage is None:
-        return classifier.calibration, None
-    return classifier.calibration, classifier.require_calibration().threshold(coverage)
 
 
 def _columns(classifier, class_names):

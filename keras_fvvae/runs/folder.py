@@ -38,6 +38,7 @@ class RunFolder:
         history.json     losses over the steps
         validation.json  with a validation part: its scores over the steps, and which step was kept
         calibration.json how scores become probabilities, or why not, and how good that is on held-out training items
+        held_out.npy     of the labelled training items: fold, and scores of the SVM that has not seen it
         model.keras      the classifier: backbone, descriptors, FV-VAE, Fisher normalisation, SVM; without labels no SVM
         vectors.npy      normalised Fisher vectors, the training part first; vectors.json: names, labels and splits
         digests.json     SHA-256 of the training items' contents, where they are files
@@ -258,6 +259,14 @@ class RunFolder:
             calibration=self.calibration,
         )
 
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What `write_held_out` wrote: scores and folds; `None` of runs without calibration or of an older version.
+
+        Raises:
+            RunError: if the file is damaged.
+        """
+        return reading.read_held_out(self.path)
+
     def training_names(self) -> list[str]:
         """Names of the training items, those without label too.
 
@@ -294,6 +303,13 @@ class RunFolder:
     def write_items(self, names: list[str], labels: list[int], splits: list[str]) -> None:
         """Writes what the rows of the vectors are: labelled training items, others without label, test items."""
         self.write_json(files.ITEMS, {"names": names, "labels": labels, "splits": splits})
+
+    def write_held_out(self, scores: np.ndarray, folds: np.ndarray) -> None:
+        """Writes scores `(labelled training items, trained classes)` of SVMs of the other folds, and the folds."""
+        rows = np.empty(len(scores), [("fold", "<i4"), ("scores", "<f4", scores.shape[1:])])
+        rows["fold"], rows["scores"] = folds, scores
+        with self.partial(files.HELD_OUT) as partial, open(partial, "wb") as file:
+            np.save(file, rows)
 
     def write_digests(self, collection: Collection) -> None:
         """Writes digests of the training items of a collection, by which `predict` tells that it has seen a file."""

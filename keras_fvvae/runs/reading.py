@@ -114,6 +114,19 @@ def read_calibration(folder: Path) -> Calibration | None:
         return None if config is None else Calibration.from_config(config)
 
 
+def read_held_out(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores of the labelled training items by SVMs of the other folds, and their folds, if the run has them.
+
+    Raises:
+        RunError: if their file is damaged.
+    """
+    if not (folder / files.HELD_OUT).is_file():
+        return None
+    with _reading(folder / files.HELD_OUT) as path:
+        rows = np.load(path)
+        return rows["scores"].astype("float64"), rows["fold"].astype("int64")
+
+
 def _json(path: Path) -> Any:
     return parse_json(path.read_bytes(), finite=False, unicode=False)
 

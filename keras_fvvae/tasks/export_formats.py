@@ -86,7 +86,8 @@ def export_formats(
             f"--format savedmodel alone."
         )
     quantization = None if quantize is None else quantization_of(quantize, model, calibration)
-    classifier, notes = prepared(model, pca_components)
+    ready = prepared(model, pca_components)
+    classifier, notes = ready.classifier, ready.notes
     reference = Reference(classifier, views, model.kind)
     if quantization is not None:
         quantization = with_best_labels(quantization, reference)

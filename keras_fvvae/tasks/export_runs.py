@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from keras_fvvae.layers import GramPCA
 from keras_fvvae.models import Classifier
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.tasks.fused_calibration import fused_calibration, held_out_scores
 from keras_fvvae.training.calibration import FOLDS
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import TrainedFile, open_reading
@@ -50,12 +52,15 @@ def export_runs(
         pca_components: compresses every run's representation to so many principal components of its training vectors,
             brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method.
 
+    The fused scores of two runs have probabilities where both runs are calibrated, see
+    `keras_fvvae.tasks.fused_calibration`.
+
     Returns:
         Path of the version folder.
 
     Raises:
-        RunError: if a run is not finished or they do not go together, and for principal components of a pack or an
-            entry; see `keras_fvvae.export`.
+        RunError: if a run is not finished or they do not go together, for principal components of a pack or an
+            entry, and for a `coverage` of fused scores without probabilities; see `keras_fvvae.export`.
         WeightsError: see `keras_fvvae.zoo.load_classifier`.
         ValueError: for more principal components than the training vectors have, and for wrong weights.
     """
@@ -67,11 +72,11 @@ def export_runs(
         raise RunError("Weights are for two runs, whose scores are fused.")
     if len(models) == 2 and any(model.kind != "video" for model in models):
         raise RunError("Two runs are fused as frames and optical flow of videos; these are of images.")
-    classifiers, notes = [], []
-    for model in models:
-        classifier, measured = prepared(model, pca_components)
-        classifiers.append(classifier)
-        notes += [*measured, *([half_note(model, classifier, pca_components is not None)] if half_svm else [])]
+    ready, notes = [prepared(model, pca_components) for model in models], []
+    for model, one in zip(models, ready, strict=True):
+        notes += one.notes
+        if half_svm:
+            notes.append(half_note(model, one.classifier, pca_components is not None))
     views = [recipe_views(model.recipe, model.kind) for model in models]
     options: dict[str, Any] = {
         "version": version,
@@ -83,12 +88,37 @@ def export_runs(
     }
     if len(models) == 1:
         options |= digest_option(models[0], pca_components)
-        return export_saved_model(classifiers[0], out, views[0], models[0].kind, recipe=models[0].recipe, **options)
-    return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
+        classifier = ready[0].classifier
+        return export_saved_model(classifier, out, views[0], models[0].kind, recipe=models[0].recipe, **options)
+    classifiers = [one.classifier for one in ready]
+    held_out = [
+        None if model.run is None else held_out_scores(model.run, one.svm)
+        for model, one in zip(models, ready, strict=True)
+    ]
+    calibration, said = fused_calibration(held_out, weights, classifiers[0].class_names)
+    if coverage is not None and calibration is None:
+        raise RunError(f"`coverage` needs probabilities. {said}")
+    options |= {"notes": [*notes, said], "calibration": calibration, "recipes": [model.recipe for model in models]}
+    return export_fused(classifiers, out, views, weights, **options)
 
 
-def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Classifier, list[str]]:
-    """The classifier that is exported, and paragraphs of its card: what its run measured, what compression changes.
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is exported.
+
+    Attributes:
+        classifier: with its compression.
+        notes: paragraphs of its card: what its run measured, what compression changes.
+        svm: of compressed vectors, fitted anew; `None`: the run's.
+    """
+
+    classifier: Classifier
+    notes: list[str]
+    svm: OneVsRestSVM | None = None
+
+
+def prepared(model: TrainedFile, pca_components: int | None = None) -> Prepared:
+    """The classifier that is exported, and what its card tells.
 
     Args:
         model: from `keras_fvvae.zoo.sources.open_reading`.
@@ -99,14 +129,14 @@ def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Cla
     """
     classifier = load_model(model.model, (Classifier,))
     notes = [] if model.run is None else [_measured(model.run)]
-    if pca_components is not None:
-        if model.run is None:
-            raise RunError(
-                f"{model.recipe.name} has no training vectors, whose principal components these are: export its run."
-            )
-        classifier, note = _compressed(classifier, model.run.vectors(), pca_components, model.recipe.svm_c)
-        notes.append(note)
-    return classifier, notes
+    if pca_components is None:
+        return Prepared(classifier, notes)
+    if model.run is None:
+        raise RunError(
+            f"{model.recipe.name} has no training vectors, whose principal components these are: export its run."
+        )
+    classifier, svm, note = _compressed(classifier, model.run, pca_components)
+    return Prepared(classifier, [*notes, note], svm)
 
 
 def digest_option(model: TrainedFile, pca_components: int | None) -> dict[str, str]:
@@ -145,9 +175,9 @@ def _measured(run):
     return f"Accuracy of the run {run.path.name}: {accuracy_text(results.own)} % ({results.protocol})."
 
 
-def _compressed(classifier, vectors, components, C):
-    """The classifier on principal components, and what that changes."""
-    old, old_calibration = classifier.encoder, classifier.calibration
+def _compressed(classifier, run, components):
+    """The classifier on principal components, its SVM, and what that changes."""
+    old, vectors = classifier.encoder, run.vectors()
     if old.compression is not None:
         raise RunError("The run's representation is compressed by PCA already.")
     data = vectors.values
@@ -157,21 +187,26 @@ def _compressed(classifier, vectors, components, C):
     blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
     compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
     result = build_classifier(old.with_compression(compression), classifier.class_names)
-    result.set_svm(_refitted(old_calibration, C, vectors.train_labels).fit(compact, vectors.train_labels))
+    svm = _refitted(classifier.calibration, run, vectors).fit(compact, vectors.train_labels)
+    result.set_svm(svm)
     note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
     if vectors.scores is None:
-        return result, f"{note}; what that changes is not known without test items."
+        return result, svm, f"{note}; what that changes is not known without test items."
     before = _test_scores(vectors, *classifier.svm.get_weights())
     after = _test_scores(vectors, *result.svm.get_weights(), compression)
-    return result, f"{note}: {_change(before, after, vectors.test_labels)}."
+    return result, svm, f"{note}: {_change(before, after, vectors.test_labels)}."
 
 
-def _refitted(calibration, C, labels):
-    """An SVM that is calibrated as the run's; groups of items are not known here."""
+def _refitted(calibration, run, vectors):
+    """An SVM that is calibrated as the run's, in its folds; a run of an older version has not kept these."""
     if calibration is None:
-        return OneVsRestSVM(C)
-    rarest = int(np.unique(labels, return_counts=True)[1].min())
-    return OneVsRestSVM(C, probability=calibration.method, cv=min(FOLDS, rarest))
+        return OneVsRestSVM(vectors.C)
+    kept = run.held_out()
+    if kept is None:
+        folds = min(FOLDS, int(np.unique(vectors.train_labels, return_counts=True)[1].min()))
+    else:
+        folds = [(np.flatnonzero(kept[1] != one), np.flatnonzero(kept[1] == one)) for one in np.unique(kept[1])]
+    return OneVsRestSVM(vectors.C, probability=calibration.method, cv=folds)
 
 
 def _change(before, after, labels):

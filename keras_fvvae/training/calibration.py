@@ -37,6 +37,13 @@ class CalibrationPlan:
     folds: list[tuple[np.ndarray, np.ndarray]]
     why: str = ""
 
+    def fold_numbers(self) -> np.ndarray:
+        """The number of the fold in which a row is left out, `(rows,)`."""
+        numbers = np.empty(sum(len(left_out) for _, left_out in self.folds), "int64")
+        for number, (_, left_out) in enumerate(self.folds):
+            numbers[left_out] = number
+        return numbers
+
 
 def labelled_train(collection: Collection) -> np.ndarray:
     """Labels of the labelled training items, which come first."""

@@ -223,6 +223,8 @@ class Training:
             self.model = build_classifier(self.model, self.usable.class_names)
             self.model.set_svm(self._svm)
         self.run.write_json(files.CALIBRATION, calibration_record(plan, self._svm, self.usable))
+        if plan.method is not None:
+            self.run.write_held_out(self._svm.cv_decisions_, plan.fold_numbers())
 
     def evaluate(self) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
         """Metrics and scores of the test part, by representation: average pooling, and the run's own."""

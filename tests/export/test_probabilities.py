@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fvvae.data import Views
-from keras_fvvae.errors import RunError, WeightsError
+from keras_fvvae.errors import WeightsError
 from keras_fvvae.export import export_fused, export_saved_model
 from keras_fvvae.models import Classifier
 from keras_fvvae.serving.engine.signatures import read_signatures
@@ -51,7 +51,7 @@ def test_without_calibration(classifier, loaded, tmp_path):
     with pytest.raises(WeightsError, match="scores and no probabilities"):
         export_saved_model(classifier, tmp_path, coverage=0.9)
     views = [Views((8, 8)), Views((8, 8), modality="flow")]
-    with pytest.raises(RunError, match="`coverage` needs probabilities"):
+    with pytest.raises(ValueError, match="`coverage` needs a `calibration` of the fused scores"):
         export_fused([classifier, classifier], tmp_path, views, coverage=0.9)
     assert not list(tmp_path.iterdir())
 

@@ -13,12 +13,15 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import RunError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.svm.calibrators import fit_calibration
 from keras_fvvae.tasks.export_runs import export_runs
+from keras_fvvae.tasks.fused_calibration import fused_calibration, held_out_scores
 from keras_fvvae.training import train as task_train
 
 RECIPE = Recipe(
     name="tiny", backbone="DigitsConvNet", backbone_options={"filters": 4, "strides": [2, 2, 1]}, input_size=[32, 32],
     frames=3, descriptors="dense", sampled_descriptors=20, latent_dim=2, batch_size=8, steps=4,
+    calibration="temperature",
 )  # fmt: skip
 
 
@@ -67,17 +70,42 @@ def test_the_compressed_run_classifies_like_its_measurement(runs, videos, tmp_pa
 
 
 def test_two_runs_are_fused(runs, videos, tmp_path):
-    path = export_runs(runs, tmp_path, weights=[1, 2])
+    path = export_runs(runs, tmp_path, weights=[1, 2], coverage=0.9)
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
     inputs, scores = {}, []
     for run, prefix, weight in zip(runs, ("", "flow_"), (1 / 3, 2 / 3), strict=True):
         frames, counts, pixels = _frames(run, videos)
         inputs |= {f"{prefix}frames": tf.constant(frames), f"num_{prefix}frames": tf.constant(counts)}
         scores.append(weight * zoo.load_classifier(run / "model.keras")(pixels).numpy())
-    np.testing.assert_allclose(serve(**inputs)["scores"], np.sum(scores, axis=0), rtol=1e-5, atol=1e-4)
+    answers, fused = serve(**inputs), np.sum(scores, axis=0)
+    np.testing.assert_allclose(answers["scores"], fused, rtol=1e-5, atol=1e-4)
+    held_out = [held_out_scores(RunFolder.open(run)) for run in runs]
+    calibration, said = fused_calibration(held_out, [1, 2], videos.class_names)
+    np.testing.assert_allclose(answers["probabilities"], calibration.probabilities(fused), atol=1e-4)
+    known = answers["label_probabilities"].numpy()[:, 0] >= calibration.threshold(0.9)
+    np.testing.assert_array_equal(answers["answer"].numpy() != b"", known)
+    assert said in (path / "assets.extra" / "card.md").read_text()
     assert sorted(p.name for p in (path / "assets.extra").iterdir()) == [
         "card.md", "flow_recipe.yaml", "recipe.yaml", "tf_serving_warmup_requests",
     ]  # fmt: skip
+
+
+def test_held_out_scores_are_of_the_calibration(runs):
+    """By them the run's own calibration is found again."""
+    for path in runs:
+        run = RunFolder.open(path)
+        own = held_out_scores(run)
+        labels = np.array([own.class_names.index(label) for label in own.labels])
+        again, _ = fit_calibration("temperature", own.scores, labels, own.folds)
+        assert again.parameters["temperature"] == pytest.approx(run.calibration.parameters["temperature"], rel=1e-4)
+
+
+def test_compressed_runs_are_calibrated_anew(runs, videos, tmp_path):
+    path = export_runs(runs, tmp_path, pca_components=5)
+    card = (path / "assets.extra" / "card.md").read_text()
+    whole = fused_calibration([held_out_scores(RunFolder.open(run)) for run in runs], None, videos.class_names)[1]
+    assert "Probabilities of the fused scores: temperature" in card
+    assert whole not in card
 
 
 def test_what_is_refused(runs, tmp_path):

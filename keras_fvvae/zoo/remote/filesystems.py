@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from keras_fvvae.errors import WeightsError, first_line
 from keras_fvvae.zoo.remote.addresses import STORES, scheme
@@ -53,6 +53,36 @@ class StoredFile:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+
+def find(url: str) -> dict[str, int]:
+    """Files of a store: URL and bytes of each, sorted.
+
+    Args:
+        url: of a file; of a folder, below which all are taken; or a pattern of `*`, `?`, `[...]` and `**`.
+
+    Raises:
+        NetworkError, WeightsError: if the store cannot be read. Nothing is found where nothing is.
+    """
+    with _named_errors(url, "read"):
+        system, path = _system(url)
+        patterned = any(letter in path for letter in "*?[")
+        found = system.glob(path, detail=True) if patterned else system.find(path, detail=True)
+        files = {name: one["size"] for name, one in sorted(found.items()) if one["type"] == "file"}
+        return {f"{scheme(url)}://{name.lstrip('/')}": size for name, size in files.items()}
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[BinaryIO]:
+    """A file of a store to read and seek in.
+
+    Raises:
+        MissingError, NetworkError, WeightsError: if it cannot be read.
+    """
+    with _named_errors(url, "read"):
+        system, path = _system(url)
+        with system.open(path, "rb") as file:
+            yield file
 
 
 def write(url: str, content: bytes | str | Path) -> None:
