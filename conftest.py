@@ -16,25 +16,12 @@ NEED_SERVING = [
 ARROW = ("pyarrow",)
 NEED_ARROW = ["keras_fvvae/features/formats/arrow.py", "keras_fvvae/features/formats/parquet.py"]
 LANCE = ("pyarrow", "lance")
-VIDEO = ("av", "cv2")
-NEED_VIDEO = [
-    "keras_fvvae/benchmarks/long/extraction.py",
-    "keras_fvvae/benchmarks/long/video.py",
-    "tests/benchmarks/test_groups.py",
-    "tests/benchmarks/test_long.py",
-    "tests/data/datasets/test_moving_digits.py",
-    "tests/data/readers",
-    "tests/data/test_textile_defects.py",
-    "tests/tasks/test_explain.py",
-    "tests/trajectories",
-]
 NEED_LANCE = ["keras_fvvae/features/formats/lance.py"]
 NOT_COLLECTED = []
 for extra, packages, modules in (
     ("serving", SERVING, NEED_SERVING),
     ("parquet", ARROW, NEED_ARROW),
     ("lance", LANCE, NEED_LANCE),
-    ("video", VIDEO, NEED_VIDEO),
 ):
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import tensorflow as tf
 
@@ -27,6 +26,7 @@ from keras_fvvae.data.batch_sizes import items_per_batch
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.data.readers.media import is_video
 from keras_fvvae.utils.cores import usable_cores
+from keras_fvvae.utils.video_packages import av
 
 
 def main() -> None:
