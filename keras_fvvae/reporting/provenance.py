@@ -38,9 +38,17 @@ def _origin_of(run):
         "Finished": noted["finished"].replace("T", " ").replace("Z", " UTC") if noted else UNKNOWN,
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or UNKNOWN,
         "Machine": noted.get("machine", UNKNOWN),
-        "Backbone's weights": f"{run.backbone_source or 'random'}; SHA-256 of their values {backbone or UNKNOWN}",
+        "Backbone's weights": f"{_source(run.backbone_source)}; SHA-256 of their values {backbone or UNKNOWN}",
         "Trained model": f"{files.MODEL}, SHA-256 {run.manifest.sha256.get(files.MODEL, UNKNOWN)}",
     }
+
+
+def _source(text: str) -> str:
+    """Where the backbone's weights came from, of what `keras_fvvae.training.train.weights_source` notes."""
+    kind, _, digest = text.partition(" ")
+    if kind == "run":
+        return f"of a run whose model has the SHA-256 {digest}"
+    return {"": "random", "none": "random", "imagenet": "ImageNet"}.get(text, text)
 
 
 def setting_rows(recipes: Sequence[Recipe]) -> tuple[SettingRows, SettingRows]:

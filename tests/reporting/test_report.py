@@ -11,7 +11,7 @@ import pytest
 from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.data import Collection, load_folder
 from keras_fvvae.reporting import report, worst_errors
-from keras_fvvae.reporting.provenance import UNKNOWN
+from keras_fvvae.reporting.provenance import UNKNOWN, origin_rows
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.train import train
 from tests.support.small_data import write_digits
@@ -66,6 +66,23 @@ def test_a_run_that_noted_nothing_says_so(made, tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "origin", {})
     page = report.write_report([run.path], tmp_path / "report.html", collection).read_text()
     assert _cell(page, "Command") == _cell(page, "Data") == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("noted", "said"),
+    [
+        ("none", "random"),
+        ("imagenet", "ImageNet"),
+        ("run 1f", "of a run whose model has the SHA-256 1f"),
+        ("sha256 2", "sha256 2"),
+    ],
+)
+def test_where_the_weights_came_from_in_words(made, monkeypatch, noted, said):
+    run = made[0]
+    monkeypatch.setattr(RunFolder, "backbone_source", noted)
+    assert dict(origin_rows([run]))["Backbone's weights"] == [
+        f"{said}; SHA-256 of their values {run.origin['backbone_sha256']}"
+    ]
 
 
 def test_every_figure_says_of_what_it_is(made):
