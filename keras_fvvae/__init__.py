@@ -10,7 +10,7 @@ Reference:
 
 from keras_fvvae.utils.lazy import lazy_attributes
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _PARTS = (
     "backbones",

@@ -138,7 +138,7 @@ def _check_readme(folder, namespace):
 
 def _check_quickstart(folder, namespace):
     assert namespace["parts"].label == namespace["labels"][0]
-    assert {path.suffix for path in (folder / "explained").iterdir()} == {".png", ".svg", ".json"}
+    assert {path.suffix for path in (folder / "explained" / "cat").iterdir()} == {".png", ".svg", ".json"}
     # Copies of training items are passed over: of six files those of the two that were held out stay.
     assert len((folder / "to_label.csv").read_text().splitlines()) == 1 + 2
     assert list(folder.glob("zoo_folder/*/1/manifest.json"))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_fvvae
+
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 5_000_000
 
@@ -72,10 +74,18 @@ def _requirements(metadata):
     return found
 
 
+def test_version(site):
+    (path,) = site.glob("*.dist-info/METADATA")
+    assert HeaderParser().parsestr(path.read_text(encoding="utf-8"))["Version"] == keras_fvvae.__version__
+
+
 def test_extras(site):
     (path,) = site.glob("*.dist-info/METADATA")
-    extras = _requirements(HeaderParser().parsestr(path.read_text(encoding="utf-8")))
+    metadata = HeaderParser().parsestr(path.read_text(encoding="utf-8"))
+    extras = _requirements(metadata)
     of_users = extras.keys() - {"all", "test", "docs"}
+    base = {line.partition(";")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert not [line for line in base if line.startswith(("av", "opencv"))], "images need neither"
     assert extras["all"] == set().union(*(extras[extra] for extra in of_users))
     table = re.search(r"\| extra \|.*?\n\n", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)[0]
     cells = " ".join(re.findall(r"^\|([^|]*)\|", table, flags=re.MULTILINE))

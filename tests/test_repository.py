@@ -36,9 +36,22 @@ def test_workflow_has_every_python():
     assert set(jobs["wheel"]["strategy"]["matrix"]["python"]) == promised
 
 
-def test_citation_is_of_this_version():
+def test_the_version_is_one_everywhere():
+    """A release has the date of its heading in the changelog; what comes after it ends in .dev."""
+    citation, version = _yaml("CITATION.cff"), keras_fvvae.__version__
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", version)
+    released = version.partition(".dev")[0]
+    assert citation["version"] == released
+    assert headings[0] == (
+        f"{released} (unreleased)" if ".dev" in version else f"{released} - {citation['date-released']}"
+    )
+    assert headings == list(dict.fromkeys(headings))
+    assert "VERSION = re.search(r'__version__ = \"(.+?)\"'" in (ROOT / "setup.py").read_text(encoding="utf-8")
+
+
+def test_citation_is_of_the_paper():
     citation = _yaml("CITATION.cff")
-    assert citation["version"] == keras_fvvae.__version__.partition(".dev")[0]
     assert citation["preferred-citation"]["title"].startswith("Deep Quantization")
     assert citation["preferred-citation"]["url"] in (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", "")
 

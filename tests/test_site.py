@@ -60,11 +60,12 @@ class _Page(html.parser.HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.loads = set(), [], []
+        self.ids, self.links, self.loads, self.is_plain = set(), [], [], True
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
+        self.is_plain &= tag not in ("img", "table")
         self.ids |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
         if tag == "a" and attributes.get("href"):
             self.links.append(attributes["href"])
@@ -167,3 +168,17 @@ def test_zoo_is_filtered(browser):
     rows = "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetHeight)"
     shown = f"{rows}.map(row => row.cells[0].innerText.trim()).join()"
     assert page.evaluate(shown) == "ucf101_actionvlad_flow,ucf101_pool5_flow"
+
+
+def test_long_pages_have_a_picture_or_a_table(browser, site, pages):
+    """Over three screens of 1280x800."""
+    page, address = browser
+    page.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
+    screens = {}
+    for path in (path for path, read in pages.items() if read.is_plain):
+        url = f"{address}{path.relative_to(site).as_posix()}"
+        page.open(url)
+        page.wait_for(f"location.href === {url!r} && document.readyState === 'complete'")
+        screens[url] = page.evaluate("document.querySelector('article').scrollHeight") / 800
+    assert screens, "none is looked at"
+    assert {url: height for url, height in screens.items() if height > 3} == {}

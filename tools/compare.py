@@ -22,7 +22,8 @@ def command(recipe: str, only: str | None, list_names: bool, **shared: Any) -> N
     """Train and evaluate every representation on RECIPE's data and backbone, and print them as one table.
 
     FV-VAE and its variants beside average pooling, GMM Fisher vectors, VLAD, bilinear pooling and its compact forms,
-    NetVLAD, ActionVLAD and cross-layer pooling: same activations, same SVM. Stopped, the same command continues.
+    NetVLAD, ActionVLAD and cross-layer pooling: same activations, same SVM; the most accurate first. Stopped, the same
+    command continues.
     """
     if list_names:
         for name, (title, _) in VARIANTS.items():
@@ -33,8 +34,8 @@ def command(recipe: str, only: str | None, list_names: bool, **shared: Any) -> N
     out = settings.folder(f"compare_{chosen.name}")
     rows = variant_rows(chosen, [name.strip() for name in only.split(",")] if only else None)
     load_tensorflow_quietly()
-    from keras_fvvae.reporting.pictures import accuracy_bars
+    from keras_fvvae.reporting.pictures import accuracy_ranges, by_accuracy
 
-    outcomes = settings.experiment(out).run(rows)
+    outcomes = by_accuracy(settings.experiment(out).run(rows))
     title = f"Representations on {chosen.name}"
-    finish_experiment(outcomes, out, title, pictures={"Accuracy": accuracy_bars(outcomes)})
+    finish_experiment(outcomes, out, title, pictures={"Accuracy": accuracy_ranges(outcomes)})

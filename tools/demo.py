@@ -25,7 +25,8 @@ def command(out: str, only: tuple[str, ...], steps: int | None, seed: int | None
     """Go the whole way three times: train FV-VAE, encode, classify, compare with average pooling, export a SavedModel,
     check it in a fresh process, and write a report. Textiles with small defects, which average pooling does not find
     (where the packages of the extras lite and textiles are installed); handwritten digits, end to end with their
-    network; videos of moving digits, frames and optical flow with their late fusion."""
+    network; videos of moving digits, frames and optical flow with their late fusion (where the extra video is
+    installed)."""
     load_tensorflow_quietly()
     from keras_fvvae.tasks.demos.demo import demo
 
@@ -38,6 +39,10 @@ def _print(result: DemoResult) -> None:
             f"Textiles: left out for want of {' and '.join(result.missing)}. They come with pip install "
             f"'keras_fvvae[lite,textiles]'.\n"
         )
+    if result.missing_for_videos:
+        from keras_fvvae.utils.video_packages import INSTALL
+
+        click.echo(f"Videos: left out for want of {' and '.join(result.missing_for_videos)}: {INSTALL}\n")
     if result.textiles is not None:
         from keras_fvvae.evaluation.intervals import accuracy_text
 

@@ -21,7 +21,8 @@ from keras_fvvae.tools.common.types import RUN
 def command(run: str, files: tuple[str, ...], out: str, class_name: str | None, match: str | None) -> None:
     """Draw where the scores of FILES (images, or videos for a model of videos; folders are searched) with RUN, a
     finished run, a pack or an entry with trained weights, come from: a heat map over an image, a curve over a
-    video's frames, as PNG and SVG, and the numbers as JSON. The parts add up to the score.
+    video's frames, as PNG and SVG, and the numbers as JSON. The parts add up to the score. In the folder of the
+    pictures every file keeps its own, such as that of its class.
 
     With --match, what makes each of FILES similar to another image or video is drawn, in both: the parts of each add up
     to the cosine of their vectors.

@@ -24,7 +24,8 @@ from keras_fvvae.backbones.own_names import require_backbone
 def command(recipe: str, grid: tuple[str, ...], folds: int, **shared: Any) -> None:
     """Train RECIPE with every combination of the settings and print their accuracies on a validation part.
 
-    The validation part is taken from the training split; test items are not used. For example:
+    The validation part is taken from the training split; test items are not used. The best settings come first, and
+    the winner is named, with the number of others that cannot be told from it. For example:
     keras-fvvae sweep digits_conv lambda3=10,100,1000 latent_dim=15,31
     """
     from keras_fvvae.experiments.grid import parse_grid
@@ -34,12 +35,15 @@ def command(recipe: str, grid: tuple[str, ...], folds: int, **shared: Any) -> No
     for combination in itertools.product(*values.values()):  # a mistake is told before TensorFlow is imported
         require_backbone(chosen.replace(**dict(zip(values, combination, strict=True))).backbone)
     load_tensorflow_quietly()
-    from keras_fvvae.experiments.sweep import sweep_picture, sweep_rows, validation_collection
+    from keras_fvvae.experiments.sweep import sweep_picture, sweep_rows, validation_collection, winner, winner_note
+    from keras_fvvae.reporting.pictures import by_accuracy
 
     rows = sweep_rows(chosen, values)
     out = settings.folder(f"sweep_{chosen.name}")
     experiment = settings.experiment(out, part=lambda data: validation_collection(data, folds, chosen.seed))
     outcomes = experiment.run(rows)
-    notes = experiment.collection(rows[0].recipe).notes
+    part, best = experiment.collection(rows[0].recipe), winner(outcomes)
+    notes = [*filter(None, [winner_note(outcomes, part)]), *part.notes]
     pictures = {"Accuracy": sweep_picture(values, outcomes)} if any(o.metrics for o in outcomes) else {}
-    finish_experiment(outcomes, out, f"Sweep of {chosen.name}", notes, pictures)
+    title = f"Sweep of {chosen.name}"
+    finish_experiment(by_accuracy(outcomes), out, title, notes, pictures, winner=best and best.name)

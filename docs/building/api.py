@@ -40,14 +40,49 @@ def _page(package, part):
     lines = [f"# keras_fvvae.{part}", "", *ast.get_docstring(tree).splitlines(), ""]
     if names is None:  # modules of functions
         modules = sorted(path.stem for path in (package / part).glob("*.py") if not path.stem.startswith("_"))
+        names = [f"{module}.{name}" for module in modules for name in _functions(package / part / f"{module}.py")]
+        lines += _contents([(name, f"keras_fvvae.{part}.{name}") for name in names], package)
         for module in modules:
             lines += [f"## {part}.{module}", "", _directive(f"keras_fvvae.{part}.{module}", heading=None)]
         return "\n".join(lines)
     homes = _homes(tree)
-    for name in names:
-        path = f"{homes.get(name, f'keras_fvvae.{part}')}.{name}"
+    paths = {name: f"{homes.get(name, f'keras_fvvae.{part}')}.{name}" for name in names}
+    lines += _contents(paths.items(), package)
+    for name, path in paths.items():
         lines.append(_directive(path, heading=f"{part}.{name}"))
     return "\n".join(lines)
+
+
+def _contents(entries, package):
+    """Lines of a table of what a page holds: names, as links, and the first lines of their docstrings."""
+    rows = [f"| [`{name}`](#{path}) | {_first_line(path, package)} |" for name, path in entries]
+    return ["| name | what it is |", "| --- | --- |", *rows, ""] if rows else []
+
+
+def _first_line(path, package):
+    """Of the docstring of what a path names, of a constant of the comment above it."""
+    module, _, name = path.rpartition(".")
+    folder = package.joinpath(*module.split(".")[1:])
+    file = folder.with_suffix(".py") if folder.with_suffix(".py").is_file() else folder / "__init__.py"
+    tree = _tree(file)
+    for node in tree.body:
+        if getattr(node, "name", None) == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0].replace("|", "\\|")
+    constant = next((node for node in tree.body if name in _targets(node)), None)
+    above = file.read_text(encoding="utf-8").splitlines()[constant.lineno - 2] if constant else ""
+    return above.removeprefix("# ") if above.startswith("# ") else ""
+
+
+def _targets(node):
+    targets = getattr(node, "targets", [getattr(node, "target", None)])
+    return [getattr(target, "id", "") for target in targets]
+
+
+def _functions(file):
+    """Public names that a module of functions defines and explains."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    found = [node for node in _tree(file).body if isinstance(node, kinds) and not node.name.startswith("_")]
+    return [node.name for node in found if ast.get_docstring(node)]
 
 
 def _directive(path, heading):

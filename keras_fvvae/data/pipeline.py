@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_fvvae.data.crops import random_view
 from keras_fvvae.data.readers.flow import ZERO
+from keras_fvvae.data.readers.video import require_packages
 from keras_fvvae.data.views import dtype_of, read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.cores import usable_cores
@@ -166,6 +167,8 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def _read_op(collection, index, views, random_seed=None):
     """`read` as a TensorFlow op with static shapes; with a seed, of a video a random frame."""
+    if collection.kind == "video":  # now: from within the op, the error would be TensorFlow's
+        require_packages(collection.sources, any(one.is_flow for one in views))
 
     def read_now(index, *seed):
         random = float(np.random.default_rng(seed[0]).random()) if seed else None

@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from keras_fvvae.builders.encoders import load_encoder
 from keras_fvvae.builders.views import recipe_views
+from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
 from keras_fvvae.encoding.stored_items import fetched
 from keras_fvvae.errors import DataError, WeightsError
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import open_trained

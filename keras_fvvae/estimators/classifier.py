@@ -20,11 +20,11 @@ from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.estimators.labelled import labelled_collection
 from keras_fvvae.estimators.recipe import AUTO, DEFAULT_RECIPE, RecipeEstimator
+from keras_fvvae.explanations.file_explanation import FileExplanation, explain_frames, require_explainable
 from keras_fvvae.models import Classifier
 from keras_fvvae.recipes import DATASETS
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.tasks.explain import FileExplanation, explain_frames, require_explainable
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training.train import train
 from keras_fvvae.utils.files import reason, replacing
@@ -213,12 +213,12 @@ class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
             label: the class whose score is explained. Default: the best.
 
         Returns:
-            A `keras_fvvae.tasks.explain.FileExplanation`: `score`, and `maps` and `bias`, which add up to it;
-            `keras_fvvae.reporting.explanation_figures.heat_map` draws it.
+            A `keras_fvvae.explanations.file_explanation.FileExplanation`: `score`, and `maps` and `bias`, which add up
+            to it; `keras_fvvae.reporting.explanation_figures.heat_map` draws it.
 
         Raises:
             DataError: for an item that cannot be read, or an unknown class.
-            RunError: as `keras_fvvae.tasks.explain.require_explainable`.
+            RunError: as `keras_fvvae.explanations.file_explanation.require_explainable`.
         """
         model = self.model_
         require_explainable(model.encoder, self.run_.recipe)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_fvvae.experiments.paper_figures import FIGURES
 from keras_fvvae.experiments.paper_tables import TABLES
-from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.reporting.pictures import accuracy_curves, accuracy_ranges
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def reproduce(
     else:
         scores = {"idt": idt} if name == "table5" else {}
         outcomes = experiment.run(rows_of(base, **scores, **settings))
-    pictures = {"Accuracy": accuracy_bars(outcomes)} if any(o.metrics for o in outcomes) else {}
+    pictures = {"Accuracy": accuracy_ranges(outcomes)} if any(o.metrics for o in outcomes) else {}
     return title + suffix, outcomes, pictures
 
 

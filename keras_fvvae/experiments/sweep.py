@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_fvvae.data.validation import validation_items
+from keras_fvvae.evaluation.intervals import accuracy_interval, accuracy_text
 from keras_fvvae.experiments.row import Row
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.reporting.pictures import accuracy_curves, accuracy_ranges, by_accuracy
 from keras_fvvae.utils.labels import UNLABELLED
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure
     """Accuracy against the first numeric setting, a curve for each combination of the others; or as bars."""
     axis = next((key for key, values in grid.items() if len(values) > 1 and all(map(_is_number, values))), None)
     if axis is None:
-        return accuracy_bars(outcomes)
+        return accuracy_ranges(by_accuracy(outcomes))
     curves: dict[str, tuple[list, list]] = {}
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for settings, outcome in zip(combinations, outcomes, strict=True):
@@ -80,6 +82,35 @@ def sweep_picture(grid: dict[str, list[Any]], outcomes: list[Outcome]) -> Figure
         metrics.append(outcome.metrics)
     positive = all(value > 0 for value in grid[axis])
     return accuracy_curves(curves, axis, logarithmic=positive and max(grid[axis]) >= 10 * min(grid[axis]))
+
+
+def winner(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The most accurate setting, of equal ones the first; `None` if none could be run."""
+    best = by_accuracy(outcomes)[:1]
+    return best[0] if best and best[0].metrics else None
+
+
+def winner_note(outcomes: Sequence[Outcome], collection: Collection) -> str:
+    """What wins a sweep, on what it was chosen, and how many others cannot be told from it; empty without a winner.
+
+    Args:
+        outcomes: of all settings.
+        collection: from `validation_collection`.
+    """
+    best = winner(outcomes)
+    if best is None:
+        return ""
+    low, _ = accuracy_interval(best.metrics)
+    near = sum(accuracy_interval(one.metrics)[1] >= low for one in outcomes if one.metrics) - 1
+    others = (
+        f"The intervals of {near} other setting{'s' * (near > 1)} overlap with its own: these may be as good."
+        if near
+        else "No other setting's interval overlaps with its own."
+    )
+    return (
+        f"The winner is {best.name}: {accuracy_text(best.metrics)} % of the {len(collection.indices('test'))} "
+        f"{collection.kind}s of the validation part, on which it was chosen; on new ones expect a little less. {others}"
+    )
 
 
 def _is_number(value):

@@ -29,7 +29,7 @@ def inside(contributions: np.ndarray, box: tuple[float, float, float, float]) ->
     Where contributions had nothing to do with the place, share and area would be equal.
 
     Args:
-        contributions: array `(H, W)`, the map of an image from `keras_fvvae.tasks.explain.explain_frames`.
+        contributions: array `(H, W)`, the map of an image, see `keras_fvvae.explanations.file_explanation`.
         box: `(left, top, right, bottom)` in shares of the width and height.
 
     Example:

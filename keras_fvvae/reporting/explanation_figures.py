@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from keras_fvvae.reporting.names import plt, shown, style
 
@@ -22,13 +22,15 @@ DRAWN_SIDE = 224
 # Weight of the heat where it is strongest, so that the picture stays visible.
 STRONGEST = 0.85
 KEY_FRAMES = 5
+# Of red, green and blue in the gray picture (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def heat_map(explanation: Any, name: str) -> Figure:
     """An image beside itself in gray under its contributions.
 
     Args:
-        explanation: `keras_fvvae.tasks.explain.FileExplanation`.
+        explanation: `keras_fvvae.explanations.file_explanation.FileExplanation`.
         name: of the file, for the title.
     """
     limit = scale_limit(explanation.maps)
@@ -49,7 +51,7 @@ def video_curve(explanation: Any, name: str) -> Figure:
     """The contributions of a video's frames over time, and the key frames: the largest and the smallest.
 
     Args:
-        explanation: `keras_fvvae.tasks.explain.FileExplanation`.
+        explanation: `keras_fvvae.explanations.file_explanation.FileExplanation`.
         name: of the file, for the title.
     """
     title = _title(explanation, name)
@@ -120,10 +122,11 @@ def draw_heat(axis: Any, picture: np.ndarray, values: np.ndarray, limit: float) 
     """Draws contributions over the gray picture, opaque in proportion to their size; gives what a colour bar needs."""
     scale = max(1, -(-DRAWN_SIDE // min(picture.shape[:2])))
     height, width = (side * scale for side in picture.shape[:2])
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    smooth = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_LINEAR
-    gray = cv2.resize(gray, (width, height), interpolation=smooth)
-    values = cv2.resize(np.asarray(values, "float32"), (width, height), interpolation=smooth)
+    smooth = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
+    gray, values = (
+        np.asarray(Image.fromarray(np.asarray(one, "float32")).resize((width, height), smooth))
+        for one in (picture @ LUMA, values)
+    )
     axis.imshow(gray, cmap="gray", vmin=0, vmax=255)
     opacity = STRONGEST * np.minimum(np.abs(values) / limit, 1)
     axis.imshow(values, cmap=COLORS, vmin=-limit, vmax=limit, alpha=opacity)

@@ -11,16 +11,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+from keras_fvvae.reporting.class_figures import NAMED_CLASSES
 from keras_fvvae.reporting.names import COLORS, drawing, named_legend, plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Above this many classes, a confusion matrix is drawn without numbers and names.
-NAMED_CLASSES = 20
 TERMS = ("reconstruction", "regularization", "classification", "loss", "accuracy")
-# Above so many, only the worst and the best classes are drawn as bars.
-SHOWN_CLASSES = 40
+# Fewer steps are drawn as dots: a moving average of them would look like more.
+FEW_STEPS = 30
+# Fewer points are drawn larger.
+FEW_POINTS = 100
 # t-SNE is quadratic in memory; more points would not be told apart in a figure anyway.
 EMBEDDED_IMAGES = 1500
 # Fewer are shown by their two principal components: neighbourhoods need neighbours.
@@ -48,16 +49,30 @@ def loss_curves(histories: dict[str, dict[str, list[float]]]) -> Figure:
                 values = np.asarray(history.get(term, []))
                 if not len(values):
                     continue
-                width = max(1, len(values) // 50)
-                axis.plot(values, color=color, alpha=0.25, linewidth=0.8)
-                smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-                (line,) = axis.plot(np.arange(len(smooth)) + width // 2, smooth, color=color)
+                line = _draw_losses(axis, values, color)
                 if axis is axes[0][0]:
                     lines[name] = line
             axis.set_title(term + (" (nats)" if term != "accuracy" else " (training)"))
             axis.set_xlabel("step")
         named_legend(axes[0][0], list(lines.values()), list(lines))
     return figure
+
+
+def are_smoothed(histories: dict[str, dict[str, list[float]]]) -> bool:
+    """Whether any history is long enough for a moving average."""
+    return any(len(values) >= FEW_STEPS for history in histories.values() for values in history.values())
+
+
+def _draw_losses(axis: Any, values: np.ndarray, color: str) -> Any:
+    """Draws losses of steps, few as dots; gives the line for the legend."""
+    steps = np.arange(1, len(values) + 1)
+    if len(values) < FEW_STEPS:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        return axis.plot(steps, values, "o", color=color, markersize=4)[0]
+    width = max(1, len(values) // 50)
+    axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+    smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+    return axis.plot(np.arange(len(smooth)) + 1 + width // 2, smooth, color=color)[0]
 
 
 def validation_curves(outcomes: dict[str, dict[str, Any]]) -> Figure:
@@ -88,48 +103,6 @@ def validation_curves(outcomes: dict[str, dict[str, Any]]) -> Figure:
     return figure
 
 
-def confusion(metrics: dict, class_names: Sequence[str]) -> Figure:
-    """The confusion matrix of a result from `plain_metrics`, rows normalised."""
-    counts = np.asarray(metrics["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    named = len(class_names) <= NAMED_CLASSES
-    side = 1.5 + (0.32 if named else 0.03) * len(class_names)
-    names = [shown(name) for name in class_names] if named else []
-    with style(names, axes_grid=False):
-        figure, axis = plt.subplots(figsize=(max(4.0, side + 1), max(3.5, side)))
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        figure.colorbar(image, ax=axis, shrink=0.8, label="share of the true class")
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("true")
-        if named:
-            axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
-            axis.set_yticks(range(len(names)), names)
-            for row, column in np.argwhere(counts):
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
-    return figure
-
-
-def class_bars(metrics: dict) -> Figure:
-    """Accuracies of the classes, sorted; of many classes the worst and the best."""
-    accuracies = sorted(metrics["class_accuracy"].items(), key=lambda item: item[1])
-    if len(accuracies) > SHOWN_CLASSES:
-        accuracies = accuracies[: SHOWN_CLASSES // 2] + accuracies[-SHOWN_CLASSES // 2 :]
-    names = [shown(name) for name, _ in accuracies]
-    with style(names):
-        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.2 * len(accuracies)))
-        places = range(len(names))
-        axis.barh(places, [100 * value for _, value in accuracies], color=COLORS[0], height=0.7)
-        axis.set_yticks(places, names)
-        axis.axvline(100 * metrics["mean_class_accuracy"], color=COLORS[1], linewidth=1, label="mean over classes")
-        axis.set_xlim(0, 100)
-        axis.set_ylim(-0.6, len(accuracies) - 0.4)
-        axis.set_xlabel("accuracy (%)")
-        axis.grid(False, axis="y")
-        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return figure
-
-
 def embedding(
     vectors: np.ndarray,
     labels: Sequence[int] | np.ndarray,
@@ -137,9 +110,10 @@ def embedding(
     class_names: Sequence[str],
     seed: int = 0,
 ) -> Figure:
-    """Fisher vectors of test items in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
+    """Vectors of test items in the plane (PCA to 50 dimensions, then t-SNE); wrong ones are crosses.
 
-    Few items, or items without any difference, are shown by their principal components.
+    Few items, or items without any difference, are shown by their principal components, see `is_projected`; few are
+    drawn larger.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -151,11 +125,12 @@ def embedding(
         vectors, labels, correct = vectors[chosen], labels[chosen], correct[chosen]
     points = PCA(min(50, *np.shape(vectors)), random_state=seed, svd_solver="randomized").fit_transform(vectors)
     # Scikit-learn's t-SNE divides by the spread of the first component, and crashes on what that gives without one.
-    if len(points) >= TSNE_MIN_IMAGES and np.std(points[:, 0]) > 0:
+    if not is_projected(len(points)) and np.std(points[:, 0]) > 0:
         perplexity = min(30, (len(labels) - 1) / 3)
         with threadpool_limits(1):  # its threads wait for each other in a loop, which stalls on a busy machine
             points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     points = np.pad(points, [(0, 0), (0, 2)])[:, :2]  # a single image has one component only
+    size = 14 if len(points) >= FEW_POINTS else 40
     colors = plt.get_cmap("tab20" if len(class_names) > 10 else "tab10")
     names = [shown(name) for name in class_names] if len(class_names) <= NAMED_CLASSES else []
     dots = []
@@ -166,7 +141,7 @@ def embedding(
                 rows = (labels == label) & chosen
                 color = colors(label % colors.N)
                 x, y = points[rows].T
-                drawn = axis.scatter(x, y, s=14, color=color, marker=marker, linewidth=1)
+                drawn = axis.scatter(x, y, s=size, color=color, marker=marker, linewidth=1)
                 if marker == "o":
                     dots.append(drawn)
         axis.set_xticks([])
@@ -176,8 +151,14 @@ def embedding(
     return figure
 
 
+def is_projected(count: int) -> bool:
+    """Whether so few items are shown by their principal components."""
+    return count < TSNE_MIN_IMAGES
+
+
 def examples(images: Sequence[np.ndarray], titles: Sequence[str], correct: Sequence[bool], columns: int = 8) -> Figure:
-    """A grid of images with their predicted classes, green if right."""
+    """A grid of images with their predicted classes, green if right; few images have fewer columns."""
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     with style(titles):
         figure, axes = plt.subplots(rows, columns, figsize=(1.5 * columns, 1.75 * rows), squeeze=False)

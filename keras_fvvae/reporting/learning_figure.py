@@ -61,5 +61,5 @@ def draw(curve: LearningCurve) -> Figure:
         axis.minorticks_off()
         axis.set_xlabel("training items")
         axis.set_ylabel("accuracy (%)")
-        axis.legend(loc="lower right")
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure

@@ -12,30 +12,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def accuracy_bars(outcomes: Sequence[Any]) -> Figure:
-    """Accuracies beside each other with their 95 % intervals, and the paper's where it has them."""
+def by_accuracy(outcomes: Sequence[Any]) -> list[Any]:
+    """Outcomes with the most accurate first, and those without figures last."""
+    return sorted(outcomes, key=lambda outcome: -outcome.metrics["accuracy"] if outcome.metrics else 1.0)
+
+
+def accuracy_ranges(outcomes: Sequence[Any]) -> Figure:
+    """Accuracies below each other with their 95 % intervals as whiskers, and the paper's where it has them.
+
+    Points, not bars: the axis need not begin at zero, and is zoomed to what is drawn.
+
+    Args:
+        outcomes: `Outcome`s, from top to bottom.
+    """
     drawn = [outcome for outcome in outcomes if outcome.metrics][::-1]
     names = [shown(outcome.name) for outcome in drawn]
     with style(names):
-        figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.3 * len(drawn)))
+        figure, axis = plt.subplots(figsize=(6.5, 1.0 + 0.3 * len(drawn)))
         places = range(len(drawn))
-        axis.barh(
-            places,
-            [100 * o.metrics["accuracy"] for o in drawn],
-            color=COLORS[0],
-            height=0.6,
-            label="measured here",
-            xerr=_bars([o.metrics for o in drawn]),
-            ecolor=COLORS[6],
-            capsize=2,
+        accuracies, spread = [100 * o.metrics["accuracy"] for o in drawn], _bars([o.metrics for o in drawn])
+        axis.errorbar(
+            accuracies, places, xerr=spread, fmt="o", color=COLORS[0], markersize=5, capsize=3, label="measured here"
         )
         paper = [(place, next(iter(o.paper.values()))) for place, o in zip(places, drawn, strict=True) if o.paper]
         if paper:
             axis.plot([y for _, y in paper], [x for x, _ in paper], "D", color=COLORS[1], label="the paper")
             axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         axis.set_yticks(places, names)
-        axis.set_xlabel("accuracy (%)")
-        axis.grid(False, axis="y")
+        axis.set_ylim(-0.6, len(drawn) - 0.4)
+        axis.set_xlabel("accuracy (%) with its 95 % interval")
     return figure
 
 

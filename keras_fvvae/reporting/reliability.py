@@ -26,7 +26,7 @@ def reliability_diagram(errors: dict[str, dict[str, Any]], method: str) -> Figur
             spread = [[100 * (one["accuracy"] - one["low"]) for one in bins],
                       [100 * (one["high"] - one["accuracy"]) for one in bins]]  # fmt: skip
             axis.plot([0, 100], [0, 100], color="#888888", linewidth=0.8, linestyle="--")
-            axis.errorbar(x, y, spread, color=color, marker="o", markersize=4, linewidth=1, capsize=2)
+            axis.errorbar(x, y, spread, color=color, fmt="o", markersize=4, linewidth=1, capsize=2)
             axis.set(xlim=(-2, 102), ylim=(-2, 102), aspect="equal")
             axis.set_xlabel("mean confidence of a bin (%)")
             axis.set_title(f"{title}\n{error_text(errors[name])}", fontsize=9)

@@ -65,6 +65,7 @@ def write_results(
     command: str,
     notes: Sequence[str] = (),
     pictures: dict[str, Figure] | None = None,
+    winner: str | None = None,
 ) -> Path:
     """Writes `results.csv`, `results.md` and `results.html`, and pictures as PNG and SVG, into a folder.
 
@@ -75,6 +76,7 @@ def write_results(
         command: what was called, for the reader to repeat.
         notes: sentences about the data and the protocol.
         pictures: dictionary from a title to a matplotlib figure.
+        winner: name of the row that was chosen, which is marked.
 
     Returns:
         Path of the HTML file.
@@ -101,17 +103,31 @@ def write_results(
             embedded.append({"title": name, "file": stem, "data": base64.b64encode(images["png"]).decode()})
         write_atomically(
             out / "results.md",
-            _markdown(title, command, rows, notes, machine, embedded).encode("utf-8", "backslashreplace"),
+            _markdown(title, command, _marked(rows, winner), notes, machine, embedded).encode(
+                "utf-8", "backslashreplace"
+            ),
         )
         template = (resources.files("keras_fvvae.reporting") / "templates" / "results.html").read_text(encoding="utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
         html = environment.from_string(template).render(
-            title=title, command=command, header=rows[0], rows=rows[1:], notes=notes, machine=machine, figures=embedded
+            title=title,
+            command=command,
+            header=rows[0],
+            rows=rows[1:],
+            notes=notes,
+            machine=machine,
+            figures=embedded,
+            winner=winner,
         )
         write_atomically(out / "results.html", html.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise RunError(f"The results cannot be written to {out}: {reason(error)}. Repeat the command.") from error
     return out / "results.html"
+
+
+def _marked(rows, winner):
+    """Rows for Markdown, where the winner's name is bold."""
+    return [[f"**{row[0]}** (the winner)", *row[1:]] if row[0] == winner else row for row in rows]
 
 
 def _markdown(title, command, rows, notes, machine, pictures):

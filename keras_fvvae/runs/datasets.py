@@ -9,6 +9,7 @@ from typing import Any
 from keras_fvvae.data import Collection
 from keras_fvvae.data.catalogue import load_dataset, recognize
 from keras_fvvae.data.datasets.folder import DEFAULT_TEST_FRACTION
+from keras_fvvae.data.readers.video import require_packages
 from keras_fvvae.data.stored_flow import SETTINGS as FLOW_SETTINGS
 from keras_fvvae.data.stored_flow import flow_settings
 from keras_fvvae.errors import DataError, unknown_name
@@ -66,6 +67,8 @@ def recipe_collection(
         collection = open_dataset(data, recipe.dataset, recipe.dataset_options, recipe.test_fraction, recipe.seed)  # type: ignore[arg-type]
         if recipe.modality != "rgb":
             _check_stored_flow(Path(data), recipe)  # type: ignore[arg-type]
+    if collection.kind == "video":
+        require_packages(collection.sources, recipe.modality != "rgb")
     return collection.of_common_classes() if common_classes else collection
 
 

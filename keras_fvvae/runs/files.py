@@ -12,6 +12,7 @@ CALIBRATION = "calibration.json"
 HELD_OUT = "held_out.npy"
 MODEL = "model.keras"
 SECONDS = "seconds.json"
+ORIGIN = "origin.json"
 VECTORS = "vectors.npy"
 ITEMS = "vectors.json"
 DIGESTS = "digests.json"
@@ -26,8 +27,8 @@ LOCK = ".lock"
 
 # What makes up the finished run and is listed, with its SHA-256, in the manifest.
 ARTIFACTS = (
-    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, HELD_OUT, MODEL, SECONDS, VECTORS, ITEMS,
-    DIGESTS, METRICS, SCORES, SKIPPED, DAMAGED,
+    RECIPE, LABELS, FINE_TUNING_LOSSES, HISTORY, VALIDATION, CALIBRATION, HELD_OUT, MODEL, SECONDS, ORIGIN, VECTORS,
+    ITEMS, DIGESTS, METRICS, SCORES, SKIPPED, DAMAGED,
 )  # fmt: skip
 # All that a run writes, but for the folders of checkpoints, whose names begin with `CHECKPOINTS`.
 OWN = (*ARTIFACTS, BRANCHES, FINE_TUNING, MANIFEST, REPORT, FIGURES, LOCK)

@@ -45,6 +45,7 @@ class RunFolder:
         metrics.json     accuracies on the test part, with the protocol
         scores.npy       scores `(representations, test items, classes)`, in the order of metrics.json
         seconds.json     how long the parts of the training took; of a continued one, what was left of it
+        origin.json      data, command, date, versions, SHA-256 of the backbone's weights: for the reader of a report
         skipped.csv      items that could not be used, each with its reason
         damaged.csv      items, if any, that are used as far as they can be read, each with what is wrong
         manifest.json    SHA-256 of all these: its presence says that the run is finished
@@ -184,6 +185,16 @@ class RunFolder:
     def seconds(self) -> dict[str, float]:
         """How long the parts of the training took; empty where that was not noted."""
         return self.read_json(files.SECONDS) if (self.path / files.SECONDS).is_file() else {}
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """How the run came about, as `keras_fvvae.runs.origin.origin` gives it; empty for older runs."""
+        return self.read_json(files.ORIGIN) if (self.path / files.ORIGIN).is_file() else {}
+
+    @property
+    def backbone_source(self) -> str:
+        """Where the backbone's weights came from, in words or as the SHA-256 of a file."""
+        return self.read_json(files.LABELS)["data"]["backbone_weights"] or ""
 
     @property
     def model_path(self) -> Path:

@@ -10,6 +10,7 @@ from keras_fvvae.serving.errors import ServingError
 from keras_fvvae.serving.sampling import Sampling
 from keras_fvvae.utils.files import reason
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.video_packages import cv2
 
 # As the paper samples videos (Section 5.2).
 NUM_FRAMES = 25
@@ -174,8 +175,6 @@ def frames_batch(videos: Sequence[Sequence[bytes]], name: str = "frames") -> dic
 
 
 def _encoded(frame, lossless):
-    import cv2
-
     options = (".png", []) if lossless else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     _, content = cv2.imencode(options[0], frame[:, :, ::-1], options[1])
     return content.tobytes()

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.serving.extra import require
 from keras_fvvae.serving.settings import ServerSettings
+from keras_fvvae.utils.extras import require
 from keras_fvvae.utils.files import reason
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Server:
     """
 
     def __init__(self, models: Sequence[ModelConfig], settings: ServerSettings | None = None):
-        require(*_EXTRA)
+        require(*_EXTRA, extra="serving", what="Serving")
         from keras_fvvae.serving.engine.engine import Engine
 
         self.settings = settings or ServerSettings()

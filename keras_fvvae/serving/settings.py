@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_fvvae.errors import RunError
-from keras_fvvae.serving.extra import has_grpc, require
+from keras_fvvae.serving.extra import has_grpc
 from keras_fvvae.utils.cores import usable_cores
+from keras_fvvae.utils.extras import require
 
 if TYPE_CHECKING:
     from keras_fvvae.serving.searching.interface import ServedIndex

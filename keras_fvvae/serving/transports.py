@@ -10,8 +10,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from keras_fvvae.serving.errors import ServingError
-from keras_fvvae.serving.extra import require
 from keras_fvvae.serving.sampling import PRIVATE, SAMPLING, Sampling, read_sampling
+from keras_fvvae.utils.extras import require
 from keras_fvvae.utils.text import to_bytes
 
 Metadata = tuple[dict[str, dict[str, list[str]]], dict[str, Sampling]]

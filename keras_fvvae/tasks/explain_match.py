@@ -16,13 +16,13 @@ from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.views import Views, read_resized
 from keras_fvvae.errors import DataError
+from keras_fvvae.explanations.encoded_item import EncodedItem
+from keras_fvvae.explanations.file_explanation import require_explainable
 from keras_fvvae.explanations.similarity import match_weights
 from keras_fvvae.models import Encoder
 from keras_fvvae.reporting import similarity_figures
-from keras_fvvae.tasks.encoded_item import EncodedItem
-from keras_fvvae.tasks.explain import require_explainable
 from keras_fvvae.tasks.files import objection
-from keras_fvvae.tasks.pictures import make_folder, unused_name, write_figure
+from keras_fvvae.tasks.pictures import make_folder, picture_names, write_figure
 from keras_fvvae.utils.files import reason
 from keras_fvvae.zoo.sources import TrainedFile, open_reading
 
@@ -65,7 +65,8 @@ def explain_match(
 ) -> Iterator[dict[str, Any]]:
     """Draws what makes each of some files similar to another, see `keras_fvvae.explanations.similarity_split`.
 
-    For every file `out/NAME-MATCH.png` and `.svg`, and `.json` with the numbers.
+    For every file `out/FOLDER/NAME-MATCH.png` and `.svg`, and `.json` with the numbers; FOLDER as of
+    `keras_fvvae.tasks.explain.explain`.
 
     Args:
         source: a finished run, a pack or an entry with trained weights, see `keras_fvvae.zoo.load_encoder`.
@@ -94,15 +95,15 @@ def explain_match(
         raise DataError(f"{match} cannot be used: {_why(error)}.") from error
     other = EncodedItem(encoder, frames, views)
     draw = similarity_figures.similar_pictures if kind == "image" else similarity_figures.similar_videos
-    taken: set[str] = set()
-    for file in map(str, files):
+    texts = list(map(str, files))
+    for file, name in zip(texts, picture_names(texts), strict=True):
         try:
             (frames,) = read_resized(item_collection([file], kind), 0, [views])
         except (OSError, DataError, ValueError) as error:
             yield {"file": file, "error": _why(error)}
             continue
         explanation = explain_items(EncodedItem(encoder, frames, views), other)
-        path = out / f"{unused_name(f'{Path(file).stem}-{Path(match).stem}', taken)}.png"
+        path = out / f"{name}-{Path(match).stem}.png"
         numbers = {
             "file": file,
             "match": str(match),

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from keras_fvvae.data.collection import Collection
@@ -21,6 +20,7 @@ from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import PARTIAL, remove_leftovers, replacing, write_json
 from keras_fvvae.utils.files import reason as reason_of
 from keras_fvvae.utils.progress import progress_bar
+from keras_fvvae.utils.video_packages import cv2
 
 # JPEG quality: 95 keeps displacements to about a tenth of a pixel at a third of PNG's size.
 QUALITY = 95

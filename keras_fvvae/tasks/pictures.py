@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ def write_figure(figure: Figure, numbers: dict[str, Any], path: Path) -> None:
         RunError: if the disk does not take them.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         for extension, content in figures.rendered(figure).items():
             write_atomically(path.with_suffix(extension), content)
         write_json(path.with_suffix(".json"), numbers)
@@ -39,16 +43,40 @@ def write_figure(figure: Figure, numbers: dict[str, Any], path: Path) -> None:
         raise RunError(f"{path} cannot be written: {reason(error)}.") from error
 
 
-def unused_name(stem: str, taken: set[str]) -> str:
-    """A file's name without extension, with a number where another file has it too; it is taken then.
+def picture_names(files: Sequence[str]) -> list[Path]:
+    """Names, relative and without extension, for the pictures of files: none is another's, and folders stay.
+
+    Every file keeps its own folder, such as that of its class, and as many above as tell it from a file of the same
+    name elsewhere. Only files of one name beside each other, such as `1.jpg` and `1.png`, get a number.
 
     Example:
-        >>> taken = set()
-        >>> [unused_name("bird", taken) for _ in range(3)]
-        ['bird', 'bird_2', 'bird_3']
+        >>> [name.as_posix() for name in picture_names(["photos/a/1.jpg", "photos/b/1.jpg", "photos/b/1.png"])]
+        ['a/1', 'b/1', 'b/1_2']
+        >>> [name.as_posix() for name in picture_names(["old/cat/1.jpg", "new/cat/1.jpg", "new/dog/1.jpg"])]
+        ['old/cat/1', 'new/cat/1', 'dog/1']
     """
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}_{number}", number + 1
-    taken.add(name)
-    return name
+    absolute = [Path(os.path.abspath(file)) for file in files]
+    paths = [path.parent / path.stem for path in absolute]
+    taken: set[Path] = set()
+    names: dict[Path, Path] = {}
+    depth, left = 2, list(dict.fromkeys(paths))
+    while left:
+        shortened = {path: _last(path, depth) for path in left}
+        counts = collections.Counter(shortened.values())
+        names |= {path: name for path, name in shortened.items() if counts[name] == 1 or len(path.parts) <= depth}
+        left, depth = [path for path in left if path not in names], depth + 1
+    return [_unused(names[path], taken) for path in paths]
+
+
+def _last(path: Path, count: int) -> Path:
+    """The last parts of a path, without its root."""
+    return Path(*path.relative_to(path.anchor).parts[-count:])
+
+
+def _unused(name: Path, taken: set[Path]) -> Path:
+    """The name, with a number where it is taken; it is taken then."""
+    unused, number = name, 2
+    while unused in taken:
+        unused, number = name.with_name(f"{name.name}_{number}"), number + 1
+    taken.add(unused)
+    return unused

@@ -24,6 +24,7 @@ from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
+from keras_fvvae.runs.origin import origin
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.training.calibration import calibration_record, plan_calibration
 from keras_fvvae.training.classification import evaluate_svm, fit_svm
@@ -36,6 +37,7 @@ from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
 from keras_fvvae.training.verdict import compare, margins_of, selection_note, warning
+from keras_fvvae.utils.model_digests import weights_digest
 
 # Average pooling of the same activations, to which every run compares its representation.
 AVERAGES = "AVE"
@@ -104,6 +106,7 @@ class Training:
         """All stages in order; workers other than the chief are done when the weights are."""
         keras.utils.set_random_seed(self.recipe.seed)
         self.build()
+        self._backbone_digest = weights_digest(self._backbone)
         if self.recipe.fine_tune_steps and self.settings.backbone is None and self.settings.tuned is None:
             self.fine_tune()
         self.collect_inputs()
@@ -237,6 +240,7 @@ class Training:
     def report(self, metrics: dict[str, dict], scores: dict[str, np.ndarray]) -> None:
         """Writes results and model, and finishes the run."""
         self.run.write_json(files.SECONDS, {what: round(value, 2) for what, value in self._seconds.items()})
+        self.run.write_json(files.ORIGIN, origin(self.collection, self._backbone_digest))
         results = RunResults(
             protocol=protocol(self.recipe, self.usable),
             representation=representation_title(self.recipe),

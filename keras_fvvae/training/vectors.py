@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
 from keras_fvvae.svm.row_blocks import release_pages
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.utils.files import write_npy
 from keras_fvvae.utils.progress import progress_bar
 

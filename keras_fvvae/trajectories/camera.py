@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from keras_fvvae.utils.video_packages import cv2
 
 # ORB features of a frame, at most: about what SURF finds on 320x240.
 FEATURES = 1000
@@ -44,7 +45,7 @@ class CameraMotion:
     """
 
     def __init__(self) -> None:
-        self._detector = cv2.ORB_create(FEATURES)  # type: ignore[attr-defined]  # OpenCV's hints lack it
+        self._detector = cv2.ORB_create(FEATURES)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._previous = None
 

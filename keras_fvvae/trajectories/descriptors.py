@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from keras_fvvae.utils.video_packages import cv2
 
 # Frames of a trajectory, and cells of its volume in time and along each side (Wang and Schmid, Section 2).
 LENGTH = 15

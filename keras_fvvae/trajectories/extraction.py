@@ -6,7 +6,6 @@ import dataclasses
 import os
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from keras_fvvae.data.readers.flow import METHODS, optical_flow
@@ -16,6 +15,7 @@ from keras_fvvae.trajectories.camera import CameraMotion, align
 from keras_fvvae.trajectories.descriptors import DESCRIPTORS, LENGTH, PATCH
 from keras_fvvae.trajectories.sampling import scale_sizes
 from keras_fvvae.trajectories.tracking import ScaleTracks
+from keras_fvvae.utils.video_packages import cv2
 
 # Side of the median filter of the flow, in pixels (Wang et al., IJCV 2013, Section 3.1).
 MEDIAN = 3

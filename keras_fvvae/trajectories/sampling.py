@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from keras_fvvae.utils.video_packages import cv2
 
 # A scale is the one before, divided by this (Wang and Schmid, Section 2).
 SCALE_STRIDE = 2**0.5

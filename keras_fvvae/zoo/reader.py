@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.batch_sizes import items_per_batch
 from keras_fvvae.data.collection import Collection
 from keras_fvvae.data.items import item_collection
 from keras_fvvae.data.pipeline import view_batches
 from keras_fvvae.data.views import Views
 from keras_fvvae.errors import DataError
 from keras_fvvae.models import Classifier, Encoder
-from keras_fvvae.training.inputs.batch_sizes import items_per_batch
 from keras_fvvae.training.vectors import mean_raw_vectors
 
 

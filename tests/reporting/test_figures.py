@@ -1,9 +1,8 @@
-"""Figures are drawn whatever the data: few images, no differences, many classes."""
+"""Figures are drawn whatever the data: few images, no differences, few steps."""
 
 import numpy as np
 import pytest
 
-from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.reporting import figures
 
 PNG = b"\x89PNG"
@@ -15,25 +14,6 @@ def test_embedding(tmp_path, count, spread):
     vectors = spread * np.random.default_rng(0).normal(size=(count, 6)).astype("float32")
     figure = figures.embedding(vectors, np.arange(count) % 3, np.arange(count) % 2 == 0, ["a", "b", "c"])
     assert figures.save(figure, tmp_path / "embedding.png").startswith(PNG)
-
-
-@pytest.mark.parametrize("classes", [2, 30])
-def test_confusion(tmp_path, classes):
-    labels = np.arange(60) % classes
-    scores = np.random.default_rng(0).normal(size=(60, classes))
-    names = [f"a rather long class name {i}" for i in range(classes)]
-    figure = figures.confusion(plain_metrics(scores, labels, names), names)
-    assert figures.save(figure, tmp_path / "confusion.png").startswith(PNG)
-
-
-@pytest.mark.parametrize(("classes", "bars"), [(3, 3), (60, 40)])
-def test_class_bars(tmp_path, classes, bars):
-    labels = np.arange(4 * classes) % classes
-    scores = np.random.default_rng(0).normal(size=(len(labels), classes))
-    figure = figures.class_bars(plain_metrics(scores, labels, [f"class {i}" for i in range(classes)]))
-    assert len(figure.axes[0].patches) == bars
-    assert figures.save(figure, tmp_path / "bars.png").startswith(PNG)
-    assert "<svg" in (tmp_path / "bars.svg").read_text()
 
 
 def test_loss_of_another_training(tmp_path):
@@ -54,5 +34,20 @@ def test_loss_curves_of_two_runs(tmp_path):
         "classification (nats)",
         "accuracy (training)",
     ]
-    assert len(figure.axes[0].lines) == 4
+    # Of many steps every one and their average, of few a dot each.
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["None", "None", "o"]
+    assert figures.are_smoothed(histories)
+    assert not figures.are_smoothed({"two": histories["two"]})
     assert figures.save(figure, tmp_path / "loss.png").startswith(PNG)
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 40), (100, 14)])
+def test_few_points_are_drawn_larger(count, size):
+    vectors = np.random.default_rng(0).normal(size=(count, 6)).astype("float32")
+    figure = figures.embedding(vectors, np.arange(count) % 3, np.ones(count, bool), ["a", "b", "c"])
+    assert {float(one) for dots in figure.axes[0].collections for one in dots.get_sizes()} == {size}
+
+
+def test_few_examples_have_few_columns():
+    figure = figures.examples([np.zeros((4, 4, 3))] * 3, ["a", "b", "c"], [True, True, False])
+    assert len(figure.axes) == 3

@@ -8,7 +8,7 @@ from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table
 from keras_fvvae.experiments.row import Outcome
 from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.reporting.pictures import accuracy_bars, accuracy_curves
+from keras_fvvae.reporting.pictures import accuracy_curves, accuracy_ranges, by_accuracy
 from keras_fvvae.reporting.tables import table_rows, write_results
 
 METRICS = {"accuracy": 0.914, "examples": 500, "standard_error": 0.012, "dimension": 131072}
@@ -38,7 +38,7 @@ def test_several_columns_of_a_paper():
 
 
 def test_written_files(tmp_path):
-    pictures = {"Accuracy": accuracy_bars(OUTCOMES)}
+    pictures = {"Accuracy": accuracy_ranges(OUTCOMES)}
     page = write_results(OUTCOMES, tmp_path / "out", "A <title>", "keras-fvvae x", ["a note"], pictures)
     names = {path.name for path in page.parent.iterdir()}
     assert names == {"results.csv", "results.md", "results.html", "accuracy.png", "accuracy.svg"}
@@ -51,6 +51,29 @@ def test_written_files(tmp_path):
     assert "not run: no weights \\| for <fc7>" in markdown
     assert "* a note" in markdown
     assert "`keras-fvvae x`" in markdown
+
+
+def test_the_winner_is_marked(tmp_path):
+    page = write_results(OUTCOMES, tmp_path, "t", "c", winner="FV-VAE")
+    assert page.read_text().count('class="winner"') == 1
+    assert "<td>FV-VAE <b>the winner</b></td>" in page.read_text()
+    assert "| **FV-VAE** (the winner) | 131,072 |" in (tmp_path / "results.md").read_text()
+    assert "winner" not in (tmp_path / "results.csv").read_text()  # programs read the names
+
+
+def test_the_most_accurate_come_first_and_what_did_not_run_last():
+    values = {"a": 0.5, "b": None, "c": 0.9}
+    outcomes = [Outcome(name, {}, {"accuracy": value} if value else {}) for name, value in values.items()]
+    assert [outcome.name for outcome in by_accuracy(outcomes)] == ["c", "a", "b"]
+
+
+def test_intervals_are_whiskers_on_an_axis_that_holds_them():
+    figure = accuracy_ranges([OUTCOMES[0]])
+    (axis,) = figure.axes
+    (whisker,) = axis.collections[0].get_segments()
+    assert whisker[:, 0] == pytest.approx([88.6, 93.6], abs=0.05)
+    assert axis.get_xlim()[0] > 50  # not from zero: points, not bars
+    assert not axis.patches
 
 
 def test_folder_that_cannot_be_written(tmp_path):

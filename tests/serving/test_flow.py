@@ -1,6 +1,7 @@
 """Models that take optical flow, alone and fused with frames: whoever asks has the video, and the flow is computed."""
 
 import base64
+import sys
 import threading
 
 import numpy as np
@@ -200,6 +201,14 @@ def test_a_server_that_decodes_no_videos(server, video):
             403,
             {"error": "This server decodes no videos: send their frames."},
         )
+
+
+def test_a_server_without_the_packages_for_videos(server, video, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert frames_of(server, "frames", video.read_bytes()) == (
+        501,
+        {"error": 'This server cannot decode videos (pip install "keras_fvvae[video]"): send their frames.'},
+    )
 
 
 @pytest.mark.skipif(chromium.find() is None, reason="needs Chromium")

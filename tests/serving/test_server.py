@@ -16,7 +16,7 @@ import requests
 
 from keras_fvvae.errors import KerasFVVAEError, RunError
 from keras_fvvae.serving import Client, ModelConfig, Server, ServerSettings, read_models_config
-from keras_fvvae.serving.extra import require
+from keras_fvvae.utils.extras import require
 
 COMMAND = "import sys; sys.argv[0] = 'keras-fvvae'; from keras_fvvae.tools.serve import command; command()"
 
@@ -80,7 +80,7 @@ def test_two_models_of_one_name(saved_models):
 
 def test_what_is_not_installed_is_named():
     with pytest.raises(KerasFVVAEError, match=r'Serving needs no_such_module: pip install "keras_fvvae\[serving\]"'):
-        require("json", "no_such_module")
+        require("json", "no_such_module", extra="serving", what="Serving")
 
 
 def test_without_the_extra_grpc(saved_models, monkeypatch, tmp_path):

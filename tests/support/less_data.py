@@ -9,7 +9,7 @@ import pytest
 
 from keras_fvvae.backbones import BACKBONES
 from keras_fvvae.data.datasets import digits as digits_module
-from keras_fvvae.reporting import figures, report
+from keras_fvvae.reporting import figures, tested_items, worst_errors
 
 EVERY = 3
 # Of the five blocks: convolutions and channels, a sixteenth of VGG19's.
@@ -23,8 +23,9 @@ def fewer_digits():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(digits_module, "load_digits", lambda: _part(load()))
         patched.setattr(figures, "EMBEDDED_IMAGES", 50)
-        patched.setattr(report, "EXAMPLES", 8)
-        patched.setattr(report, "QUERIES", 2)
+        patched.setattr(tested_items, "EXAMPLES", 8)
+        patched.setattr(tested_items, "QUERIES", 2)
+        patched.setattr(worst_errors, "EXPLAINED", 2)
         yield
 
 

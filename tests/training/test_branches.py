@@ -88,7 +88,7 @@ def test_predicted_explained_and_served_alike(joined, digits, tmp_path):
         )  # vectors are of float16 activations
     explained = list(explain(joined.path, files, tmp_path / "pictures"))
     for file, one, other in zip(files, explained, predicted, strict=True):
-        numbers = RunFolder(tmp_path / "pictures").read_json(f"{file.stem}.json")
+        numbers = RunFolder(tmp_path / "pictures").read_json(f"{file.parent.name}/{file.stem}.json")
         assert list(numbers["branches"]) == NAMES
         assert sum(numbers["branches"].values()) + numbers["bias"] == pytest.approx(one["score"], abs=1e-4)
         assert np.sum(numbers["maps"]) + numbers["bias"] == pytest.approx(one["score"], abs=1e-4)

@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from keras_fvvae import data
 from keras_fvvae.builders.trainable import build_recipe_backbone
-from keras_fvvae.data import Collection, load_folder
+from keras_fvvae.data import Collection, batch_sizes, load_folder
 from keras_fvvae.errors import DataError, RunError, WeightsError
 from keras_fvvae.features import FeatureStore
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.predict import predict
 from keras_fvvae.training import train as task_train
-from keras_fvvae.training.inputs import batch_sizes
 from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import SampledInputs

@@ -77,7 +77,8 @@ FLOW = {"modality": "flow", "information": "none"}
 @pytest.mark.parametrize("changes", [{"modality": "flow_stack"}, FLOW], ids=str)
 def test_report_shows_flow(videos, finished_videos, tmp_path, changes):
     report = write_report([finished_videos(**changes).path], tmp_path / "report.html", videos).read_text()
-    assert report.count("data:image/png;base64,") == 6
+    assert report.count("data:image/png;base64,") == 7
+    assert "Shown is the frame that speaks most for the answer." in report
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_unlabelled_items(videos, train_videos, tmp_path, monkeypatch):
     metrics = run.results.metrics
     assert metrics["FV-VAE"]["examples"] == metrics["AVE"]["examples"] == 5
     assert run.results.notes == ["3 test videos have no label and are not scored."]
-    assert write_report([run.path], tmp_path / "report.html", mixed).read_text().count("data:image/png;base64,") == 6
+    assert write_report([run.path], tmp_path / "report.html", mixed).read_text().count("data:image/png;base64,") == 7
 
     assert sorted(learnt) == sorted(train_items)
     # Unlabelled test videos change nothing.

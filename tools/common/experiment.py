@@ -17,6 +17,7 @@ from keras_fvvae.tools.weights import weights_by_backbone
 
 from keras_fvvae.backbones.own_names import require_backbone
 from keras_fvvae.runs.requirements import require_recipe_data
+from keras_fvvae.utils.command import called_command
 
 if TYPE_CHECKING:
     from keras_fvvae.experiments.row import Outcome
@@ -104,11 +105,23 @@ def finish_experiment(
     title: str,
     notes: Sequence[str] = (),
     pictures: dict[str, Any] | None = None,
+    winner: str | None = None,
 ) -> None:
-    """Writes and prints the results of an experiment, and ends the command: with 1 if no row could be run."""
+    """Writes and prints the results of an experiment, and ends the command: with 1 if no row could be run.
+
+    Args:
+        outcomes: list of `Outcome`s.
+        out: folder of the results.
+        title: of the table.
+        notes: sentences for the page, of which the first is about the winner where there is one.
+        pictures: dictionary from a title to a matplotlib figure.
+        winner: name of the row that a sweep chose.
+    """
     from keras_fvvae.reporting.tables import table_rows, write_results
 
-    page = write_results(outcomes, out, title, "keras-fvvae " + " ".join(sys.argv[1:]), notes, pictures)
+    page = write_results(outcomes, out, title, called_command(), notes, pictures, winner)
     print_table(table_rows(outcomes))
+    if winner is not None:
+        click.echo(notes[0])
     click.echo(f"Results: {page} (also results.csv and results.md)")
     sys.exit(0 if any(outcome.metrics for outcome in outcomes) else 1)

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from keras_fvvae.benchmarks.harness.images import image_paths
 from keras_fvvae.benchmarks.suites.encode import encode_rows
+from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.recipes import load_recipe
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 
 
 def main() -> None:

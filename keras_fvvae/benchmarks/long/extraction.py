@@ -14,8 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 
 from keras_fvvae.builders.encoders import build_encoder
@@ -30,6 +28,7 @@ from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
 from keras_fvvae.recipes import Recipe, load_recipe
 from keras_fvvae.utils.files import sha256
+from keras_fvvae.utils.video_packages import av, cv2
 
 FRAMES = 300  # 10 s at 30 frames/s
 SIZES = ((256, 340), (720, 1280))  # how Kinetics is usually kept, and what it is cut from

@@ -17,16 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.data import Collection, Views, view_batches
+from keras_fvvae.data.batch_sizes import items_per_batch
 from keras_fvvae.data.datasets.moving_digits import load_moving_digits
 from keras_fvvae.data.readers.media import is_video
-from keras_fvvae.training.inputs.batch_sizes import items_per_batch
 from keras_fvvae.utils.cores import usable_cores
+from keras_fvvae.utils.video_packages import av
 
 
 def main() -> None:

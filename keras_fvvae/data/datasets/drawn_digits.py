@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_fvvae.utils.video_packages import cv2
+
 # Each pair is drawn once: the second motion is the first one played backwards.
 OPPOSITES = (
     ("move_left", "move_right"),
@@ -116,8 +118,6 @@ def _path(motion, frames, size, generator):
 
 def _background(size, generator):
     """Smooth static noise around a dark colour, `(size, size, 3)`."""
-    import cv2
-
     noise = cv2.GaussianBlur(generator.normal(size=(size, size)), (0, 0), TEXTURE_SCALE)
     noise *= TEXTURE_CONTRAST / noise.std()
     return noise[..., np.newaxis] + generator.uniform(*BACKGROUND_LEVELS, size=3)
@@ -125,8 +125,6 @@ def _background(size, generator):
 
 def _enlarge(digit):
     """The digit's ink in [0, 1], smoothly enlarged, with its centre of mass (x, y) and its radius around it."""
-    import cv2
-
     ink = np.pad(digit[..., 0].astype("float32") / 255, PADDING)
     ink = np.clip(cv2.resize(ink, None, fx=ENLARGEMENT, fy=ENLARGEMENT, interpolation=cv2.INTER_CUBIC), 0, 1)
     y, x = np.nonzero(ink > VISIBLE)
@@ -137,8 +135,6 @@ def _enlarge(digit):
 
 def _place(ink, ink_centre, centre, angle, scale, size):
     """The ink turned clockwise by `angle` degrees, scaled, and moved, to fractions of a pixel: `(size, size)`."""
-    import cv2
-
     turn = np.deg2rad(angle)
     # y points down: this matrix turns clockwise.
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

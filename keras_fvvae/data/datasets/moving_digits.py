@@ -19,6 +19,7 @@ from keras_fvvae.utils.cache import cache_folder
 from keras_fvvae.utils.files import reason, write_atomically
 from keras_fvvae.utils.progress import track
 from keras_fvvae.utils.text import parse_json
+from keras_fvvae.utils.video_packages import av
 
 MANIFEST = "moving_digits.json"
 FORMAT = 1  # changes with the pixels: a folder of an older release is then refused, not mixed
@@ -138,8 +139,6 @@ def write_moving_digits(
 
 def _encode(frames, extension):
     """The bytes of a video file."""
-    import av
-
     container_format, codec, options = CODECS[extension]
     file = io.BytesIO()
     # "bitexact" keeps versions and times out of the file.

@@ -6,13 +6,13 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
 from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.video_packages import cv2
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -89,7 +89,7 @@ def optical_flow(previous: np.ndarray, following: np.ndarray, method: str = "dis
             raise DataError(f"frames of {previous.shape[1]}x{previous.shape[0]} pixels are too small for optical flow")
         # A new object for every pair: one that has seen small frames gives other results ever after, and threads that
         # share one crash (OpenCV 5.0). Its hints lack the function.
-        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
+        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return flow.calc(previous, following, None)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(previous, following, None, *FARNEBACK, 0)

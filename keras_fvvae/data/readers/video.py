@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_fvvae.data.readers.flow import has_flow
 from keras_fvvae.data.readers.image import decode_pixels
 from keras_fvvae.data.readers.media import FLOW_STEMS, numbered_frames
 from keras_fvvae.data.readers.regular_file import read_regular
 from keras_fvvae.data.readers.video_file import HEADER_TOLERANCE, VideoFile
 from keras_fvvae.errors import DataError
+from keras_fvvae.utils.extras import require
+from keras_fvvae.utils.video_packages import WHAT, missing_packages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,30 @@ class DecodedVideo:
         if self.bad_packets:
             found.append(f"damaged: {self.bad_packets} of its packets or frames do not decode")
         return "; ".join(found)
+
+
+def require_packages(sources: Iterable[str | os.PathLike | np.ndarray], is_flow: bool) -> None:
+    """Refuses videos that need a package of the extra `video` which is missing, before anything is computed for them.
+
+    Args:
+        sources: of videos. Frames as images need no package, and flow as images neither.
+        is_flow: whether their optical flow is wanted.
+
+    Raises:
+        KerasFVVAEError: naming the extra.
+    """
+    if not missing_packages():
+        return
+    for source in sources:
+        if isinstance(source, np.ndarray):
+            has_own_flow = False
+        elif os.path.isdir(source):
+            has_own_flow = has_flow(source)
+        else:
+            require("av", extra="video", what=WHAT)
+            has_own_flow = False
+        if is_flow and not has_own_flow:
+            require("cv2", extra="video", what=WHAT)
 
 
 def uniform_positions(total: int, count: int) -> np.ndarray:

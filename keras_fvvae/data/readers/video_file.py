@@ -13,6 +13,7 @@ import numpy as np
 from keras_fvvae.data.readers.regular_file import require_regular
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason
+from keras_fvvae.utils.video_packages import av
 
 # After this many packets in a row that do not decode, the rest of a file is given up: it is not a video any more.
 MAX_BAD_PACKETS = 1000
@@ -58,8 +59,6 @@ class VideoFile:
 
     def count(self) -> int:
         """The header's count; where it has none, the number of packets, which costs reading but no decoding."""
-        import av
-
         if self.promised > 0:
             return self.promised
         packets, end = 0, 0.0
@@ -83,11 +82,9 @@ class VideoFile:
         watch: Callable[[int, int], None] | None = None,
     ) -> tuple[dict[int, Any], int, int]:
         """One pass: the frames at the positions wanted, the number of frames that decode, and of damaged parts."""
-        import av
-        from av.video.reformatter import VideoReformatter
-
         frames, position, bad, bad_in_a_row, end = {}, 0, 0, 0, 0
-        reformatter = VideoReformatter()  # a frame's own would prepare its tables anew, for longer than it converts
+        # A frame's own would prepare its tables anew, for longer than it converts.
+        reformatter = av.video.reformatter.VideoReformatter()
         with opened_video(self.path) as (container, stream):
             packets = container.demux(stream)
             while True:
@@ -122,8 +119,6 @@ def file_seconds(path: str | os.PathLike) -> float | None:
     Raises:
         DataError, OSError: as `VideoFile`.
     """
-    import av
-
     with opened_video(path) as (container, stream):
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
@@ -140,8 +135,6 @@ def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
         DataError: if there is none; without the path.
         OSError: if it cannot be opened.
     """
-    import av
-
     require_regular(path)
     try:
         # Absolute: FFmpeg takes the `a` of a relative `a:b.avi` for a protocol.
@@ -164,8 +157,6 @@ def opened_video(path: str | os.PathLike) -> Iterator[tuple]:
 @functools.cache
 def _own_content_only():
     """FFmpeg's options by which a file shows what is in it and nothing else: a text would name other files and URLs."""
-    import av
-
     formats = (format for format in av.formats_available if not _REFERRING.intersection(format.split(",")))
     return {"format_whitelist": ",".join(sorted(formats)), "protocol_whitelist": "file"}
 
@@ -176,9 +167,9 @@ def _metadata_options(version):
 
 
 def _best_stream(container):
-    from av.stream import Disposition
-
-    films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    films = [
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
     if not films:
         covers = ["a cover picture"] if container.streams.video else []
         others = sorted({stream.type for stream in container.streams} - {"video"})
@@ -194,8 +185,6 @@ def _best_stream(container):
 
 def _is_as_long_as_promised(end, container):
     """Whether a time in seconds, the end of the last packet of any stream, is the end that the header promises."""
-    import av
-
     if container.duration is None or not container.format.name.startswith(_WITH_DURATION):
         return True
     whole = ((container.start_time or 0) + container.duration) / av.time_base

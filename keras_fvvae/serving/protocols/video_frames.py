@@ -19,6 +19,7 @@ from keras_fvvae.serving.engine.signatures import find_signature
 from keras_fvvae.serving.errors import ServingError, invalid
 from keras_fvvae.serving.media import read_video_inputs
 from keras_fvvae.serving.sampling import SAMPLING, read_sampling
+from keras_fvvae.utils.video_packages import INSTALL, missing_packages
 
 if TYPE_CHECKING:
     from keras_fvvae.serving.engine.engine import Engine, Held
@@ -42,11 +43,13 @@ async def video_frames(
         server; and `seconds`, how long the video is, or null.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for what is no video, PERMISSION_DENIED where the server decodes none, and as
-            `Engine.answering`.
+        ServingError: INVALID_ARGUMENT for what is no video, PERMISSION_DENIED where the server decodes none,
+            UNIMPLEMENTED without the extra `video`, and as `Engine.answering`.
     """
     if not engine.settings.videos:
         raise ServingError("PERMISSION_DENIED", "This server decodes no videos: send their frames.")
+    if missing_packages():
+        raise ServingError("UNIMPLEMENTED", f"This server cannot decode videos ({INSTALL}): send their frames.")
     over = threading.Event()
     async with engine.answering(name, version, label) as (_, servable):
         try:

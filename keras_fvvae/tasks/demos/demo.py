@@ -13,6 +13,7 @@ from keras_fvvae.tasks.demos.digits import DigitsDemoResult, digits_demo
 from keras_fvvae.tasks.demos.settings import DemoSettings
 from keras_fvvae.tasks.demos.textiles import TextileDemoResult, missing_packages, textile_demo
 from keras_fvvae.tasks.demos.videos import VideoDemoResult, video_demo
+from keras_fvvae.utils import video_packages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +23,16 @@ class DemoResult:
     Attributes:
         textiles: `None` as well where `missing` names packages.
         digits: of the embedded digits.
-        videos: of the embedded videos.
+        videos: of the embedded videos; `None` as well where `missing_for_videos` names packages.
         missing: packages of the package index that the textiles need and that are not installed.
+        missing_for_videos: likewise for the videos.
     """
 
     textiles: TextileDemoResult | None
     digits: DigitsDemoResult | None
     videos: VideoDemoResult | None
     missing: list[str]
+    missing_for_videos: list[str]
 
 
 def demo(
@@ -63,9 +66,11 @@ def demo(
             raise ValueError(unknown_name("part of the demo", part, PARTS))
     out, settings = Path(out), DemoSettings(steps, seed, overwrite, verbose)
     missing = missing_packages() if "textiles" in only else []
+    missing_for_videos = video_packages.missing_packages() if "videos" in only else []
     return DemoResult(
         textile_demo(out / "textiles", settings) if "textiles" in only and not missing else None,
         digits_demo(out, settings) if "digits" in only else None,
-        video_demo(out / "videos", settings) if "videos" in only else None,
+        video_demo(out / "videos", settings) if "videos" in only and not missing_for_videos else None,
         missing,
+        missing_for_videos,
     )

@@ -17,13 +17,14 @@ from keras_fvvae.data.datasets.textiles import PACKAGE
 from keras_fvvae.data.views import read_image, read_resized
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.evaluation.fusion import late_fusion
+from keras_fvvae.explanations.file_explanation import explain_frames
 from keras_fvvae.explanations.places import inside
 from keras_fvvae.models import Classifier
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.tasks.demos.settings import DemoSettings, export_and_check
-from keras_fvvae.tasks.explain import explain, explain_frames
+from keras_fvvae.tasks.explain import explain
 from keras_fvvae.zoo import load_classifier
 
 ENTRY = "textiles_lite2"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.errors import DataError, RunError
 from keras_fvvae.evaluation.score_tables import ScoreTable
 from keras_fvvae.models import FisherEncoder
@@ -15,7 +16,6 @@ from keras_fvvae.runs.datasets import recipe_collection
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.tasks.scores.streams import read_run
 from keras_fvvae.training.inputs.activations import ActivationInputs
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 from keras_fvvae.training.vectors import MAX_VIEWS
 from keras_fvvae.utils.cache import activations_folder
 from keras_fvvae.utils.progress import progress_bar

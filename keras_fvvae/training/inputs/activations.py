@@ -15,11 +15,11 @@ from keras_fvvae.backbones.all_layers import all_layers
 from keras_fvvae.backbones.table import BACKBONES
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.views import recipe_views
+from keras_fvvae.data.batch_sizes import backbone_batch_size, items_per_batch
 from keras_fvvae.data.collection import Collection, Positions
 from keras_fvvae.data.pipeline import view_batches, without_autotuning
 from keras_fvvae.features import SHARD_BYTES, FeatureStore
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size, items_per_batch
 from keras_fvvae.utils.model_digests import architecture_digest, weights_digest
 from keras_fvvae.utils.progress import progress_bar
 

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fvvae.builders.views import recipe_views
+from keras_fvvae.data.batch_sizes import items_per_batch
 from keras_fvvae.data.collection import Collection, Positions
 from keras_fvvae.data.pipeline import training_batches, unreadable_items, view_batches
 from keras_fvvae.errors import DataError
 from keras_fvvae.recipes import Recipe
-from keras_fvvae.training.inputs.batch_sizes import items_per_batch
 from keras_fvvae.utils.progress import progress_bar
 
 

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from keras_fvvae.builders.trainable import build_recipe_backbone
-from keras_fvvae.data import Collection
+from keras_fvvae.data import Collection, batch_sizes
 from keras_fvvae.data import views as data_views
 from keras_fvvae.data.views import read_resized
 from keras_fvvae.errors import DataError
 from keras_fvvae.features import SHARD_BYTES
 from keras_fvvae.training.inputs import activations as inputs_module
-from keras_fvvae.training.inputs import batch_sizes
 from keras_fvvae.training.inputs.activations import ActivationInputs, prepare_together
 from tests.support.small_data import VIDEO_FRAMES, videos_in_memory
 from tests.support.video_files import broken_videos

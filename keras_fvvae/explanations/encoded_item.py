@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from keras import ops
 
+from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.data.views import Views
-from keras_fvvae.explanations import JoinedScoreSplit, score_split
+from keras_fvvae.explanations.contributions import score_split
+from keras_fvvae.explanations.joined_split import JoinedScoreSplit
 from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.models import Encoder
-from keras_fvvae.training.inputs.batch_sizes import backbone_batch_size
 
 # Views explained at a time: each holds a matrix of the size of its raw vector.
 MAX_VIEWS = 16
