@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import os
 import platform
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ def origin(collection: Collection, backbone_digest: str) -> dict[str, Any]:
     """
     import keras
 
+    backend = keras.backend.backend()
     now = datetime.datetime.now(datetime.UTC)
     return {
         "data": data_path(collection),
@@ -35,7 +37,7 @@ def origin(collection: Collection, backbone_digest: str) -> dict[str, Any]:
         "versions": {
             "keras_fvvae": keras_fvvae.__version__,
             "keras": keras.__version__,
-            "backend": keras.backend.backend(),
+            backend: importlib.import_module(backend).__version__,
             "python": platform.python_version(),
         },
         "machine": f"{platform.system()} {platform.machine()}",
