@@ -23,7 +23,7 @@ MODES = {
     "dynamic": "all matrices and kernels are 8-bit; the network computes in integers, with ranges found at each call",
 }
 # Formats that can be quantised.
-QUANTIZED = ("onnx", "litert")
+QUANTIZED = ("onnx", "litert", "openvino")
 # Of so many images int8 takes the ranges of activations: the birds of docs/formats.md lose no accuracy by it.
 CALIBRATION_IMAGES = 64
 
@@ -69,7 +69,11 @@ def require_quantization(mode: str, formats: Sequence[str]) -> None:
     for format in formats:
         title = FORMATS[format].title
         if format not in QUANTIZED:
-            raise RunError(f"{title} is not quantised: export it without --quantize, ONNX and LiteRT with it.")
+            raise RunError(
+                f"{title} is not quantised: export it without --quantize, ONNX, LiteRT and OpenVINO with it."
+            )
+        if format == "openvino" and mode != "float16":
+            raise RunError(f"OpenVINO's {mode} is not written: choose --quantize float16, or another format.")
         if format == "onnx" and mode == "dynamic":
             raise RunError(
                 "ONNX Runtime's convolutions with dynamic ranges answer otherwise: choose --quantize int8 or float16."

@@ -86,6 +86,15 @@ def test_the_network_alone_computes_in_integers(digits, tmp_path):
     assert len(kinds["MatMul"]) > 1  # of activations in float32
 
 
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs pip install 'keras_fvvae[openvino]'")
+def test_half_the_weights_of_openvino(tmp_path):
+    (float32,) = export_formats("digits_conv", tmp_path / "float32", ["openvino"])
+    (small,) = export_formats("digits_conv", tmp_path / "float16", ["openvino"], quantize="float16")
+    weights = [(one.path / "model.bin").stat().st_size for one in (float32, small)]
+    assert weights[1] < 0.55 * weights[0]
+    assert "is Keras's for 100.0% of 16 sample inputs" in small.agreement.text
+
+
 @_skipped("litert")
 def test_dynamic_ranges_need_no_pictures(tmp_path):
     (small,) = export_formats("digits_conv", tmp_path, ["litert"], quantize="dynamic")
@@ -157,6 +166,8 @@ def test_what_is_not_quantised(monkeypatch):
         require_quantization("int8", ["onnx", "savedmodel"])
     with pytest.raises(RunError, match="with dynamic ranges answer otherwise: choose --quantize int8 or float16"):
         require_quantization("dynamic", ["onnx"])
+    with pytest.raises(RunError, match="OpenVINO's int8 is not written: choose --quantize float16"):
+        require_quantization("int8", ["openvino"])
     with pytest.raises(ValueError, match="int8"):
         require_quantization("int9", ["onnx"])
     monkeypatch.setattr(quantization_module.importlib.util, "find_spec", lambda name: None)
