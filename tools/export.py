@@ -9,7 +9,7 @@ from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.tools.common.options import coverage_option
-from keras_fvvae.tools.common.types import RUN
+from keras_fvvae.tools.common.types import NUMBER_OR_AUTO, RUN
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.formats import FORMATS, require_formats
@@ -36,7 +36,12 @@ _OF_SAVED_MODELS = {"half_svm": "--half-svm", "valid_output": "--valid-output", 
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per item.")
 @click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
-@click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
+@click.option(
+    "--pca",
+    "pca_components",
+    type=NUMBER_OR_AUTO,
+    help="Compress vectors to N components, or to the fewest that cost 1 point at most.",
+)
 @click.option("--quantize", type=click.Choice(list(MODES)), help="Smaller files; OpenVINO: float16 only.")
 @click.option(
     "--calibration",
@@ -65,7 +70,9 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], formats: tuple[st
 
     A calibrated model gives probabilities beside the scores; where an answer may be none of these, see --coverage.
 
-    The card in assets.extra says what --half-svm and --pca change on the runs' test items.
+    The card in assets.extra says what --half-svm and --pca change on the runs' test items. --pca auto judges by the
+    run's validation part, or by training items left out in turn. It shortens the vectors; the file becomes smaller
+    where there are more classes than components.
     """
     if weights and len(weights) != len(runs):
         raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")

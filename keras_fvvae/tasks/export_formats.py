@@ -42,7 +42,7 @@ def export_formats(
     out: str | os.PathLike,
     formats: Sequence[str] = tuple(FORMATS),
     version: int | None = None,
-    pca_components: int | None = None,
+    pca_components: int | str | None = None,
     half_svm: bool = False,
     quantize: str | None = None,
     calibration: str | os.PathLike | None = None,

@@ -19,6 +19,7 @@ from keras_fvvae.models import Classifier
 from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import FOLDS
+from keras_fvvae.training.selection.components import MOST_LOST, components_of_run
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import TrainedFile, open_reading
 
@@ -34,7 +35,7 @@ def export_runs(
     weights: Sequence[float] | None = None,
     half_svm: bool = False,
     valid_output: bool = False,
-    pca_components: int | None = None,
+    pca_components: int | str | None = None,
     coverage: float | None = None,
 ) -> Path:
     """Writes a trained model as a SavedModel, or two, of frames and of optical flow, as one in which they are fused.
@@ -48,7 +49,9 @@ def export_runs(
         version, top_k, half_svm, valid_output, coverage: as for `keras_fvvae.export.export_saved_model`.
         weights: of two models' scores, see `keras_fvvae.export.export_fused`.
         pca_components: compresses every run's representation to so many principal components of its training vectors,
-            brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method.
+            brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method. `"auto"`:
+            the fewest that cost at most 1 % of a run's held-out training items, see
+            `keras_fvvae.training.selection.components`.
 
     Returns:
         Path of the version folder.
@@ -87,7 +90,7 @@ def export_runs(
     return export_fused(classifiers, out, views, weights, recipes=[model.recipe for model in models], **options)
 
 
-def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Classifier, list[str]]:
+def prepared(model: TrainedFile, pca_components: int | str | None = None) -> tuple[Classifier, list[str]]:
     """The classifier that is exported, and paragraphs of its card: what its run measured, what compression changes.
 
     Args:
@@ -104,12 +107,26 @@ def prepared(model: TrainedFile, pca_components: int | None = None) -> tuple[Cla
             raise RunError(
                 f"{model.recipe.name} has no training vectors, whose principal components these are: export its run."
             )
+        if classifier.encoder.compression is not None:
+            raise RunError("The run's representation is compressed by PCA already.")
+        if isinstance(pca_components, str):
+            chosen = components_of_run(model.run, model.kind)
+            pca_components = chosen.components
+            notes.append(_chosen_note(chosen))
         classifier, note = _compressed(classifier, model.run.vectors(), pca_components, model.recipe.svm_c)
         notes.append(note)
     return classifier, notes
 
 
-def digest_option(model: TrainedFile, pca_components: int | None) -> dict[str, str]:
+def _chosen_note(chosen):
+    after = ", ".join(f"{accuracy:.1%} with {number}" for number, accuracy in chosen.after.items())
+    return (
+        f"The number of principal components, {chosen.components}, is the smallest tried that costs at most "
+        f"{MOST_LOST:.0%} of {chosen.items} {chosen.how}: {chosen.before:.1%} are right by whole vectors, {after}."
+    )
+
+
+def digest_option(model: TrainedFile, pca_components: int | str | None) -> dict[str, str]:
     """The option `model_digest` of `export_saved_model`; none where vectors are compressed, as no index has them."""
     return {} if pca_components is not None else {"model_digest": sha256(model.model)}
 
@@ -148,8 +165,6 @@ def _measured(run):
 def _compressed(classifier, vectors, components, C):
     """The classifier on principal components, and what that changes."""
     old, old_calibration = classifier.encoder, classifier.calibration
-    if old.compression is not None:
-        raise RunError("The run's representation is compressed by PCA already.")
     data = vectors.values
     compression = GramPCA(components, normalization="l2", name="compression")
     compression.adapt(data[: vectors.first_test_row])
@@ -158,7 +173,12 @@ def _compressed(classifier, vectors, components, C):
     compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
     result = build_classifier(old.with_compression(compression), classifier.class_names)
     result.set_svm(_refitted(old_calibration, C, vectors.train_labels).fit(compact, vectors.train_labels))
-    note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
+    numbers = [sum(weight.size for weight in one.svm.get_weights()) for one in (classifier, result)]
+    numbers[1] += (components + 1) * old.output_dim
+    note = (
+        f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA (what follows the "
+        f"whole vector has {numbers[1]:,} weights instead of {numbers[0]:,})"
+    )
     if vectors.scores is None:
         return result, f"{note}; what that changes is not known without test items."
     before = _test_scores(vectors, *classifier.svm.get_weights())

@@ -1,0 +1,151 @@
+"""How few principal components a run's vectors can be compressed to, by held-out items of its training part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.linalg
+from sklearn.model_selection import StratifiedKFold
+
+from keras_fvvae.data import Collection
+from keras_fvvae.data.validation import validation_items
+from keras_fvvae.errors import DataError, RunError
+from keras_fvvae.fitting.principal_components import gram_components
+from keras_fvvae.runs import files
+from keras_fvvae.runs.folder import RunFolder
+from keras_fvvae.svm import OneVsRestSVM
+from keras_fvvae.svm.gram import gram_matrix
+from keras_fvvae.svm.row_blocks import ColumnReader, RowBlocks
+from keras_fvvae.training.calibration import FOLDS
+
+# Share of the held-out items that compression may cost.
+MOST_LOST = 0.01
+# The smallest number of components that is tried; then twice as many, again and again.
+FEWEST = 4
+# Directions of a Gram matrix with less of the largest variance are rounding noise.
+NULL_SHARE = 1e-10
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A number of principal components, and what it was chosen by.
+
+    Attributes:
+        components: how many; `None` where none of those that were tried loses little enough.
+        before: accuracy on the held-out items of an SVM on whole vectors.
+        after: dictionary from the numbers that were tried to the accuracy on so many components.
+        items: how many were held out, over all splits.
+        how: which they are, for a card.
+    """
+
+    components: int | None
+    before: float
+    after: dict[int, float]
+    items: int
+    how: str
+
+
+def fewest_components(
+    vectors: np.ndarray, labels: np.ndarray, splits: Sequence[Split], C: float, how: str = "held-out items"
+) -> Chosen:
+    """The fewest principal components, of 4, 8, 16, ..., that lose at most `MOST_LOST` of the held-out items.
+
+    Everything is computed from the Gram matrix: with its root Z, `Z Z' = X X'`, of N numbers a row, directions and SVMs
+    are those of X, which is read once. Components are those of a split's training part, brought to unit length, as in
+    `keras_fvvae.layers.GramPCA`.
+
+    Args:
+        vectors: array or memory map `(N, D)`.
+        labels: integers `(N,)`.
+        splits: pairs of positions: what components and SVM are fitted to, and what they are judged by.
+        C: of the SVM.
+        how: for the result.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> labels = np.repeat(np.arange(3), 10)
+        >>> vectors = 9 * np.eye(3)[labels] @ generator.normal(size=(3, 200)) + generator.normal(size=(30, 200))
+        >>> split = (np.arange(0, 30, 2), np.arange(1, 30, 2))
+        >>> fewest_components(vectors, labels, [split], C=100).components
+        4
+    """
+    gram = gram_matrix(ColumnReader(RowBlocks([vectors])))
+    values, directions = scipy.linalg.eigh(gram)
+    kept = values > NULL_SHARE * values[-1]
+    roots = directions[:, kept] * np.sqrt(values[kept])
+    most = min(min(len(train) - 1 for train, _ in splits), roots.shape[1] - 1)
+    tried = [FEWEST << power for power in range(32) if FEWEST << power <= most]
+    right = dict.fromkeys([0, *tried], 0)
+    for train, test in splits:
+        right[0] += _right(roots, labels, train, test, C)
+        if tried:
+            found = gram_components(roots[train], tried[-1])
+            projected = (roots - found.mean) @ found.directions
+        for number in tried:
+            part = projected[:, :number]
+            part = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo("float32").tiny)
+            right[number] += _right(part, labels, train, test, C)
+    items = sum(len(test) for _, test in splits)
+    enough = [number for number in tried if right[0] - right[number] <= MOST_LOST * items]
+    after = {number: right[number] / items for number in tried}
+    return Chosen(enough[0] if enough else None, right[0] / items, after, items, how)
+
+
+def components_of_run(run: RunFolder, kind: str) -> Chosen:
+    """The fewest components for a run's vectors: by its validation part, else by cross-validation of training items.
+
+    A validation part is what the representation has not learnt from, and so tells of new items. Without one training
+    items are left out of components and SVM in turn; the representation has seen them, and what compression costs on
+    new items may be more.
+
+    Args:
+        run: a finished run with labelled training items.
+        kind: `"image"` or `"video"`.
+
+    Raises:
+        RunError: if its training items are too few, or no number of components is enough.
+    """
+    vectors, recipe = run.vectors(), run.recipe
+    labels, values = vectors.train_labels, vectors.values[: vectors.labelled]
+    splits, how = _validation(run, kind, labels), f"validation {kind}s, which the representation has not learnt from"
+    if splits is None:
+        folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
+        if folds < 2:
+            raise RunError(f"{run.path}: a class has one training {kind}: give --pca a number instead of auto.")
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=recipe.seed)
+        splits = list(splitter.split(labels, labels))
+        how = f"training {kind}s, left out of components and SVM in {folds} folds; the representation has seen them"
+    chosen = fewest_components(values, labels, splits, recipe.svm_c, how)
+    if chosen.components is None:
+        most = max(chosen.after.values(), default=0.0)
+        raise RunError(
+            f"{run.path}: no number of principal components keeps the accuracy on {chosen.items} {chosen.how} "
+            f"({chosen.before:.1%} of whole vectors, at most {most:.1%}): export it without --pca auto."
+        )
+    return chosen
+
+
+def _validation(run: RunFolder, kind: str, labels: np.ndarray) -> list[Split] | None:
+    """The training's own split where it had one that is known here: the groups of videos are not."""
+    if run.recipe.validation is None or kind != "image":
+        return None
+    count, classes = len(labels), [str(label) for label in range(labels.max() + 1)]
+    collection = Collection(range(count), range(count), labels, ["train"] * count, classes)
+    try:
+        held_out = validation_items(collection, round(1 / run.recipe.validation), run.recipe.seed)
+    except DataError:
+        return None
+    # Joined branches have a record each.
+    branches = [run.open(path.parent) for path in (run.path / files.BRANCHES).glob(f"*/{files.VALIDATION}")]
+    if len(held_out) not in [one.validation.get("held_out") for one in (run, *branches)]:
+        return None
+    return [(np.setdiff1d(np.arange(count), held_out), held_out)]
+
+
+def _right(rows: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, C: float) -> int:
+    svm = OneVsRestSVM(C).fit(rows[train], labels[train])
+    return int(np.sum(svm.predict(rows[test]) == labels[test]))
