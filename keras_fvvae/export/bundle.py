@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
 
 SIGNATURE_FILE = "signature.json"
-_WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
+WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
 _ABOUT = {
     "pixels": "RGB, 0 to 255, as decoded; what the network expects of them is computed inside",
     "num_frames": "how many of an example's frames count; those after them may hold anything",
@@ -73,7 +73,7 @@ def write_bundle(
             shutil.copyfile(file, path)
         agreement = reference.measure_keras(path)
     else:
-        _WRITERS[format](classifier, views, kind, path)
+        WRITERS[format](classifier, views, kind, path)
         agreement = reference.compare(format, path)
         if quantization is not None:
             _quantize(format, path, classifier, reference, quantization)

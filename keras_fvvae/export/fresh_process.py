@@ -21,7 +21,9 @@ _SECONDS = 2.0
 def main(format: str, model: str, inputs: str, outputs: str, *batches: str) -> None:
     import numpy as np
 
-    run = _RUNTIMES[format](model)
+    if format != "savedmodel":
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    run = RUNTIMES[format](model)
     cases: dict[str, dict[str, Any]] = {}
     for key, array in np.load(inputs).items():
         case, _, name = key.partition("/")
@@ -60,7 +62,6 @@ def _saved_model(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _onnx(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -69,7 +70,6 @@ def _onnx(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _litert(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import os
 
     from ai_edge_litert.interpreter import Interpreter
@@ -80,8 +80,7 @@ def _litert(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _openvino(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    for barred in ("tensorflow", "openvino_telemetry"):  # it would tell its maker that it is used
-        sys.modules[barred] = None  # type: ignore[assignment]
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells its maker of every use
     import openvino
 
     # In float32, as all others: of itself it takes bfloat16 where the CPU has it.
@@ -95,7 +94,8 @@ def _openvino(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return run
 
 
-_RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}
+# By format: from a model's path, a function from arrays by input to arrays by output.
+RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}
 
 if __name__ == "__main__":
     for barred in ("keras_fvvae", "keras"):

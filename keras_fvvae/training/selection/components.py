@@ -111,8 +111,9 @@ def components_of_run(run: RunFolder, kind: str) -> Chosen:
     """
     vectors, recipe = run.vectors(), run.recipe
     labels, values = vectors.train_labels, vectors.values[: vectors.labelled]
-    splits, how = _validation(run, kind, labels), f"validation {kind}s, which the representation has not learnt from"
-    if splits is None:
+    held_out, how = validation_rows(run, kind), f"validation {kind}s, which the representation has not learnt from"
+    splits = [(np.setdiff1d(np.arange(len(labels)), held_out), held_out)]
+    if not len(held_out):
         folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
         if folds < 2:
             raise RunError(f"{run.path}: a class has one training {kind}: give --pca a number instead of auto.")
@@ -129,21 +130,29 @@ def components_of_run(run: RunFolder, kind: str) -> Chosen:
     return chosen
 
 
-def _validation(run: RunFolder, kind: str, labels: np.ndarray) -> list[Split] | None:
-    """The training's own split where it had one that is known here: the groups of videos are not."""
+def validation_rows(run: RunFolder, kind: str) -> np.ndarray:
+    """Rows of the vectors of a run's validation part; none where it had none, or its groups are not known here.
+
+    Args:
+        run: a finished run.
+        kind: `"image"` or `"video"`, whose groups a run does not keep.
+    """
+    none = np.zeros(0, "int64")
     if run.recipe.validation is None or kind != "image":
-        return None
+        return none
+    labels = run.vectors().train_labels
     count, classes = len(labels), [str(label) for label in range(labels.max() + 1)]
-    collection = Collection(range(count), range(count), labels, ["train"] * count, classes)
+    names = [str(row) for row in range(count)]
+    collection = Collection(names, names, labels, ["train"] * count, classes)
     try:
         held_out = validation_items(collection, round(1 / run.recipe.validation), run.recipe.seed)
     except DataError:
-        return None
+        return none
     # Joined branches have a record each.
     branches = [run.open(path.parent) for path in (run.path / files.BRANCHES).glob(f"*/{files.VALIDATION}")]
     if len(held_out) not in [one.validation.get("held_out") for one in (run, *branches)]:
-        return None
-    return [(np.setdiff1d(np.arange(count), held_out), held_out)]
+        return none
+    return held_out
 
 
 def _right(rows: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, C: float) -> int:
