@@ -36,10 +36,15 @@ def test_both_graphs_are_timed_in_every_round(monkeypatch):
 
 
 def test_items_of_embedded_data():
-    arguments = argparse.Namespace(data=None, dataset="auto", split="test")
+    arguments = argparse.Namespace(data=None, dataset="auto", split="test", limit=None)
     cases, scores = formats.read_examples("digits_conv", arguments)
     assert scores.shape == (len(load_digits().indices("test")), 10)
     assert scores.shape[0] == sum(len(case["pixels"]) for case in cases.values())
+    arguments.limit = 20
+    some, few = formats.read_examples("digits_conv", arguments)
+    assert [len(case["pixels"]) for case in some.values()] == [16, 4]
+    np.testing.assert_allclose(few[0], scores[0], atol=1e-5)
+    np.testing.assert_allclose(few[-1], scores[-1], atol=1e-5)
 
 
 def test_short_videos_are_padded():

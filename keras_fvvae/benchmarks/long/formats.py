@@ -1,7 +1,7 @@
 """One model in every runtime: agreement with Keras on many images, size, and time of a call, side by side.
 
     python -m keras_fvvae.benchmarks.long.formats SOURCE... [--data DIR [--dataset cub]] [--split test]
-        [--quantize int8] [--markdown FILE]
+        [--limit N] [--quantize int8] [--markdown FILE]
 
 SOURCE is a run, a pack or an entry with trained weights; DIR has the data that every runtime is compared with Keras on,
 resized to the training's size and rounded. Entries of embedded data need none. Quantised files are made with DIR too, a
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--data", help="items of the sources' kind; default: data that come with the package")
     parser.add_argument("--dataset", default="auto")
     parser.add_argument("--split", default="all", choices=["all", "test"], help="items that are compared")
+    parser.add_argument("--limit", type=int, help="so many items at most, spread over all")
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--quantize", nargs="+", default=[], choices=list(MODES), help="further rows")
     parser.add_argument("--markdown", help="file for the result")
@@ -93,6 +94,8 @@ def read_examples(source: str, arguments: argparse.Namespace) -> tuple[Cases, np
     else:
         items = load_dataset(arguments.data, arguments.dataset)
     indices = items.indices("test") if arguments.split == "test" else np.arange(len(items))
+    if arguments.limit is not None and arguments.limit < len(indices):
+        indices = indices[np.linspace(0, len(indices) - 1, arguments.limit).round().astype(int)]
     views = recipe_views(model.recipe, model.kind)
     cases = {
         str(start): inputs(items, indices[start : start + BLOCK], views) for start in range(0, len(indices), BLOCK)
