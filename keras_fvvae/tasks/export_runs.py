@@ -110,20 +110,14 @@ def prepared(model: TrainedFile, pca_components: int | str | None = None) -> tup
         if classifier.encoder.compression is not None:
             raise RunError("The run's representation is compressed by PCA already.")
         if isinstance(pca_components, str):
-            chosen = components_of_run(model.run, model.kind)
-            pca_components = chosen.components
-            notes.append(_chosen_note(chosen))
+            pca_components, judged = components_of_run(model.run, model.kind)
+            notes.append(
+                f"The number of principal components, {pca_components}, is the smallest tried that costs at most "
+                f"{MOST_LOST:.0%}, as all larger ones do: {'; '.join(one.text for one in judged)}."
+            )
         classifier, note = _compressed(classifier, model.run.vectors(), pca_components, model.recipe.svm_c)
         notes.append(note)
     return classifier, notes
-
-
-def _chosen_note(chosen):
-    after = ", ".join(f"{accuracy:.1%} with {number}" for number, accuracy in chosen.after.items())
-    return (
-        f"The number of principal components, {chosen.components}, is the smallest tried that costs at most "
-        f"{MOST_LOST:.0%} of {chosen.items} {chosen.how}: {chosen.before:.1%} are right by whole vectors, {after}."
-    )
 
 
 def digest_option(model: TrainedFile, pca_components: int | str | None) -> dict[str, str]:

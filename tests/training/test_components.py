@@ -14,7 +14,7 @@ from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.export_runs import export_runs
 from keras_fvvae.training import train as task_train
 from keras_fvvae.training.selection import components as components_module
-from keras_fvvae.training.selection.components import components_of_run, fewest_components
+from keras_fvvae.training.selection.components import Judged, components_of_run, judge_components
 from tests.support.small_data import TINIEST, write_digits
 
 LABELS = np.repeat(np.arange(12), 8)
@@ -31,8 +31,8 @@ def vectors():
 def test_accuracies_are_those_of_the_vectors_themselves(vectors):
     """By scikit-learn's PCA of the long vectors, split by split."""
     splits = list(StratifiedKFold(4, shuffle=True, random_state=0).split(vectors, LABELS))
-    chosen = fewest_components(vectors, LABELS, splits, C=10.0)
-    wanted = dict.fromkeys([0, 4, 8, 16, 32, 64], 0)
+    judged = judge_components(vectors, LABELS, splits, C=10.0)
+    wanted = dict.fromkeys([0, 4, 8, 16, 32, 64, 71], 0)
     for train, test in splits:
         for number in wanted:
             rows = vectors
@@ -40,19 +40,21 @@ def test_accuracies_are_those_of_the_vectors_themselves(vectors):
                 rows = normalize(PCA(number, svd_solver="full").fit(vectors[train]).transform(vectors))
             svm = OneVsRestSVM(10.0).fit(rows[train], LABELS[train])
             wanted[number] += np.mean(svm.predict(rows[test]) == LABELS[test]) / 4
-    assert chosen.before == pytest.approx(wanted.pop(0))
-    assert chosen.after == pytest.approx(wanted, abs=1.1 / 96)  # a sample on the border
-    assert chosen.items == 96
-    assert chosen.components == 8
-    assert chosen.after[4] < chosen.before - 0.01 < chosen.after[8]
+    assert judged.before == pytest.approx(wanted.pop(0))
+    assert judged.after == pytest.approx(wanted, abs=1.1 / 96)  # a sample on the border
+    assert judged.items == 96
+    assert judged.after[4] < judged.before - 0.01 < judged.after[8]
+    assert judged.enough == [8, 16, 32, 64, 71]
 
 
-def test_nothing_is_enough(vectors, monkeypatch):
-    monkeypatch.setattr(components_module, "MOST_LOST", -1.0)
-    split = (np.arange(0, 96, 2), np.arange(1, 96, 2))
-    assert fewest_components(vectors, LABELS, [split], C=10.0).components is None
-    few = fewest_components(vectors[:4], np.array([0, 0, 1, 1]), [(np.array([0, 2]), np.array([1, 3]))], C=10.0)
-    assert (few.components, few.after) == (None, {})
+def test_a_lucky_number_is_not_taken():
+    assert Judged(0.9, {4: 0.8, 8: 0.9, 16: 0.85, 32: 0.9, 64: 0.895}, 100, "").enough == [32, 64]
+    assert Judged(0.9, {4: 0.9, 8: 0.8}, 100, "").enough == []
+
+
+def test_few_vectors_have_few_components(vectors):
+    few = judge_components(vectors[:4], np.array([0, 0, 1, 1]), [(np.array([0, 2]), np.array([1, 3]))], C=10.0)
+    assert (few.after, few.enough) == ({}, [])
 
 
 @pytest.fixture(scope="module")
@@ -66,27 +68,28 @@ def runs(tmp_path_factory):
     return {name: RunFolder.open(folder / name) for name in ("with", "without")}, data
 
 
-def test_a_validation_part_decides_where_there_was_one(runs, monkeypatch):
+def test_a_validation_part_decides_too_where_there_was_one(runs, monkeypatch):
     opened, data = runs
     asked = []
 
     def noted(vectors, labels, splits, C, how):
         asked.append((splits, how))
-        return fewest_components(vectors, labels, splits, C, how)
+        # Of training items eight components are enough, of validation items four.
+        return Judged(1.0, {4: 0.5 if len(splits) > 1 else 1.0, 8: 1.0}, len(labels), how)
 
-    monkeypatch.setattr(components_module, "fewest_components", noted)
-    monkeypatch.setattr(components_module, "MOST_LOST", 1.0)
-    for name in ("with", "without"):
-        assert components_of_run(opened[name], "image").components == 4
-    (((learnt, held_out),), how), (folds, other) = asked
+    monkeypatch.setattr(components_module, "judge_components", noted)
+    for name, number in (("with", 2), ("without", 1)):
+        components, judged = components_of_run(opened[name], "image")
+        assert (components, len(judged)) == (8, number)
+    (folds, _), (((learnt, held_out),), how), (_, other) = asked
     names = opened["with"].vectors().names
     assert [names[row] for row in held_out] == [data.names[index] for index in validation_items(data, 5, TINIEST.seed)]
     assert len(learnt) + len(held_out) == opened["with"].vectors().labelled
     assert "which the representation has not learnt from" in how
-    assert len(folds) > 1
-    assert "the representation has seen them" in other
+    assert sorted(row for _, test in folds for row in test) == list(range(opened["with"].vectors().labelled))
+    assert "though the representation has seen them" in other
     monkeypatch.setattr(components_module, "MOST_LOST", -1.0)
-    with pytest.raises(RunError, match="no number of principal components keeps the accuracy on .* without --pca auto"):
+    with pytest.raises(RunError, match="no number of principal components costs at most .* Export it without --pca"):
         components_of_run(opened["with"], "image")
 
 
@@ -94,6 +97,6 @@ def test_the_card_says_how_it_was_chosen(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(components_module, "MOST_LOST", 1.0)
     path = export_runs([runs[0]["with"].path], tmp_path, pca_components="auto")
     card = (path / "assets.extra" / "card.md").read_text()
-    assert "The number of principal components, 4, is the smallest tried that costs at most 1% of" in card
-    assert "% are right by whole vectors, " in card
+    assert "The number of principal components, 4, is the smallest tried that costs at most 1%, as all larger" in card
+    assert card.count("% are right by whole vectors, ") == 2
     assert " numbers by PCA (what follows the whole vector has " in card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,28 +32,40 @@ Split = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
-    """A number of principal components, and what it was chosen by.
+class Judged:
+    """Numbers of principal components, and what they cost of held-out items.
 
     Attributes:
-        components: how many; `None` where none of those that were tried loses little enough.
         before: accuracy on the held-out items of an SVM on whole vectors.
         after: dictionary from the numbers that were tried to the accuracy on so many components.
         items: how many were held out, over all splits.
         how: which they are, for a card.
     """
 
-    components: int | None
     before: float
     after: dict[int, float]
     items: int
     how: str
 
+    @property
+    def enough(self) -> list[int]:
+        """The numbers that cost at most `MOST_LOST`, as all larger ones do, rising: a smaller one would be luck."""
+        cheap = itertools.takewhile(
+            lambda number: self.before - self.after[number] <= MOST_LOST, sorted(self.after)[::-1]
+        )
+        return list(cheap)[::-1]
 
-def fewest_components(
+    @property
+    def text(self) -> str:
+        """A part of a sentence."""
+        after = ", ".join(f"{accuracy:.1%} with {number}" for number, accuracy in self.after.items())
+        return f"of {self.items} {self.how} {self.before:.1%} are right by whole vectors, {after}"
+
+
+def judge_components(
     vectors: np.ndarray, labels: np.ndarray, splits: Sequence[Split], C: float, how: str = "held-out items"
-) -> Chosen:
-    """The fewest principal components, of 4, 8, 16, ..., that lose at most `MOST_LOST` of the held-out items.
+) -> Judged:
+    """What 4, 8, 16, ... principal components cost, and the most that every split has.
 
     Everything is computed from the Gram matrix: with its root Z, `Z Z' = X X'`, of N numbers a row, directions and SVMs
     are those of X, which is read once. Components are those of a split's training part, brought to unit length, as in
@@ -70,15 +83,17 @@ def fewest_components(
         >>> labels = np.repeat(np.arange(3), 10)
         >>> vectors = 9 * np.eye(3)[labels] @ generator.normal(size=(3, 200)) + generator.normal(size=(30, 200))
         >>> split = (np.arange(0, 30, 2), np.arange(1, 30, 2))
-        >>> fewest_components(vectors, labels, [split], C=100).components
-        4
+        >>> judge_components(vectors, labels, [split], C=100).after
+        {4: 1.0, 8: 1.0, 14: 1.0}
     """
     gram = gram_matrix(ColumnReader(RowBlocks([vectors])))
     values, directions = scipy.linalg.eigh(gram)
     kept = values > NULL_SHARE * values[-1]
     roots = directions[:, kept] * np.sqrt(values[kept])
     most = min(min(len(train) - 1 for train, _ in splits), roots.shape[1] - 1)
-    tried = [FEWEST << power for power in range(32) if FEWEST << power <= most]
+    tried = [FEWEST << power for power in range(32) if FEWEST << power < most]
+    if most >= FEWEST:
+        tried.append(most)
     right = dict.fromkeys([0, *tried], 0)
     for train, test in splits:
         right[0] += _right(roots, labels, train, test, C)
@@ -90,17 +105,15 @@ def fewest_components(
             part = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo("float32").tiny)
             right[number] += _right(part, labels, train, test, C)
     items = sum(len(test) for _, test in splits)
-    enough = [number for number in tried if right[0] - right[number] <= MOST_LOST * items]
-    after = {number: right[number] / items for number in tried}
-    return Chosen(enough[0] if enough else None, right[0] / items, after, items, how)
+    return Judged(right[0] / items, {number: right[number] / items for number in tried}, items, how)
 
 
-def components_of_run(run: RunFolder, kind: str) -> Chosen:
-    """The fewest components for a run's vectors: by its validation part, else by cross-validation of training items.
+def components_of_run(run: RunFolder, kind: str) -> tuple[int, list[Judged]]:
+    """The fewest components that cost a run at most `MOST_LOST`, and what they were judged by.
 
-    A validation part is what the representation has not learnt from, and so tells of new items. Without one training
-    items are left out of components and SVM in turn; the representation has seen them, and what compression costs on
-    new items may be more.
+    They are judged by training items that are left out of components and SVM in turn, which the representation has
+    seen, and, of a run with a validation part, by that part, which it has not learnt from. The latter tells of new
+    items, and is small; so a number has to pass both.
 
     Args:
         run: a finished run with labelled training items.
@@ -111,23 +124,24 @@ def components_of_run(run: RunFolder, kind: str) -> Chosen:
     """
     vectors, recipe = run.vectors(), run.recipe
     labels, values = vectors.train_labels, vectors.values[: vectors.labelled]
-    held_out, how = validation_rows(run, kind), f"validation {kind}s, which the representation has not learnt from"
-    splits = [(np.setdiff1d(np.arange(len(labels)), held_out), held_out)]
-    if not len(held_out):
-        folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
-        if folds < 2:
-            raise RunError(f"{run.path}: a class has one training {kind}: give --pca a number instead of auto.")
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=recipe.seed)
-        splits = list(splitter.split(labels, labels))
-        how = f"training {kind}s, left out of components and SVM in {folds} folds; the representation has seen them"
-    chosen = fewest_components(values, labels, splits, recipe.svm_c, how)
-    if chosen.components is None:
-        most = max(chosen.after.values(), default=0.0)
+    folds = min(FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
+    if folds < 2:
+        raise RunError(f"{run.path}: a class has one training {kind}: give --pca a number instead of auto.")
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=recipe.seed).split(labels, labels))
+    how = f"training {kind}s, left out in {folds} folds, though the representation has seen them,"
+    judged = [judge_components(values, labels, splits, recipe.svm_c, how)]
+    held_out = validation_rows(run, kind)
+    if len(held_out):
+        splits = [(np.setdiff1d(np.arange(len(labels)), held_out), held_out)]
+        how = f"validation {kind}s, which the representation has not learnt from,"
+        judged.append(judge_components(values, labels, splits, recipe.svm_c, how))
+    enough = set.intersection(*(set(one.enough) for one in judged))
+    if not enough:
         raise RunError(
-            f"{run.path}: no number of principal components keeps the accuracy on {chosen.items} {chosen.how} "
-            f"({chosen.before:.1%} of whole vectors, at most {most:.1%}): export it without --pca auto."
+            f"{run.path}: no number of principal components costs at most {MOST_LOST:.0%}: "
+            f"{'; '.join(one.text for one in judged)}. Export it without --pca auto."
         )
-    return chosen
+    return min(enough), judged
 
 
 def validation_rows(run: RunFolder, kind: str) -> np.ndarray:
