@@ -31,9 +31,9 @@ test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and ever
 test-portable: $(INSTALLED)  ## Run the tests that another Python or TensorFlow could break
 	$(PYTEST) -q -m "not slow and not gpu and not once" $(PORTABLE)
 
-test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Ray, Lance, ONNX, LiteRT, the site, parity with VLFeat and scikit-image
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert,quantize,ray,docs]" scikit-image
-	$(BIN)/python -c "import ai_edge_litert, ai_edge_quantizer, apache_beam, huggingface_hub, keras_hub, lance, onnxruntime, ray, skimage"
+test-optional: $(INSTALLED)  ## Run what needs more packages: KerasHub, the Hub, Beam, Ray, Lance, ONNX, LiteRT, OpenVINO, the site, parity with VLFeat and scikit-image
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[test,beam,hub,lance,onnx,litert,openvino,quantize,ray,docs]" scikit-image
+	$(BIN)/python -c "import ai_edge_litert, ai_edge_quantizer, apache_beam, huggingface_hub, keras_hub, lance, onnxruntime, openvino, ray, skimage"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet cyvlfeat || \
 		echo "cyvlfeat cannot be built here: parity with VLFeat is not tested (it needs libvlfeat-dev, Cython and -Icyvlfeat)"
 	$(PYTEST) -q -m "not slow and not gpu" $(OPTIONAL)

@@ -33,8 +33,9 @@ VIDEO = ["av>=14,<20", "opencv-python-headless>=4.10,<6"]
 # The graph of approximate search; exact search needs nothing.
 SEARCH = ["usearch>=2.16,<3"]
 
-# Both write with what TensorFlow and Keras bring; the runtimes check what was written.
+# OpenVINO brings its converter; the others' come with TensorFlow and tf2onnx. The runtimes check what was written.
 ONNX = ["tf2onnx>=1.17,<2", "onnx>=1.16,<2", "onnxruntime>=1.20,<2"]
+OPENVINO = ["openvino>=2026.0,<2027"]
 LITERT = ["ai-edge-litert>=2.1,<3"]
 # 8-bit LiteRT files. It wants one version of the runtime, so that others do not have to.
 QUANTIZE = [*LITERT, "ai-edge-quantizer>=0.10,<0.11"]
@@ -50,6 +51,7 @@ OPTIONAL = {
     "search": SEARCH,
     "onnx": ONNX,
     "litert": LITERT,
+    "openvino": OPENVINO,
     "quantize": QUANTIZE,
     "parquet": PARQUET,
     "lance": ["pylance>=1", *PARQUET],

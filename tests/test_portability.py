@@ -27,7 +27,7 @@ import importlib, pkgutil
 import keras_fvvae
 
 optional = {"usearch", "apache_beam", "keras_hub", "huggingface_hub", "lance", "pyarrow", "onnx", "onnxruntime",
-            "tf2onnx", "ai_edge_litert", "tensorflow_serving"}
+            "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving"}
 for module in pkgutil.walk_packages(keras_fvvae.__path__, "keras_fvvae."):
     if module.name.startswith("keras_fvvae.benchmarks.long.") or module.name.endswith("__main__"):
         continue  # programs, which measure on Linux

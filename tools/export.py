@@ -9,7 +9,7 @@ from keras_fvvae.tools.common.checks import require_run_or_pack
 from keras_fvvae.tools.common.commands import Command
 from keras_fvvae.tools.common.console import load_tensorflow_quietly
 from keras_fvvae.tools.common.options import coverage_option
-from keras_fvvae.tools.common.types import RUN
+from keras_fvvae.tools.common.types import NUMBER_OR_AUTO, RUN
 
 from keras_fvvae.errors import RunError
 from keras_fvvae.export.formats import FORMATS, require_formats
@@ -20,7 +20,7 @@ from keras_fvvae.serving.version_folders import require_export_folder
 _OF_SAVED_MODELS = {"half_svm": "--half-svm", "valid_output": "--valid-output", "coverage": "--coverage"}
 
 
-@click.command("export", cls=Command, short_help="Write a trained run as a SavedModel, ONNX or LiteRT.")
+@click.command("export", cls=Command, short_help="Write a trained run for other runtimes.")
 @click.argument("runs", nargs=-1, required=True, type=RUN, metavar="RUN [RUN2]")
 @click.option("--out", required=True, type=click.Path(), help="Parent of the version folders.")
 @click.option(
@@ -36,8 +36,13 @@ _OF_SAVED_MODELS = {"half_svm": "--half-svm", "valid_output": "--valid-output", 
 @click.option("--top-k", default=5, show_default=True, type=click.IntRange(1), help="Labels returned per item.")
 @click.option("--weight", "weights", multiple=True, type=float, help="Weight of a run's scores; once for each of two.")
 @click.option("--half-svm", is_flag=True, help="Keep the SVM's weights in float16.")
-@click.option("--pca", "pca_components", type=click.IntRange(1), help="Compress vectors to so many components.")
-@click.option("--quantize", type=click.Choice(list(MODES)), help="Smaller ONNX and LiteRT files.")
+@click.option(
+    "--pca",
+    "pca_components",
+    type=NUMBER_OR_AUTO,
+    help="Compress vectors to N components, or to the fewest that cost 1 point at most.",
+)
+@click.option("--quantize", type=click.Choice(list(MODES)), help="Smaller files; OpenVINO: float16 only.")
 @click.option(
     "--calibration",
     type=click.Path(exists=True),
@@ -53,9 +58,10 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], formats: tuple[st
     similarity, comes from). The bytes of images go in, or those of frames for a model of videos. It runs without
     keras_fvvae and without Keras.
 
-    ONNX and LiteRT (extras onnx, litert; one or more --format) lie in OUT/FORMAT/VERSION/, a model from pixels to
-    scores, probabilities and the vector beside its labels; keras copies the classifier. Each is compared with Keras
-    in a fresh process before it gets its name; its size and the time of a call are printed and stand in its card.
+    ONNX, LiteRT and OpenVINO (extras onnx, litert, openvino; one or more --format) lie in OUT/FORMAT/VERSION/, a model
+    from pixels to scores, probabilities and the vector beside its labels; keras copies the classifier. Each is compared
+    with Keras in a fresh process before it gets its name; its size and the time of a call are printed and stand in its
+    card.
 
     Quantised files are measured on test images of the run (--calibration DIR: the data that it was trained on), int8
     takes its ranges from training images. Best labels, accuracy, size and time are told beside those in float32.
@@ -64,7 +70,9 @@ def command(runs: tuple[str, ...], weights: tuple[float, ...], formats: tuple[st
 
     A calibrated model gives probabilities beside the scores; where an answer may be none of these, see --coverage.
 
-    The card in assets.extra says what --half-svm and --pca change on the runs' test items.
+    The card in assets.extra says what --half-svm and --pca change on the runs' test items. --pca auto judges by the
+    run's validation part, or by training items left out in turn. It shortens the vectors; the file becomes smaller
+    where there are more classes than components.
     """
     if weights and len(weights) != len(runs):
         raise click.UsageError(f"{len(runs)} runs need {len(runs)} times --weight, or none.")

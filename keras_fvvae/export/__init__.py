@@ -1,4 +1,4 @@
-"""Classifiers for other runtimes: SavedModels for TensorFlow Serving, ONNX, LiteRT.
+"""Classifiers for other runtimes: SavedModels for TensorFlow Serving, ONNX, LiteRT, OpenVINO.
 
 The parts are imported at first use: the table of formats needs no TensorFlow.
 """

@@ -187,7 +187,8 @@ def _inputs(parts, kind):
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a model's file; of a SavedModel's folder without `assets.extra`."""
+    """Bytes of a model's file, with those of its weights; of a SavedModel's folder without `assets.extra`."""
     if path.is_file():
-        return path.stat().st_size
+        names = {path.name, *(form.weights for form in FORMATS.values() if form.file == path.name and form.weights)}
+        return sum(path.with_name(name).stat().st_size for name in names)
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and "assets.extra" not in one.parts)

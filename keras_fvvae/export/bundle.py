@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_fvvae.export.agreement import Agreement, Reference
 from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.labels import LABELS_FILE, one_line, write_labels
+from keras_fvvae.export.openvino_model import write_openvino
 from keras_fvvae.export.portable import PixelModel, write_litert, write_onnx
 from keras_fvvae.export.quantization import Quantization
 from keras_fvvae.export.quantization_litert import quantize_litert
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
 
 SIGNATURE_FILE = "signature.json"
+WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
 _ABOUT = {
     "pixels": "RGB, 0 to 255, as decoded; what the network expects of them is computed inside",
     "num_frames": "how many of an example's frames count; those after them may hold anything",
@@ -43,7 +45,7 @@ def write_bundle(
     file: Path | None = None,
     quantization: Quantization | None = None,
 ) -> Agreement:
-    """Writes `model.onnx`, `model.tflite` or `model.keras` with labels.txt, signature.json, card.md and recipe.yaml.
+    """Writes a model's file with labels.txt, signature.json, card.md and recipe.yaml.
 
     Args:
         format: of `FORMATS`, other than `"savedmodel"`.
@@ -53,7 +55,8 @@ def write_bundle(
         recipe: the `Recipe` of the training.
         notes: further paragraphs of the card.
         file: the classifier as it was saved, which is copied for `"keras"`. `None`: it is saved.
-        quantization: of `"onnx"` and `"litert"`: the file is written and checked in float32 first, then made smaller.
+        quantization: of `keras_fvvae.export.quantization.QUANTIZED`: the file is written and checked in float32 first,
+            then made smaller.
 
     Returns:
         What was measured.
@@ -70,7 +73,7 @@ def write_bundle(
             shutil.copyfile(file, path)
         agreement = reference.measure_keras(path)
     else:
-        (write_onnx if format == "onnx" else write_litert)(classifier, views, kind, path)
+        WRITERS[format](classifier, views, kind, path)
         agreement = reference.compare(format, path)
         if quantization is not None:
             _quantize(format, path, classifier, reference, quantization)
@@ -86,8 +89,9 @@ def write_bundle(
 def _quantize(format, path, classifier, reference, quantization):
     if format == "onnx":
         quantize_onnx(path, quantization)
-    elif quantization.mode == "float16":  # LiteRT's converter does that
-        write_litert(classifier, reference.model.source.views, reference.kind, path, half=True)
+    elif quantization.mode == "float16":  # the converters do that
+        write = write_litert if format == "litert" else write_openvino
+        write(classifier, reference.model.source.views, reference.kind, path, half=True)
     else:
         quantize_litert(path, quantization)
 
@@ -102,7 +106,7 @@ def _signature(format, reference, classifier):
             [_entry("scores", "float32", ["N", len(classifier.class_names)])],
         )
     else:
-        model = PixelModel(classifier, reference.model.source.views, reference.kind, any_size=format == "onnx")
+        model = PixelModel(classifier, reference.model.source.views, reference.kind, any_size=format != "litert")
         names = ["N", *(["T"] if reference.kind == "video" else []), "height", "width"]
         inputs = [
             _entry(
@@ -122,6 +126,7 @@ def _signature(format, reference, classifier):
     return {
         "format": format,
         "file": FORMATS[format].file,
+        **({"weights_file": FORMATS[format].weights} if FORMATS[format].weights else {}),
         "kind": reference.kind,
         "inputs": inputs,
         "outputs": outputs,

@@ -21,6 +21,7 @@ class Format:
         file: the model's name in a version's folder; empty where the folder is the model.
         packages: that write it and check it, by the names that they are imported by.
         extra: of this package, that brings them.
+        weights: the name of a second file, which has the weights; empty where the model is one file or a folder.
     """
 
     title: str
@@ -28,12 +29,14 @@ class Format:
     file: str
     packages: tuple[str, ...] = ()
     extra: str = ""
+    weights: str = ""
 
 
 FORMATS = {
     "savedmodel": Format("SavedModel", "", ""),
     "onnx": Format("ONNX", "onnx", "model.onnx", ("tf2onnx", "onnx", "onnxruntime"), "onnx"),
     "litert": Format("LiteRT", "litert", "model.tflite", ("ai_edge_litert",), "litert"),
+    "openvino": Format("OpenVINO", "openvino", "model.xml", ("openvino",), "openvino", "model.bin"),
     "keras": Format("Keras", "keras", "model.keras"),
 }
 

@@ -21,7 +21,9 @@ _SECONDS = 2.0
 def main(format: str, model: str, inputs: str, outputs: str, *batches: str) -> None:
     import numpy as np
 
-    run = _RUNTIMES[format](model)
+    if format != "savedmodel":
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    run = RUNTIMES[format](model)
     cases: dict[str, dict[str, Any]] = {}
     for key, array in np.load(inputs).items():
         case, _, name = key.partition("/")
@@ -60,7 +62,6 @@ def _saved_model(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _onnx(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -69,7 +70,6 @@ def _onnx(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _litert(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import os
 
     from ai_edge_litert.interpreter import Interpreter
@@ -79,7 +79,23 @@ def _litert(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda given: runner(**given)
 
 
-_RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert}
+def _openvino(path: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells its maker of every use
+    import openvino
+
+    # In float32, as all others: of itself it takes bfloat16 where the CPU has it.
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [output.get_any_name() for output in model.outputs]
+
+    def run(given):
+        outputs = model(given)
+        return {name: outputs[name] for name in names}
+
+    return run
+
+
+# By format: from a model's path, a function from arrays by input to arrays by output.
+RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}
 
 if __name__ == "__main__":
     for barred in ("keras_fvvae", "keras"):

@@ -86,7 +86,7 @@ def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path) -> N
     import onnx
 
     model = PixelModel(classifier, views, kind, any_size=True)
-    with _converting("onnx"), warnings.catch_warnings(action="ignore"):
+    with converting("onnx"), warnings.catch_warnings(action="ignore"):
         model.export(path, format="onnx", verbose=False, input_signature=model.specs)
         content = onnx.load(str(path))
         unknown = {node.op_type for node in content.graph.node if not onnx.defs.has(node.op_type, node.domain)}
@@ -118,12 +118,13 @@ def write_litert(classifier: Classifier, views: Views, kind: str, path: Path, ha
     if half:
         target["supported_types"] = [tf.float16]
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    with _converting("litert"):
+    with converting("litert"):
         model.export(path, format="litert", verbose=False, input_signature=model.specs, **options)
 
 
 @contextlib.contextmanager
-def _converting(format: str) -> Iterator[None]:
+def converting(format: str) -> Iterator[None]:
+    """Turns whatever a converter raises, beside `OSError`, into a `RunError` of one sentence; no eigenvalues inside."""
     title = FORMATS[format].title
     logger = logging.getLogger("tf2onnx")
     level = logger.level
@@ -142,8 +143,8 @@ def _converting(format: str) -> Iterator[None]:
 
 
 def _why(error):
-    """The operations that LiteRT's converter names at the end of pages of text; else the first line."""
-    for kind in ("Custom", "TF Select"):
-        if found := re.search(rf"{kind} ops: (.*)", str(error)):
+    """The operations that a converter names in pages of text, LiteRT's at their end; else the first line."""
+    for kind in ("Custom ops", "TF Select ops", "No conversion rule found for operations"):
+        if found := re.search(rf"{kind}: (.*)", str(error)):
             return f"it has no operation {found[1]}"
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

@@ -22,8 +22,8 @@ MODES = {
     "int8": "all matrices and kernels are 8-bit; the network computes in integers, with ranges from calibration images",
     "dynamic": "all matrices and kernels are 8-bit; the network computes in integers, with ranges found at each call",
 }
-# Formats that can be quantised.
-QUANTIZED = ("onnx", "litert")
+# The modes of formats that can be quantised.
+QUANTIZED = {"onnx": ("float16", "int8"), "litert": tuple(MODES), "openvino": ("float16",)}
 # Of so many images int8 takes the ranges of activations: the birds of docs/formats.md lose no accuracy by it.
 CALIBRATION_IMAGES = 64
 
@@ -69,8 +69,12 @@ def require_quantization(mode: str, formats: Sequence[str]) -> None:
     for format in formats:
         title = FORMATS[format].title
         if format not in QUANTIZED:
-            raise RunError(f"{title} is not quantised: export it without --quantize, ONNX and LiteRT with it.")
-        if format == "onnx" and mode == "dynamic":
+            raise RunError(
+                f"{title} is not quantised: export it without --quantize, ONNX, LiteRT and OpenVINO with it."
+            )
+        if format == "openvino" and mode not in QUANTIZED[format]:
+            raise RunError(f"OpenVINO's {mode} is not written: choose --quantize float16, or another format.")
+        if format == "onnx" and mode not in QUANTIZED[format]:
             raise RunError(
                 "ONNX Runtime's convolutions with dynamic ranges answer otherwise: choose --quantize int8 or float16."
             )

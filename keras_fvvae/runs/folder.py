@@ -267,6 +267,17 @@ class RunFolder:
         """
         return reading.read_held_out(self.path)
 
+    def calibration_splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The folds of the calibration, in which groups stay together, as rows of the others and their own.
+
+        Empty where `held_out` is `None`.
+        """
+        kept = self.held_out()
+        if kept is None:
+            return []
+        _, folds = kept
+        return [(np.flatnonzero(folds != one), np.flatnonzero(folds == one)) for one in np.unique(folds)]
+
     def training_names(self) -> list[str]:
         """Names of the training items, those without label too.
 

@@ -42,13 +42,13 @@ def export_formats(
     out: str | os.PathLike,
     formats: Sequence[str] = tuple(FORMATS),
     version: int | None = None,
-    pca_components: int | None = None,
+    pca_components: int | str | None = None,
     half_svm: bool = False,
     quantize: str | None = None,
     calibration: str | os.PathLike | None = None,
     **options: Any,
 ) -> list[Written]:
-    """Writes `out/VERSION`, a SavedModel, and `out/onnx/VERSION`, `out/litert/VERSION`, `out/keras/VERSION`.
+    """Writes `out/VERSION`, a SavedModel, and `out/onnx/VERSION`, `out/litert/VERSION` and so on.
 
     All take pixels, a SavedModel encoded images as well, and hold the preprocessing of the training. Each is run in a
     fresh process without this library on sample pixels, and compared with Keras: scores, size and seconds stand in its
@@ -60,8 +60,8 @@ def export_formats(
         formats: of `keras_fvvae.export.formats.FORMATS`.
         version: the number of all. Default: one above the highest there, in whatever format.
         pca_components: as for `keras_fvvae.tasks.export_runs.export_runs`.
-        quantize: of `keras_fvvae.export.quantization.MODES`: how ONNX and LiteRT files are made smaller; other formats
-            are refused with it. `None`: they are not.
+        quantize: of `keras_fvvae.export.quantization.MODES`: how files are made smaller; formats that are not are
+            refused with it. `None`: they are not.
         calibration: what they are quantised and checked with, see `keras_fvvae.tasks.quantization_images`.
         half_svm, **options: of the SavedModel alone, as for `export_runs`: `top_k`, `valid_output`, `coverage`.
 

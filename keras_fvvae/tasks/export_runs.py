@@ -21,11 +21,10 @@ from keras_fvvae.serving.version_folders import require_export_folder
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.tasks.fused_calibration import fused_calibration, held_out_scores
 from keras_fvvae.training.calibration import FOLDS
+from keras_fvvae.training.selection.components import MOST_LOST, components_of_run
+from keras_fvvae.training.vectors import row_slices
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import TrainedFile, open_reading
-
-# Test vectors that are classified at a time.
-BLOCK_ROWS = 256
 
 
 def export_runs(
@@ -36,7 +35,7 @@ def export_runs(
     weights: Sequence[float] | None = None,
     half_svm: bool = False,
     valid_output: bool = False,
-    pca_components: int | None = None,
+    pca_components: int | str | None = None,
     coverage: float | None = None,
 ) -> Path:
     """Writes a trained model as a SavedModel, or two, of frames and of optical flow, as one in which they are fused.
@@ -50,7 +49,9 @@ def export_runs(
         version, top_k, half_svm, valid_output, coverage: as for `keras_fvvae.export.export_saved_model`.
         weights: of two models' scores, see `keras_fvvae.export.export_fused`.
         pca_components: compresses every run's representation to so many principal components of its training vectors,
-            brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method.
+            brought to unit length; its SVM is fitted anew on these, and calibrated anew by the run's method. `"auto"`:
+            the fewest that cost at most 1 % of a run's held-out training items, see
+            `keras_fvvae.training.selection.components`.
 
     The fused scores of two runs have probabilities where both runs are calibrated, see
     `keras_fvvae.tasks.fused_calibration`.
@@ -117,7 +118,7 @@ class Prepared:
     svm: OneVsRestSVM | None = None
 
 
-def prepared(model: TrainedFile, pca_components: int | None = None) -> Prepared:
+def prepared(model: TrainedFile, pca_components: int | str | None = None) -> Prepared:
     """The classifier that is exported, and what its card tells.
 
     Args:
@@ -135,11 +136,19 @@ def prepared(model: TrainedFile, pca_components: int | None = None) -> Prepared:
         raise RunError(
             f"{model.recipe.name} has no training vectors, whose principal components these are: export its run."
         )
+    if classifier.encoder.compression is not None:
+        raise RunError("The run's representation is compressed by PCA already.")
+    if isinstance(pca_components, str):
+        pca_components, judged = components_of_run(model.run, model.kind)
+        notes.append(
+            f"The number of principal components, {pca_components}, is the smallest tried that costs at most "
+            f"{MOST_LOST:.0%}, as all larger ones do: {'; '.join(one.text for one in judged)}."
+        )
     classifier, svm, note = _compressed(classifier, model.run, pca_components)
     return Prepared(classifier, [*notes, note], svm)
 
 
-def digest_option(model: TrainedFile, pca_components: int | None) -> dict[str, str]:
+def digest_option(model: TrainedFile, pca_components: int | str | None) -> dict[str, str]:
     """The option `model_digest` of `export_saved_model`; none where vectors are compressed, as no index has them."""
     return {} if pca_components is not None else {"model_digest": sha256(model.model)}
 
@@ -162,7 +171,7 @@ def half_note(model: TrainedFile, classifier: Classifier, compressed: bool) -> s
 def _test_scores(vectors, kernel, bias, compression=None):
     """Scores of a run's test items; blocks of rows are read at a time."""
     rows = vectors.values[vectors.first_test_row :]
-    blocks = (np.array(rows[start : start + BLOCK_ROWS]) for start in range(0, len(rows), BLOCK_ROWS))
+    blocks = (np.array(rows[some]) for some in row_slices(len(rows), rows[:1].nbytes))
     if compression is not None:
         blocks = (np.asarray(compression(block)) for block in blocks)
     return np.concatenate([block @ kernel + bias for block in blocks])
@@ -178,18 +187,21 @@ def _measured(run):
 def _compressed(classifier, run, components):
     """The classifier on principal components, its SVM, and what that changes."""
     old, vectors = classifier.encoder, run.vectors()
-    if old.compression is not None:
-        raise RunError("The run's representation is compressed by PCA already.")
     data = vectors.values
     compression = GramPCA(components, normalization="l2", name="compression")
     compression.adapt(data[: vectors.first_test_row])
     labelled = vectors.labelled
-    blocks = (np.array(data[start : start + BLOCK_ROWS]) for start in range(0, labelled, BLOCK_ROWS))
-    compact = np.concatenate([np.asarray(compression(block)) for block in blocks])[:labelled]
+    blocks = (np.array(data[rows]) for rows in row_slices(labelled, data[:1].nbytes))
+    compact = np.concatenate([np.asarray(compression(block)) for block in blocks])
     result = build_classifier(old.with_compression(compression), classifier.class_names)
     svm = _refitted(classifier.calibration, run, vectors).fit(compact, vectors.train_labels)
     result.set_svm(svm)
-    note = f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA"
+    numbers = [sum(weight.size for weight in one.svm.get_weights()) for one in (classifier, result)]
+    numbers[1] += (components + 1) * old.output_dim
+    note = (
+        f"The representation is compressed from {old.output_dim:,} to {components:,} numbers by PCA (what follows the "
+        f"whole vector has {numbers[1]:,} weights instead of {numbers[0]:,})"
+    )
     if vectors.scores is None:
         return result, svm, f"{note}; what that changes is not known without test items."
     before = _test_scores(vectors, *classifier.svm.get_weights())
@@ -201,11 +213,7 @@ def _refitted(calibration, run, vectors):
     """An SVM that is calibrated as the run's, in its folds; a run of an older version has not kept these."""
     if calibration is None:
         return OneVsRestSVM(vectors.C)
-    kept = run.held_out()
-    if kept is None:
-        folds = min(FOLDS, int(np.unique(vectors.train_labels, return_counts=True)[1].min()))
-    else:
-        folds = [(np.flatnonzero(kept[1] != one), np.flatnonzero(kept[1] == one)) for one in np.unique(kept[1])]
+    folds = run.calibration_splits() or min(FOLDS, int(np.unique(vectors.train_labels, return_counts=True)[1].min()))
     return OneVsRestSVM(vectors.C, probability=calibration.method, cv=folds)
 
 

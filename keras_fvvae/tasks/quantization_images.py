@@ -64,7 +64,20 @@ def _without_pictures(mode):
     return Quantization(mode, none, none, None, "")
 
 
-def _of_run(mode, model, data):
+def run_pictures(
+    model: TrainedFile, data: str | os.PathLike | None, rows: Iterable[int], limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of rows of a run's vectors, resized and rounded: the first that can be read, and which rows those are.
+
+    Args:
+        model: a run on images, from `keras_fvvae.zoo.sources.open_reading`.
+        data: what it was trained on.
+        rows: in the order wanted.
+        limit: how many at most.
+
+    Raises:
+        DataError: if the data are not the run's, or none can be read.
+    """
     vectors, collection = model.run.vectors(), recipe_collection(model.recipe, data)
     places = {normal_name(str(name)): index for index, name in enumerate(collection.names)}
     missing = [name for name in vectors.names if name not in places]
@@ -74,15 +87,21 @@ def _of_run(mode, model, data):
             f"{len(missing)} of the {len(vectors.names)} items of {model.run.path} are not in {where}, "
             f"such as {missing[0]!r}; give the data it was trained on."
         )
-    views, first = recipe_views(model.recipe, "image"), vectors.first_test_row
-    order = np.random.default_rng(model.recipe.seed)
+    rows = np.array(list(rows))
+    indices = [places[vectors.names[row]] for row in rows]
+    pictures, read = _pixels(collection, indices, recipe_views(model.recipe, "image"), limit)
+    return pictures, rows[read]
+
+
+def _of_run(mode, model, data):
+    vectors = model.run.vectors()
+    first, order = vectors.first_test_row, np.random.default_rng(model.recipe.seed)
     trained, tested = (order.permutation(rows) for rows in (np.arange(first), np.arange(first, len(vectors.names))))
-    found = [places[vectors.names[row]] for row in trained]
-    calibration, _ = _pixels(collection, found, views, CALIBRATION_IMAGES)
+    calibration, _ = run_pictures(model, data, trained, CALIBRATION_IMAGES)
     what = "test" if len(tested) else "training"
     rows = np.sort(tested[:CHECKED_IMAGES]) if len(tested) else trained[:CHECKED_IMAGES]
-    checked, read = _pixels(collection, [places[vectors.names[row]] for row in rows], views, CHECKED_IMAGES)
-    labels = vectors.labels[rows][read]
+    checked, read = run_pictures(model, data, rows, CHECKED_IMAGES)
+    labels = vectors.labels[read]
     title = f"{len(checked)} {what} images of the run {model.run.path.name}"
     return Quantization(mode, calibration, checked, None if (labels == UNLABELLED).any() else labels, title)
 

@@ -1,8 +1,9 @@
-"""ONNX, LiteRT and Keras files: what their runtimes answer without this library, and what is refused."""
+"""ONNX, LiteRT, OpenVINO and Keras files: what their runtimes answer without this library, and what is refused."""
 
 import contextlib
 import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from keras_fvvae.export import formats as export_formats_table
 from keras_fvvae.export.agreement import Reference, run_fresh
 from keras_fvvae.export.formats import FORMATS, require_formats
 from keras_fvvae.export.matrix_resize import scale_by_products
+from keras_fvvae.export.openvino_model import write_openvino
 from keras_fvvae.export.portable import write_litert, write_onnx
 from keras_fvvae.recipes import load_recipe
 from keras_fvvae.serving.version_folders import version_folders
@@ -27,7 +29,7 @@ from keras_fvvae.tasks.export_formats import export_formats
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import open_reading
 
-WRITERS = {"onnx": write_onnx, "litert": write_litert}
+WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
 
 
 def _installed(format):
@@ -110,6 +112,7 @@ def test_what_lies_beside_a_model(exported):
         folder = out / name / "1"
         assert sorted(path.name for path in folder.iterdir()) == sorted(
             ["card.md", "labels.txt", FORMATS[name].file, "recipe.yaml", "signature.json"]
+            + ([FORMATS[name].weights] if FORMATS[name].weights else [])
         )
         signature = json.loads((folder / "signature.json").read_text())
         assert signature["labels"] == (folder / "labels.txt").read_text().splitlines() == [str(i) for i in range(10)]
@@ -131,6 +134,28 @@ def test_an_onnx_file_says_what_it_takes(exported):
     assert outputs["scores"] == ["N", 10]
     labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
     assert labels == signature["labels"]
+
+
+@_skipped("openvino")
+def test_an_openvino_model_says_what_it_takes(exported):
+    assert sys.modules["openvino_telemetry"] is None  # barred by the exporter: nothing is told to anyone
+    from openvino import Core
+
+    folder = exported[0] / "openvino" / "1"
+    model = Core().read_model(folder / "model.xml")
+    (given,) = model.inputs
+    assert (given.get_any_name(), str(given.partial_shape), str(given.element_type)) == (
+        "pixels",
+        "[?,?,?,3]",
+        "<Type: 'uint8_t'>",
+    )
+    signature = json.loads((folder / "signature.json").read_text())
+    assert signature["weights_file"] == "model.bin"
+    outputs = {one.get_any_name(): str(one.partial_shape) for one in model.outputs}
+    assert outputs == {one["name"]: f"[?,{one['shape'][1]}]" for one in signature["outputs"]}
+    assert json.loads(model.get_rt_info(["labels"]).value) == signature["labels"]
+    size = sum((folder / name).stat().st_size for name in ("model.xml", "model.bin"))
+    assert exported[1]["openvino"].agreement.size == size
 
 
 def test_the_next_version_is_one_for_all(exported):

@@ -14,7 +14,8 @@ from keras_fvvae.export import quantization as quantization_module
 from keras_fvvae.export import quantized_agreement
 from keras_fvvae.export.agreement import run_fresh
 from keras_fvvae.export.formats import FORMATS
-from keras_fvvae.export.quantization import require_quantization
+from keras_fvvae.export.quantization import Quantization, require_quantization
+from keras_fvvae.export.quantization_litert import PARTS, quantize_litert
 from keras_fvvae.tasks.export_formats import export_formats
 from keras_fvvae.tasks.quantization_images import quantization_of
 from keras_fvvae.training import train as task_train
@@ -84,6 +85,33 @@ def test_the_network_alone_computes_in_integers(digits, tmp_path):
     assert kinds["Conv"] == {"DequantizeLinear"}
     assert "DequantizeLinear" in kinds["MatMul"]  # weights
     assert len(kinds["MatMul"]) > 1  # of activations in float32
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs pip install 'keras_fvvae[openvino]'")
+def test_half_the_weights_of_openvino(tmp_path):
+    (float32,) = export_formats("digits_conv", tmp_path / "float32", ["openvino"])
+    (small,) = export_formats("digits_conv", tmp_path / "float16", ["openvino"], quantize="float16")
+    weights = [(one.path / "model.bin").stat().st_size for one in (float32, small)]
+    assert weights[1] < 0.55 * weights[0]
+    assert "is Keras's for 100.0% of 16 sample inputs" in small.agreement.text
+
+
+@_skipped("litert")
+def test_every_part_by_itself(tmp_path):
+    """What `benchmarks.long.quantized_parts` measures: each makes the file smaller, and all together most."""
+    (whole,) = export_formats("digits_conv", tmp_path, ["litert"])
+    content = (whole.path / "model.tflite").read_bytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    quantization = Quantization("int8", pixels, pixels, None, "")
+    sizes = []
+    for parts in (*((part,) for part in PARTS), PARTS):
+        path = tmp_path / "part.tflite"
+        path.write_bytes(content)
+        quantize_litert(path, quantization, parts)
+        sizes.append(path.stat().st_size)
+        assert run_fresh("litert", path, {"a": {"pixels": pixels}})["a/scores"].shape == (4, 10)
+    assert max(sizes[:-1]) < len(content)
+    assert sizes[-1] < min(sizes[:-1])
 
 
 @_skipped("litert")
@@ -157,6 +185,8 @@ def test_what_is_not_quantised(monkeypatch):
         require_quantization("int8", ["onnx", "savedmodel"])
     with pytest.raises(RunError, match="with dynamic ranges answer otherwise: choose --quantize int8 or float16"):
         require_quantization("dynamic", ["onnx"])
+    with pytest.raises(RunError, match="OpenVINO's int8 is not written: choose --quantize float16"):
+        require_quantization("int8", ["openvino"])
     with pytest.raises(ValueError, match="int8"):
         require_quantization("int9", ["onnx"])
     monkeypatch.setattr(quantization_module.importlib.util, "find_spec", lambda name: None)

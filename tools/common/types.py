@@ -62,4 +62,18 @@ class RunType(click.Path):
         return items or [CompletionItem(incomplete, type="file")]  # also where files follow
 
 
-RECIPE, RUN, BACKBONE = RecipeType(), RunType(), BackboneType()
+class NumberOrAuto(click.ParamType):
+    """A positive integer, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "auto":
+            return value
+        try:
+            return click.IntRange(1).convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither a positive integer nor auto.", param, ctx)
+
+
+RECIPE, RUN, BACKBONE, NUMBER_OR_AUTO = RecipeType(), RunType(), BackboneType(), NumberOrAuto()
