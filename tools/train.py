@@ -121,7 +121,8 @@ def command(
 
     Without RECIPE: photos_lite2, whose network needs no download, if the extra lite is installed and nothing is asked
     for that is of another network or of a single representation (--backbone, --backbone-weights, --tap, --tune, --init,
-    --pretrain); else image_folder. Of videos video_lite2 and video_folder instead.
+    --pretrain); else image_folder, with the same network where no other is named. Of videos video_lite2 and
+    video_folder instead.
 
     The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
     continues where it was.
@@ -130,6 +131,8 @@ def command(
     overrides = _overrides(settings, dataset, further)
     asked = [auto_tap, tune, init, pretrain, backbone_weights, overrides.keys() & _OF_ONE, strategy == "multiworker"]
     name = recipe or _default_entry(single=any(asked))
+    if recipe is None and not (init or backbone_weights):
+        overrides = _with_packaged_network(name, overrides)
     chosen = options.chosen_recipe(name, overrides, dataset_options=dataset_options)
     folder = output_folder(out, chosen.name)
     _check(chosen, data, folder, pretrain, init, tune or auto_tap, strategy)
@@ -184,6 +187,16 @@ def _default_entry(single: bool) -> str:
     from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
 
     return "image_folder" if single or not are_weights_installed(LITE) else "photos_lite2"
+
+
+def _with_packaged_network(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Overrides of the default entry of one representation: without a network of its own that whose weights are here."""
+    from keras_fvvae.backbones import BACKBONES
+    from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
+
+    if name != "image_folder" or "backbone" in overrides or not are_weights_installed(LITE):
+        return overrides
+    return {"backbone": "EfficientNetLite2", "tap": BACKBONES["EfficientNetLite2"].default_tap, **overrides}
 
 
 def _tuned(

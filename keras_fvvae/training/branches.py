@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +74,9 @@ class JoinedTraining(Training):
         """The branches, one after the other; one that is finished is taken as it is."""
         source = self.run.read_json(files.LABELS)["data"]["backbone_weights"]
         self._runs: dict[str, RunFolder] = {}
-        for name, recipe in self._recipes.items():
+        for number, (name, recipe) in enumerate(self._recipes.items(), start=1):
+            if self.settings.verbose:
+                print(f"Branch {number} of {len(self._recipes)}: {name}", file=sys.stderr, flush=True)
             run = RunFolder.create(self.run.path / files.BRANCHES / name, recipe, self.usable, source)
             if not run.is_finished():
                 with self._timed("fit"):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keras_fvvae.utils.quiet import quiet_stderr
+
 if TYPE_CHECKING:
     from keras_fvvae.runs.results import RunResults
 
@@ -26,14 +28,8 @@ def load_tensorflow_quietly() -> None:
     if warning := address_space_warning():
         say(warning)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands decode, train and export with it, whatever is set
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-            import tensorflow  # noqa: F401
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+    with quiet_stderr():
+        import tensorflow  # noqa: F401
 
 
 def address_space_warning() -> str:
