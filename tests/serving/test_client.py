@@ -113,12 +113,12 @@ def test_arguments():
         Client("http://localhost", "m", version=1, label="stable")
 
 
-@pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_nobody_there(scheme):
+@pytest.mark.parametrize(("scheme", "model"), [("http", "m"), ("grpc", "m"), ("http", None)])
+def test_nobody_there(scheme, model):
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
     with (
-        Client(url, "m", retries=1) as client,
+        Client(url, model, retries=1) as client,
         pytest.raises(ServingError, match="is the server running there") as caught,
     ):
         client.status()

@@ -287,6 +287,14 @@ def test_mistakes_end_in_one_sentence(run_command, arguments, message):
     assert "Traceback" not in errors
 
 
+def test_a_tap_alone_keeps_the_network_whose_weights_are_here(run_command, tmp_path):
+    data = write_digits(tmp_path / "data")
+    code, _, errors = run_command("train", "--data", data, "--out", tmp_path / "run", "--tap", "nothing")
+    assert code == 1
+    assert "'nothing'" in errors
+    assert "EfficientNetLite2" in errors
+
+
 def test_missing_weights(run_command, tmp_path):
     data = write_digits(tmp_path / "data")
     code, _, errors = run_command(
