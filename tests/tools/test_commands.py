@@ -139,7 +139,7 @@ def test_videos(tmp_path, run_command, videos):
         output.split()
     )
     assert f"3 videos could not be used; see {tmp_path / 'rgb' / 'skipped.csv'}." in errors
-    assert (tmp_path / "rgb" / "report.html").read_text().count("data:image/png;base64,") == 6
+    assert (tmp_path / "rgb" / "report.html").read_text().count("data:image/png;base64,") == 7
     code, output, _ = run_command(*_video_arguments(flow, tmp_path / "flow_run", "modality=flow"))
     assert code == 0
     assert "18 training and 8 test videos of 8 classes; optical flow (dis, +-20 pixels)" in " ".join(output.split())

@@ -46,7 +46,7 @@ def test_explain(run, tmp_path):
     image.write_bytes(tf.io.encode_png(np.full((9, 9, 3), 200, "uint8")).numpy())
     code, output, errors = _call(explain_command.command, run, image, "/nowhere.png", "--out", tmp_path / "out")
     assert code == 0
-    assert str(tmp_path / "out" / "image.png") in output
+    assert str(tmp_path / "out" / tmp_path.name / "image.png") in output
     assert "/nowhere.png: No such file or directory" in errors
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["image.json", "image.png", "image.svg"]
     code, _, _ = _call(explain_command.command, run, "/nowhere.png", "--out", tmp_path / "out")

@@ -60,7 +60,8 @@ def test_an_entry_with_weights_classifies_explains_and_is_exported(tmp_path, run
     assert (code, errors) == (0, "")
     assert json.loads(output)["labels"] == ["3"]
     assert "seen_in_training" not in json.loads(output)  # which only a run tells
-    assert run_command("explain", "digits_conv", picture, "--out", pictures)[1].endswith(f": {pictures / '3.png'}\n")
+    drawn = pictures / tmp_path.name / "3.png"
+    assert run_command("explain", "digits_conv", picture, "--out", pictures)[1].endswith(f": {drawn}\n")
     errors = run_command("export", "digits_conv", "--out", out, "--pca", "4")[2]
     assert (
         errors == "Error: digits_conv has no training vectors, whose principal components these are: export its run.\n"
