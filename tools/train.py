@@ -190,7 +190,7 @@ def _default_entry(single: bool) -> str:
 
 
 def _with_packaged_network(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Overrides of the default entry of one representation: without a network of its own that whose weights are here."""
+    """Overrides of the default entry of one representation: where no network is named, that whose weights are here."""
     from keras_fvvae.backbones import BACKBONES
     from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
 

@@ -40,8 +40,8 @@ def _has_probabilities(estimator: FVVAEClassifier) -> bool:
 class FVVAEClassifier(ClassifierMixin, RecipeEstimator):
     """FV-VAE, Fisher vectors and one-vs-all SVM as a classifier of scikit-learn, on images or videos.
 
-    `fit` is `keras-fvvae train RECIPE`: it trains into a run folder, caches activations, can be interrupted and repeated
-    where `run` is given, and skips what cannot be read. All that reads runs reads its run.
+    `fit` is `keras-fvvae train RECIPE`: it trains into a run folder, caches activations, can be interrupted and
+    repeated where `run` is given, and skips what cannot be read. All that reads runs reads its run.
 
     Args:
         recipe: entry of the zoo, or the path of a recipe in YAML. Default: `image_folder`, one tap; the command's

@@ -48,7 +48,8 @@ def test_explain(run, tmp_path):
     assert code == 0
     assert str(tmp_path / "out" / tmp_path.name / "image.png") in output
     assert "/nowhere.png: No such file or directory" in errors
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["image.json", "image.png", "image.svg"]
+    drawn = (tmp_path / "out" / tmp_path.name).iterdir()
+    assert sorted(path.name for path in drawn) == ["image.json", "image.png", "image.svg"]
     code, _, _ = _call(explain_command.command, run, "/nowhere.png", "--out", tmp_path / "out")
     assert code == 1
 
