@@ -14,7 +14,7 @@ import numpy as np
 from keras_fvvae.data.catalogue import recognize
 from keras_fvvae.data.datasets.folder import SPLIT_FOLDERS
 from keras_fvvae.encoding.extraction import Extraction
-from keras_fvvae.encoding.items import Item
+from keras_fvvae.encoding.items import Item, is_stored
 from keras_fvvae.encoding.output import Summary
 from keras_fvvae.errors import DataError
 from keras_fvvae.search.approximate import require_usearch
@@ -74,6 +74,11 @@ def index_data(
     require_free(out)
     if approximate:
         require_usearch()
+    if is_stored(data) and not Path(data).is_dir():
+        raise DataError(
+            f"{data} is no folder or list: an index names files, whose pictures `search` shows. Unpack it into a "
+            f"folder, or take the vectors that `keras-fvvae encode` makes of it."
+        )
     if dataset is None and Path(data).exists() and (found := recognize(data)) not in ("folder", "list"):
         dataset = found
     kept = encoded is not None

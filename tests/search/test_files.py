@@ -86,6 +86,13 @@ def test_the_whole_index(built):
         assert message in output
 
 
+@pytest.mark.parametrize("data", ["photos.tar", "s3://bucket/photos", "photos.tgz"])
+def test_what_is_no_file_is_refused(data, tmp_path):
+    with pytest.raises(DataError, match="is no folder or list: an index names files"):
+        index_data(MODEL, data, tmp_path / "index")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_model_is_refused(built, tmp_path):
     index = Index.open(built)
     other = write_run(tmp_path / "other", kind="image")
