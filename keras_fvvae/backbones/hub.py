@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_fvvae.backbones.own_names import HUB, HUB_EXTRA, HUB_PACKAGE, local_p
 from keras_fvvae.backbones.weights import quiet_about_containers
 from keras_fvvae.errors import RecipeError, WeightsError, first_line
 from keras_fvvae.utils.lazy import imported
+from keras_fvvae.utils.signatures import init_parameters
 
 # The argument of `from_preset` that decides the size of the images.
 _SIZE_ARGUMENT = "image_shape"
@@ -142,7 +142,7 @@ class _Builder:
         self.kind = kind
 
     def from_config(self, config: dict[str, Any]) -> keras.layers.Layer:
-        known = {*inspect.signature(self.kind).parameters, *_OF_ALL_LAYERS}
+        known = {*init_parameters(self.kind), *_OF_ALL_LAYERS}
         return self.kind.from_config({key: value for key, value in config.items() if key in known})
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import keras
 
 from keras_fvvae import layers
@@ -19,6 +17,7 @@ from keras_fvvae.recipes.registry import (
     REPRESENTATIONS,
     SOFTMAX_TRAINING,
 )
+from keras_fvvae.utils.signatures import init_parameters
 
 __all__ = [
     "FVVAE_TRAINING",
@@ -66,7 +65,7 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
     except ValueError as error:
         raise RecipeError(f"`representation_options` of {recipe.representation!r}: {error}") from error
     options = {**info.options, **chosen}
-    known = [name for name in inspect.signature(info.layer_class).parameters if name not in _DECIDED]
+    known = [name for name in init_parameters(info.layer_class) if name not in _DECIDED]
     for name in chosen:
         if name not in known:
             raise RecipeError(unknown_name(f"option of the representation {recipe.representation!r}:", name, known))
@@ -76,7 +75,7 @@ def build_head(recipe: Recipe, fvvae: layers.FVVAELayer | None = None) -> keras.
         options["fvvae"] = fvvae
     if recipe.representation == "fv_vae" and is_spectral(recipe):
         options.setdefault("standardized", False)
-    if "decoder_layers" in inspect.signature(info.layer_class).parameters:
+    if "decoder_layers" in init_parameters(info.layer_class):
         options["decoder_layers"] = recipe.decoder_layers
     try:
         return info.layer_class(**options, name="head")
