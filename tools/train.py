@@ -191,12 +191,11 @@ def _default_entry(single: bool) -> str:
 
 def _with_packaged_network(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Overrides of the default entry of one representation: where no network is named, that whose weights are here."""
-    from keras_fvvae.backbones import BACKBONES
-    from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
+    from keras_fvvae.backbones.lite_packages import LITE, NETWORK, are_weights_installed
 
     if name != "image_folder" or "backbone" in overrides or not are_weights_installed(LITE):
         return overrides
-    return {"backbone": "EfficientNetLite2", "tap": BACKBONES["EfficientNetLite2"].default_tap, **overrides}
+    return {"backbone": NETWORK, "tap": default_tap(NETWORK), **overrides}
 
 
 def _tuned(

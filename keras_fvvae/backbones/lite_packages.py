@@ -7,6 +7,7 @@ from importlib.machinery import ModuleSpec
 
 # The one of the entries photos_lite2 and textiles_lite2, and of what takes a network by itself.
 LITE = 2
+NETWORK = f"EfficientNetLite{LITE}"
 
 
 def weights_package(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ from keras_fvvae.utils.text import parse_json
 from keras_fvvae.zoo.remote import filesystems
 from keras_fvvae.zoo.remote.addresses import STORES, require_scheme
 
-COPY_BYTES = 2**20
 # Of this machine alone: lists of what is left to do, and of its own failures for people.
 _LEFT = (PLAN, FAILED_LIST)
 
@@ -96,8 +96,7 @@ def taken_over(url: str, patterns: tuple[str, ...] = ("**",)) -> Iterator[Path]:
             path = Path(folder, one.removeprefix(f"{base}/"))
             path.parent.mkdir(parents=True, exist_ok=True)
             with filesystems.opened(one) as file, open(path, "wb") as copy:
-                while chunk := file.read(COPY_BYTES):
-                    copy.write(chunk)
+                shutil.copyfileobj(file, copy)
         yield Path(folder)
 
 

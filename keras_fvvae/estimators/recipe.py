@@ -8,13 +8,13 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from keras_fvvae.backbones import BACKBONES
-from keras_fvvae.backbones.lite_packages import LITE, are_weights_installed
+from keras_fvvae.backbones.lite_packages import LITE, NETWORK, are_weights_installed
 from keras_fvvae.recipes import Recipe, load_recipe
 
 DEFAULT_RECIPE = "image_folder"
 AUTO = "auto"
 # Instead of the default recipe's VGG19, whose weights are downloaded: those of this network are in a package.
-_PACKAGED: dict[str, Any] = {"backbone": "EfficientNetLite2", "input_size": [260, 260]}
+_PACKAGED: dict[str, Any] = {"backbone": NETWORK, "input_size": [260, 260]}
 
 
 class RecipeEstimator(BaseEstimator):

@@ -14,12 +14,19 @@ from keras_fvvae.errors import DataError
 from tests.encoding.conftest import write_run
 
 
-def _write_tar(path, files):
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
+def _tar(files):
+    """The bytes of a tar file of pairs of name and content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _write_tar(path, files):
+    path.write_bytes(_tar(files.items()))
     return path
 
 
@@ -63,11 +70,7 @@ def test_shards_of_the_work(shards):
 
 
 def test_of_one_name_twice_the_later_counts(tmp_path):
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for content in (b"old", b"newer"):
-            info = tarfile.TarInfo("1.jpg")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+    (tmp_path / "x.tar").write_bytes(_tar([("1.jpg", b"old"), ("1.jpg", b"newer")]))
     (item,) = find_stored(tmp_path / "x.tar").items
     with fetched(item) as path:
         assert path.read_bytes() == b"newer"
@@ -147,9 +150,7 @@ class TestStore:
         for path, content in {"a/1.jpg": b"one", "a/.x.jpg": b"x", "2.png": b"two", "x.txt": b"x"}.items():
             system.pipe_file(f"/{name}/photos/{path}", content)
         for number, files in enumerate(small):
-            buffer = io.BytesIO()
-            _write_tar_to(buffer, files)
-            system.pipe_file(f"/{name}/shards/s{number}.tar", buffer.getvalue())
+            system.pipe_file(f"/{name}/shards/s{number}.tar", _tar(files.items()))
         return f"memory://{name}"
 
     @pytest.mark.parametrize("end", ["", "/"])
@@ -174,11 +175,3 @@ class TestStore:
         gone = Item("x:1", "x.jpg", f"{bucket}/x.jpg")
         with pytest.raises(DataError, match=r"x.jpg does not exist. Check the address"), fetched(gone):
             pass
-
-
-def _write_tar_to(buffer, files):
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
