@@ -14,7 +14,7 @@ from keras_fvvae.data import load_digits
 from keras_fvvae.estimators import recipe as estimator_recipe
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.runs import files
-from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_vgg19
+from tests.support.less_data import BLOCKS, build_vgg19, fewer_digits, narrow_networks
 from tests.support.written_runs import make_streams, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def _quick(monkeypatch):
     small = {"backbone": "VGG19", "input_size": [64, 64], "steps": 2}
     monkeypatch.setattr(estimator_recipe, "_PACKAGED", small)
     monkeypatch.setattr(estimator_recipe, "are_weights_installed", lambda number: True)
-    with fewer_digits(), narrow_vgg19():
+    with fewer_digits(), narrow_networks():
         yield
 
 
