@@ -6,8 +6,10 @@ from typing import Any
 
 from keras import ops
 
+from keras_fvvae.backbones.tokens import has_places
 from keras_fvvae.explanations.joined_split import JoinedScoreSplit
 from keras_fvvae.explanations.score_split import ScoreSplit
+from keras_fvvae.explanations.terms import can_explain
 from keras_fvvae.models import Classifier, Encoder, JoinedEncoder
 
 
@@ -15,6 +17,11 @@ def score_split(encoder: Encoder, inputs: Any, mask: Any = None, raw: Any = None
     """The `ScoreSplit` of an encoder's vectors, of one with branches the `JoinedScoreSplit`; arguments are theirs."""
     kind = JoinedScoreSplit if isinstance(encoder, JoinedEncoder) else ScoreSplit
     return kind(encoder, inputs, mask, raw)
+
+
+def has_heat_maps(encoder: Encoder) -> bool:
+    """Whether scores of an encoder's vectors are split over descriptors that have places in the picture."""
+    return has_places(encoder.backbone) and all(map(can_explain, encoder.heads))
 
 
 def descriptor_contributions(classifier: Classifier, inputs: Any, class_index: Any = None, mask: Any = None) -> Any:

@@ -35,13 +35,13 @@ def on_map(parts: Any, shape: Sequence[int], levels: Sequence[int] | None = None
         [[[2.0, 2.0], [2.0, 6.0]]]
     """
     height, width = shape
-    count = parts.shape[-1]
+    *leading, count = ops.shape(parts)
     if levels is not None:
         shares = _pyramid_shares(tuple(levels), height, width)
         parts = ops.matmul(parts, ops.convert_to_tensor(shares, parts.dtype))
     elif count != height * width:
         raise ValueError(f"{count} descriptors are not the positions of a map of {height}x{width}; they have no place.")
-    return ops.reshape(parts, (*ops.shape(parts)[:-1], height, width))
+    return ops.reshape(parts, (*leading, height, width))
 
 
 def on_grid(maps: Any, shape: Sequence[int]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -10,7 +11,6 @@ from keras_fvvae import layers
 from keras_fvvae.explanations.positions import on_map
 from keras_fvvae.explanations.terms import TERMS, can_explain
 from keras_fvvae.models import FisherEncoder
-from keras_fvvae.ops import spectral
 from keras_fvvae.ops.tensors import at_least_float32
 
 
@@ -51,7 +51,7 @@ class ScoreSplit:
             self.shares = self.keep / ops.maximum(ops.sum(self.keep, axis=1, keepdims=True), 1)
             raw = ops.sum(_where_kept(self.keep, _scaled(raw, self.shares)), axis=1)
         self.raw = at_least_float32(raw)
-        self._normalized, self._factor = _normalized(encoder.normalization, self.raw)
+        self._normalized, self._multiply = _normalized(encoder.normalization, self.raw)
         self._flat = ops.reshape(self._normalized, (-1, encoder.head.output_dim))
         self.vectors = self._flat if encoder.compression is None else encoder.compression(self._flat)
 
@@ -106,7 +106,7 @@ class ScoreSplit:
         elif isinstance(normalization, layers.SpectralNormalization):
             shape = (-1, *normalization.matrix_shape(raw.shape))
             matrices, after, weights = (ops.reshape(one, shape) for one in (raw, normalized, weights))
-            multipliers = _of_square_root(matrices, after, weights, self._factor)
+            multipliers = _of_square_root(matrices, after, weights, self._multiply)
         else:
             multipliers = weights * _ratio(normalized, raw)
         return ops.reshape(multipliers, (-1, self.encoder.head.output_dim))
@@ -131,17 +131,16 @@ def before_compression(pca: layers.GramPCA | None, vectors: Any, compressed: Any
 
 
 def _normalized(normalization: Any, raw: Any) -> tuple[Any, Any]:
-    """Normalised raw vectors, and of a matrix square root the factor that made it, whose decomposition is costly."""
+    """Normalised raw vectors, and of a matrix square root what made it, whose decomposition is costly."""
     if isinstance(normalization, layers.SpectralNormalization):
-        return normalization.normalize_and_factor(raw)
+        return normalization.normalize_and_multiplier(raw)
     return normalization(raw), None
 
 
-def _of_square_root(matrices: Any, after: Any, weights: Any, factor: Any) -> Any:
+def _of_square_root(matrices: Any, after: Any, weights: Any, multiply: Callable[[Any], Any]) -> Any:
     """Of the matrix square root `R F`, or `F R`, with `F` held: it splits over descriptors as `R` does."""
-    ratio = weights * _ratio(after, spectral.matrix_square_root(matrices, factor))
-    # The factor is symmetric: multiplied on the same side, it goes from the root's entries back to the matrix's.
-    return spectral.matrix_square_root(ratio, factor)
+    # F is symmetric: multiplied on the same side, it goes from the root's entries back to the matrix's.
+    return multiply(weights * _ratio(after, multiply(matrices)))
 
 
 def _ratio(after: Any, before: Any) -> Any:

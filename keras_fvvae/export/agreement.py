@@ -27,6 +27,9 @@ TOLERANCE = 1e-4
 # A Fisher vector has steps: a unit of the decoder that rounding brings from just above 0 to 0 takes its term away, see
 # docs/formats.md. So of the examples a quarter may differ by more, up to this part of the largest score.
 STEP, STEPS = 0.05, 0.25
+# What the parts of a score may be off by, as a part of the largest score where that is above 1: entries that cancel
+# down to rounding leave its square root.
+PARTS = 0.01
 # Examples of images, and of videos: of four frames, of which 4, 3, 2, 1 count.
 IMAGES, VIDEOS, FRAMES = 16, 4, 4
 BATCHES = {"image": (1, IMAGES), "video": (1, VIDEOS)}
@@ -134,6 +137,14 @@ class Reference:
                     f"{FORMATS[format].title} answers otherwise than Keras: scores differ by up to {found:.2g} "
                     f"({TOLERANCE * largest:.2g} is rounding). Nothing was written; please report it with the recipe."
                 )
+            if f"{case}/contributions" in outputs:
+                parts = outputs[f"{case}/contributions"].reshape(len(given), -1).sum(axis=1) + outputs[f"{case}/bias"]
+                off = float(np.abs(parts - given.max(axis=1)).max())
+                if not off <= PARTS * largest:
+                    raise RunError(
+                        f"In {FORMATS[format].title} the parts of the scores do not add up to them: they are off by up "
+                        f"to {off:.2g}. Nothing was written; please report it with the recipe."
+                    )
             difference = max(difference, found)
         seconds = {count: float(outputs[f"seconds/{count}"]) for count in BATCHES[self.kind]}
         return Agreement(format, size_of(path), difference, seconds)

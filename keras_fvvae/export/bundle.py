@@ -32,6 +32,8 @@ _ABOUT = {
     "scores": "decision values of the SVM, not probabilities; the largest one names the class",
     "probabilities": "calibrated on training items that the classifier had not seen",
     "vector": "the representation, of unit length",
+    "contributions": "parts of the largest score on a map of the resized picture; they and `bias` add up to it",
+    "bias": "what of the largest score lies nowhere in the picture",
 }
 
 
@@ -56,7 +58,7 @@ def write_bundle(
         notes: further paragraphs of the card.
         file: the classifier as it was saved, which is copied for `"keras"`. `None`: it is saved.
         quantization: of `keras_fvvae.export.quantization.QUANTIZED`: the file is written and checked in float32 first,
-            then made smaller.
+            then made smaller. It has no parts of the score: they are for looking at, not for phones.
 
     Returns:
         What was measured.
@@ -73,12 +75,12 @@ def write_bundle(
             shutil.copyfile(file, path)
         agreement = reference.measure_keras(path)
     else:
-        WRITERS[format](classifier, views, kind, path)
+        WRITERS[format](classifier, views, kind, path, explained=quantization is None)
         agreement = reference.compare(format, path)
         if quantization is not None:
             _quantize(format, path, classifier, reference, quantization)
             agreement = compare_quantized(reference, format, path, quantization, agreement)
-    signature = _signature(format, reference, classifier)
+    signature = _signature(format, reference, classifier, quantization is None)
     write_labels(folder, classifier.class_names)
     write_json(folder / SIGNATURE_FILE, signature, indent=2)
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
@@ -96,7 +98,7 @@ def _quantize(format, path, classifier, reference, quantization):
         quantize_litert(path, quantization)
 
 
-def _signature(format, reference, classifier):
+def _signature(format, reference, classifier, explained):
     """What goes in and out, as plain data."""
     if format == "keras":
         # The model as it was trained: floats of its own size, without resizing and probabilities.
@@ -106,23 +108,24 @@ def _signature(format, reference, classifier):
             [_entry("scores", "float32", ["N", len(classifier.class_names)])],
         )
     else:
-        model = PixelModel(classifier, reference.model.source.views, reference.kind, any_size=format != "litert")
-        names = ["N", *(["T"] if reference.kind == "video" else []), "height", "width"]
+        views, any_size = reference.model.source.views, format != "litert"
+        model = PixelModel(classifier, views, reference.kind, any_size, explained)
+        frames = ["T"] if reference.kind == "video" else []
+        names = ["N", *frames, "height", "width"]
         inputs = [
             _entry(
                 spec.name, spec.dtype.name, [side or name for side, name in zip(spec.shape, [*names, ""], strict=False)]
             )
             for spec in model.specs
         ]
-        outputs = [
-            _entry(name, "float32", ["N", *side])
-            for name, side in (
-                ("scores", [len(classifier.class_names)]),
-                ("probabilities", [len(classifier.class_names)]),
-                ("vector", [classifier.encoder.output_dim]),
-            )
-            if name != "probabilities" or classifier.calibration is not None
-        ]
+        count = len(classifier.class_names)
+        sides = {"scores": [count]}
+        if classifier.calibration is not None:
+            sides["probabilities"] = [count]
+        sides["vector"] = [classifier.encoder.output_dim]
+        if model.explained:
+            sides |= {"contributions": [*frames, "rows", "columns"], "bias": []}
+        outputs = [_entry(name, "float32", ["N", *side]) for name, side in sides.items()]
     return {
         "format": format,
         "file": FORMATS[format].file,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_fvvae.data.readers.flow import ZERO
 from keras_fvvae.data.readers.image import antialiased, decode_image, resize_image
+from keras_fvvae.explanations.positions import on_picture
 
 if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
@@ -56,6 +57,10 @@ class ImageInput:
         pixels = self.views.crop(images)
         crops = self.views.per_item("image")
         return pixels if crops == 1 else tf.reshape(pixels, (-1, crops, *self.views.size, 3))
+
+    def on_picture(self, maps: tf.Tensor) -> tf.Tensor:
+        """Maps `(N, h, w)` of views as maps of the resized pictures, `(N, H, W)`."""
+        return on_picture(tf.reshape(maps, (-1, self.views.per_item("image"), *maps.shape[-2:])), self.views)
 
     def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""
@@ -131,6 +136,11 @@ class FrameInput:
         length = tf.shape(mask)[1]
         pixels = tf.reshape(self.views.crop(images), (-1, length * crops, *self.views.size, 3))
         return pixels, mask if crops == 1 else tf.repeat(mask, crops, axis=1)
+
+    def on_picture(self, maps: tf.Tensor) -> tf.Tensor:
+        """Maps `(N, T * crops, h, w)` of views as maps of the resized frames, `(N, T, H, W)`."""
+        placed = on_picture(tf.reshape(maps, (-1, self.views.per_item("image"), *maps.shape[-2:])), self.views)
+        return tf.reshape(placed, (tf.shape(maps)[0], -1, *placed.shape[1:]))
 
     def example(self) -> dict[str, tf.Tensor]:
         """Inputs of one example, for warming up."""

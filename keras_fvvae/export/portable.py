@@ -1,4 +1,4 @@
-"""A classifier as one file of another runtime: pixels in, scores, probabilities and the vector out."""
+"""A classifier as one file of another runtime: pixels in; scores, probabilities, the vector and their parts out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_fvvae.data.readers.image import antialiased
 from keras_fvvae.errors import RunError
+from keras_fvvae.explanations import has_heat_maps, score_split
 from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.export.labels import one_line
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from keras_fvvae.data.views import Views
     from keras_fvvae.models import Classifier
 
-# Names of dimensions in an ONNX file, instead of numbers.
-_DIMENSIONS = {4: ("N", "height", "width"), 5: ("N", "T", "height", "width"), 1: ("N",), 2: ("N",)}
+# Names of dimensions in an ONNX file, instead of numbers, by their number: of pixels, of all else.
+_SIDES = {4: ("N", "height", "width"), 5: ("N", "T", "height", "width")}
+_OTHERS = {1: ("N",), 2: ("N",), 3: ("N", "rows", "columns"), 4: ("N", "T", "rows", "columns")}
 
 
 class PixelModel(keras.Model):
@@ -38,6 +40,7 @@ class PixelModel(keras.Model):
         views: `keras_fvvae.data.Views` of its training.
         kind: `"image"` or `"video"`.
         any_size: whether the graph resizes pixels of any height and width; else they are of `views.resize_to`.
+        explained: whether the best class's score is split over the picture, where the representation's can be.
 
     Input shape:
         uint8 `(N, height, width, 3)`; of videos `(N, T, height, width, 3)` and int32 `(N,)`, how many of an example's
@@ -45,14 +48,19 @@ class PixelModel(keras.Model):
 
     Output shape:
         Dictionary: `scores` `(N, classes)`, of a calibrated classifier `probabilities` likewise, and `vector` `(N,
-        dimension)`, float32. A video without frames, or with more than T, gets rows of NaN.
+        dimension)`, float32. If `explained`, `contributions` `(N, H, W)`, of videos `(N, T, H, W)`: the parts of the
+        largest score on a map of the resized picture; with `bias` `(N,)` they add up to it. A video without frames, or
+        with more than T, gets rows of NaN.
     """
 
-    def __init__(self, classifier: Classifier, views: Views, kind: str, any_size: bool) -> None:
+    def __init__(
+        self, classifier: Classifier, views: Views, kind: str, any_size: bool, explained: bool = False
+    ) -> None:
         super().__init__(name="pixel_model", dtype=classifier.dtype_policy)
         self.classifier = classifier
         self.source = (ImageInput if kind == "image" else FrameInput)(views, flagged=True)
         self.any_size = any_size
+        self.explained = explained and has_heat_maps(classifier.encoder)
         self.built = True  # as the classifier is; the pixels' sides are no part of it
 
     @property
@@ -64,28 +72,45 @@ class PixelModel(keras.Model):
         scale = scale_by_products if self.any_size else antialiased
         arguments = [pixels] if count is None else [pixels, count]
         views, mask, valid = self.source.of_pixels(*arguments, scale=scale)  # type: ignore[misc]  # one or two
-        vectors = self.classifier.encoder(views, mask=mask, training=False)
+        if self.explained:
+            split = score_split(self.classifier.encoder, views, mask)
+            vectors = split.vectors
+        else:
+            vectors = self.classifier.encoder(views, mask=mask, training=False)
         outputs = {"scores": self.classifier.svm(vectors)}
         if self.classifier.calibration is not None:
             outputs["probabilities"] = self.classifier.calibration.probabilities(outputs["scores"], keras.ops)
         outputs["vector"] = vectors
+        if self.explained:
+            best = tf.argmax(outputs["scores"], axis=1, output_type=tf.int32)
+            # Gathered, then transposed: the other way round the file would hold the matrix twice.
+            parts, constant = split.split(tf.transpose(tf.gather(self.classifier.svm.kernel, best, axis=1)))
+            outputs["contributions"] = self.source.on_picture(split.maps(parts))
+            outputs["bias"] = constant + tf.gather(self.classifier.svm.bias, best)
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         if count is None:
             return outputs
-        return {name: tf.where(valid[:, tf.newaxis], value, float("nan")) for name, value in outputs.items()}
+        return {
+            name: tf.where(tf.reshape(valid, (-1, *[1] * (len(value.shape) - 1))), value, float("nan"))
+            for name, value in outputs.items()
+        }
 
 
-def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path) -> None:
+def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path, explained: bool = False) -> None:
     """Writes an ONNX file of the default domain's operations; it resizes pixels of any height and width.
 
     The class names are in its metadata (`labels`, a JSON list).
+
+    Args:
+        classifier, views, kind, explained: as for `PixelModel`.
+        path: of the file.
 
     Raises:
         RunError: for what cannot be converted.
     """
     import onnx
 
-    model = PixelModel(classifier, views, kind, any_size=True)
+    model = PixelModel(classifier, views, kind, any_size=True, explained=explained)
     with converting("onnx"), warnings.catch_warnings(action="ignore"):
         model.export(path, format="onnx", verbose=False, input_signature=model.specs)
         content = onnx.load(str(path))
@@ -94,25 +119,28 @@ def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path) -> N
             raise ValueError(f"it has no operation {', '.join(sorted(unknown))}")
         for value in (*content.graph.input, *content.graph.output):
             dimensions = value.type.tensor_type.shape.dim
-            for dimension, name in zip(dimensions, _DIMENSIONS[len(dimensions)], strict=False):
+            names = _SIDES if value.name == "pixels" else _OTHERS
+            for dimension, name in zip(dimensions, names[len(dimensions)], strict=False):
                 if not dimension.dim_value:
                     dimension.dim_param = name
         content.metadata_props.add(key="labels", value=json.dumps(one_line(classifier.class_names)))
         onnx.save(content, str(path))
 
 
-def write_litert(classifier: Classifier, views: Views, kind: str, path: Path, half: bool = False) -> None:
+def write_litert(
+    classifier: Classifier, views: Views, kind: str, path: Path, explained: bool = False, half: bool = False
+) -> None:
     """Writes a LiteRT file of its own operations; it takes pixels of `views.resize_to`, so that all shapes are known.
 
     Args:
-        classifier, views, kind: as for `PixelModel`.
+        classifier, views, kind, explained: as for `PixelModel`.
         path: of the file.
         half: whether weights are kept in float16; they are computed with in float32.
 
     Raises:
         RunError: for what cannot be converted.
     """
-    model = PixelModel(classifier, views, kind, any_size=False)
+    model = PixelModel(classifier, views, kind, any_size=False, explained=explained)
     target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     options: dict[str, Any] = {"target_spec": target}
     if half:

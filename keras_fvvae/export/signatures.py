@@ -9,9 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fvvae.backbones.tokens import has_places
-from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, can_explain, score_split
-from keras_fvvae.explanations.positions import on_picture
+from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, has_heat_maps, score_split
 from keras_fvvae.explanations.similarity import split_of_match
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.utils.text import to_bytes
@@ -92,16 +90,7 @@ class ServedStream:
     def contributions(self, split: ScoreSplit | JoinedScoreSplit, best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parts of the scores of classes `best`, `(N, H, W)` or, of videos, `(N, T, H, W)`; and what is no part."""
         parts, constant = split.split(tf.cast(tf.transpose(tf.gather(self.kernel, best, axis=1)), tf.float32))
-        return self.on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
-
-    def on_picture(self, maps: tf.Tensor) -> tf.Tensor:
-        """Maps of views as maps of the resized pictures, `(N, H, W)` or, of videos, `(N, T, H, W)`."""
-        views, cells = self.inputs.views, maps.shape[-2:]
-        crops = views.per_item("image")
-        placed = on_picture(tf.reshape(maps, (-1, crops, *cells)), views)
-        if isinstance(self.inputs, ImageInput):
-            return placed
-        return tf.reshape(placed, (tf.shape(maps)[0], -1, *placed.shape[1:]))
+        return self.inputs.on_picture(split.maps(parts)), constant + tf.gather(self.bias, best)
 
 
 class Endpoints:
@@ -144,10 +133,7 @@ class Endpoints:
             "encode_raw": (self.encode_raw, encoded),
             "classify_raw": (self.classify_raw, raw),
         }
-        if all(
-            has_places(stream.encoder.backbone) and all(map(can_explain, stream.encoder.heads))
-            for stream in self.streams
-        ):
+        if all(has_heat_maps(stream.encoder) for stream in self.streams):
             result["explain"] = (self.explain, encoded)
             if len(self.streams) == 1:
                 result["explain_match"] = (self.explain_match, [*encoded, self.streams[0].match_spec])
@@ -212,7 +198,7 @@ class Endpoints:
         ((stream, pixels, mask),), valid = self._decode(encoded)
         split = score_split(stream.encoder, pixels, mask)
         similarity, parts, constant = split_of_match(split, match)
-        maps = stream.on_picture(split.maps(parts))
+        maps = stream.inputs.on_picture(split.maps(parts))
         outputs = {f"{stream.prefix}contributions": maps, "constant": constant, "similarity": similarity}
         return self._flagged(outputs, valid)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -76,11 +76,11 @@ class SpectralNormalization(keras.layers.Layer):
         vectors, matrices = self._matrices(inputs)
         return _normalized(spectral.matrix_square_root(matrices), vectors)
 
-    def normalize_and_factor(self, inputs: Any) -> tuple[Any, Any]:
-        """What `call` returns, and the `spectral_factor` that the matrices were multiplied with."""
+    def normalize_and_multiplier(self, inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
+        """What `call` returns, and the `spectral_multiplier` that made the root."""
         vectors, matrices = self._matrices(inputs)
-        factor = spectral.spectral_factor(matrices)
-        return _normalized(spectral.matrix_square_root(matrices, factor), vectors), factor
+        multiply = spectral.spectral_multiplier(matrices)
+        return _normalized(multiply(matrices), vectors), multiply
 
     def _matrices(self, inputs):
         vectors = at_least_float32(ops.convert_to_tensor(inputs))

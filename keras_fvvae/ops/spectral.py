@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras import ops
 
-from keras_fvvae.ops.spectral_products import root_by_products
+from keras_fvvae.ops.spectral_products import multiplier_by_products
 from keras_fvvae.ops.tensors import at_least_float32
 
 # Singular values below this share of the largest are rounding noise of float32 sums, and are dropped: their root would
@@ -19,7 +19,7 @@ NULL_SINGULAR_VALUE = 1e-4
 _EIGENVALUES = contextvars.ContextVar("eigenvalues", default=True)
 
 
-def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
+def matrix_square_root(matrices: Any) -> Any:
     """`R (R'R)^(-1/4)`: with the singular values `R = U S V'`, the matrix `U S^(1/2) V'`.
 
     For a symmetric positive semi-definite `R`, such as a sum of outer products `x x'`, this is its matrix square root.
@@ -28,7 +28,6 @@ def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
 
     Args:
         matrices: tensor `(batch, rows, columns)`.
-        factor: their `spectral_factor`, where it is known.
 
     Returns:
         Tensor of the shape of `matrices`, at least float32. Singular values below `NULL_SINGULAR_VALUE` of an
@@ -42,16 +41,12 @@ def matrix_square_root(matrices: Any, factor: Any = None) -> Any:
     Reference:
         Lin and Maji, "Improved Bilinear Pooling with CNNs", BMVC 2017 (the matrix square root of symmetric matrices).
     """
-    matrices = at_least_float32(ops.convert_to_tensor(matrices))
-    if factor is None and not _EIGENVALUES.get():
-        return root_by_products(matrices, NULL_SINGULAR_VALUE)
-    factor = spectral_factor(matrices) if factor is None else factor
-    return ops.matmul(matrices, factor) if _is_tall(matrices) else ops.matmul(factor, matrices)
+    return spectral_multiplier(matrices)(matrices)
 
 
 @contextlib.contextmanager
 def without_eigenvalues() -> Iterator[None]:
-    """Inside, `matrix_square_root` is of products of matrices: for graphs of runtimes that have no eigenvalues.
+    """Inside, `matrix_square_root` is made of products of matrices: for graphs of runtimes that have no eigenvalues.
 
     Example:
         >>> import numpy as np
@@ -66,17 +61,22 @@ def without_eigenvalues() -> Iterator[None]:
         _EIGENVALUES.reset(token)
 
 
-def spectral_factor(matrices: Any) -> Any:
-    """What `matrix_square_root` multiplies with: `R F` for matrices of no fewer rows than columns, `F R` for others.
+def spectral_multiplier(matrices: Any) -> Callable[[Any], Any]:
+    """What makes the root of matrices: a function from X to `X F`, `F = (R'R)^(-1/4)`.
 
-    With `F` held, it splits over the terms of a sum `R = sum_t R_t` exactly.
+    With `F` held, the root `R F` splits over the terms of a sum `R = sum_t R_t` exactly.
 
     Returns:
-        Tensor `(batch, n, n)` with n the smaller side.
+        Function of matrices `(batch, rows, columns)`, linear; where there are fewer rows than columns it gives `F X`
+        with `F = (R R')^(-1/4)`, which makes the same root.
     """
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
-    root = inverse_fourth_root(_gram(matrices) if _is_tall(matrices) else _gram(ops.swapaxes(matrices, 1, 2)))
-    return ops.cast(root, matrices.dtype)
+    if not _EIGENVALUES.get():
+        return multiplier_by_products(matrices, NULL_SINGULAR_VALUE)
+    tall = _is_tall(matrices)
+    gram = _gram(matrices) if tall else _gram(ops.swapaxes(matrices, 1, 2))
+    factor = ops.cast(inverse_fourth_root(gram), matrices.dtype)
+    return lambda others: ops.matmul(others, factor) if tall else ops.matmul(factor, others)
 
 
 def _is_tall(matrices: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -25,10 +26,11 @@ _CONVERGED = 1e-7
 _TINY = 1e-12
 
 
-def root_by_products(matrices: Any, cut: float) -> Any:
-    """`U S^(1/2) V'` of matrices `R = U S V'`, as `keras_fvvae.ops.spectral.matrix_square_root`, without eigenvalues.
+def multiplier_by_products(matrices: Any, cut: float) -> Callable[[Any], Any]:
+    """A function that multiplies with `F = (R'R)^(-1/4)`, zero on what is dropped, without eigenvalues.
 
-    With X = M = R / s for an s no smaller than the largest singular value, every step is
+    Of `R = U S V'` itself it makes the root, `R F = U S^(1/2) V'`. With X = M = R / s for an s no smaller than the
+    largest singular value, every step is
 
         Q = a (I - b X'X),    X <- X Q^2,    M <- M Q
 
@@ -50,12 +52,14 @@ def root_by_products(matrices: Any, cut: float) -> Any:
         cut: singular values below this share of an example's largest become zero.
 
     Returns:
-        Tensor of the shape of `matrices`, at least float32; a zero matrix stays zero.
+        Function from matrices of that shape to others, `X F`; `F X` where there are fewer rows than columns. It is
+        linear, and all of zero matrices becomes zero.
 
     Example:
         >>> import numpy as np
-        >>> root_by_products(np.diag([9.0, 4.0]).astype("float32")[None], 1e-4).numpy()[0].round(4).tolist()
-        [[3.0, 0.0], [0.0, 2.0]]
+        >>> matrices = np.diag([9.0, 4.0]).astype("float32")[None]
+        >>> multiplier_by_products(matrices, 1e-4)(np.ones_like(matrices)).numpy()[0].round(4).tolist()
+        [[0.3333, 0.5], [0.3333, 0.5]]
 
     Reference:
         Higham, "Functions of Matrices", 2008, chapters 7 and 8 (iterations for roots and for the polar factor);
@@ -63,25 +67,34 @@ def root_by_products(matrices: Any, cut: float) -> Any:
     """
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
     if matrices.shape[1] < matrices.shape[2]:
-        return ops.swapaxes(root_by_products(ops.swapaxes(matrices, 1, 2), cut), 1, 2)
+        of_tall = multiplier_by_products(ops.swapaxes(matrices, 1, 2), cut)
+        return lambda others: ops.swapaxes(of_tall(ops.swapaxes(others, 1, 2)), 1, 2)
     largest_entry = ops.max(ops.abs(matrices), axis=(1, 2), keepdims=True)
     # Entries of at most 1 overflow nothing; the largest singular value is at least 1 then, but for a zero matrix.
-    scaled = matrices / ops.where(largest_entry > 0, largest_entry, ops.ones_like(largest_entry))
+    unit = ops.where(largest_entry > 0, largest_entry, ops.ones_like(largest_entry))
+    scaled = matrices / unit
     size = _MARGIN * _largest_singular_value(scaled)
-    x = root = scaled / size
-    kept = None
+    x = scaled / size
+    grams, kept = [], None
     for index, (a, b) in enumerate(polynomials(cut)):
         gram = _gram(x)
         squared = _square(gram)
         if index == _GROWING:  # 1 - (1 - gram)^4
             kept = 4.0 * gram - 6.0 * squared + ops.matmul(4.0 * gram - squared, squared)
+        grams.append(gram)
         # Written out, an identity matrix takes no room in the file.
         x = a * a * (x - b * ops.matmul(x, 2.0 * gram - b * squared))
-        root = a * (root - b * ops.matmul(root, gram))
     for _ in range(_SHARPENING):
         squared = _square(kept)
         kept = 3.0 * squared - 2.0 * ops.matmul(squared, kept)
-    return ops.matmul(root, kept) * ops.sqrt(size * largest_entry)
+
+    def multiply(others):
+        root = at_least_float32(ops.convert_to_tensor(others)) / unit / size
+        for (a, b), gram in zip(polynomials(cut), grams, strict=True):
+            root = a * (root - b * ops.matmul(root, gram))
+        return ops.matmul(root, kept) * ops.sqrt(size * largest_entry)
+
+    return multiply
 
 
 @functools.lru_cache

@@ -16,6 +16,8 @@ from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import Views, resize_image
 from keras_fvvae.data.crops import ten_crops
 from keras_fvvae.errors import RunError
+from keras_fvvae.explanations import score_split
+from keras_fvvae.explanations.positions import on_picture
 from keras_fvvae.export import agreement as agreements
 from keras_fvvae.export import formats as export_formats_table
 from keras_fvvae.export.agreement import Reference, run_fresh
@@ -28,6 +30,7 @@ from keras_fvvae.serving.version_folders import version_folders
 from keras_fvvae.tasks.export_formats import export_formats
 from keras_fvvae.utils.files import sha256
 from keras_fvvae.zoo.sources import open_reading
+from tests.support.served import random_classifier
 
 WRITERS = {"onnx": write_onnx, "litert": write_litert, "openvino": write_openvino}
 
@@ -86,6 +89,64 @@ def test_videos(format, classifier, tmp_path):
     assert np.isnan(outputs["a/scores"][2:]).all()
 
 
+def _assert_parts(outputs, classifier, views, expected):
+    """Of images: where Keras has them, on the map of the resized picture, and with the bias the best score."""
+    split = score_split(classifier.encoder, views)
+    scores = np.asarray(classifier.svm(split.vectors))
+    best = scores.argmax(axis=1)
+    kernel, bias = classifier.svm.get_weights()
+    wanted = expected(split.maps(split.split(kernel.T[best])[0]))
+    parts = outputs["a/contributions"]
+    np.testing.assert_allclose(parts, wanted, atol=1e-3 * np.abs(wanted).max())
+    total = parts.reshape(len(parts), -1).sum(axis=1) + outputs["a/bias"]
+    np.testing.assert_allclose(total, scores.max(axis=1), atol=1e-3 * np.abs(scores).max())
+    np.testing.assert_allclose(outputs["a/bias"], bias[best], atol=1e-6)
+
+
+@each
+@pytest.mark.parametrize("normalization", ["usual", "spectral"])
+def test_parts_of_the_score(format, normalization, classifier, spectral_classifier, tmp_path):
+    classifier = classifier if normalization == "usual" else spectral_classifier
+    views = Views((8, 8), resize_to=(10, 12), crops="ten")
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](classifier, views, "image", path, explained=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 10, 12, 3)).astype("uint8")
+    outputs = run_fresh(format, path, {"a": {"pixels": pixels}})
+    crops = tf.reshape(ten_crops(tf.constant(pixels, tf.float32), (8, 8)), (3, 10, 8, 8, 3))
+    _assert_parts(outputs, classifier, crops, lambda maps: on_picture(maps, views))
+
+
+@each
+def test_parts_of_frames(format, classifier, tmp_path):
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](classifier, Views((8, 8)), "video", path, explained=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 8, 8, 3)).astype("uint8")
+    count = np.array([2, 2, 0], "int32")
+    outputs = run_fresh(format, path, {"a": {"pixels": pixels, "num_frames": count}})
+    assert all(np.isnan(outputs[f"a/{name}"][2]).all() for name in ("contributions", "bias"))
+    outputs = {name: value[:2] for name, value in outputs.items()}
+    _assert_parts(outputs, classifier, pixels[:2].astype("float32"), lambda maps: maps)
+
+
+@each
+def test_what_is_not_split_has_no_parts(format, tmp_path):
+    recipe = load_recipe("digits_conv", representation="concatenation")
+    encoder = build_encoder(recipe, random_classifier().encoder.backbone)
+    classifier = build_classifier(encoder, ["a", "b"])
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](classifier, Views((8, 8)), "image", path, explained=True)
+    outputs = run_fresh(format, path, {"a": {"pixels": np.zeros((1, 8, 8, 3), "uint8")}})
+    assert sorted(outputs) == ["a/scores", "a/vector"]
+
+
+@_skipped("litert")
+def test_parts_that_do_not_add_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(agreements, "PARTS", -1.0)
+    with pytest.raises(RunError, match="In LiteRT the parts of the scores do not add up to them: they are off by"):
+        export_formats("digits_conv", tmp_path, ["litert"])
+    assert not list(tmp_path.rglob("*"))
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """An entry in every format that can be written here."""
@@ -130,7 +191,10 @@ def test_an_onnx_file_says_what_it_takes(exported):
     assert (given.name, given.shape, given.type) == ("pixels", ["N", "height", "width", 3], "tensor(uint8)")
     outputs = {one.name: one.shape for one in session.get_outputs()}
     signature = json.loads(path.with_name("signature.json").read_text())
-    assert outputs == {one["name"]: one["shape"] for one in signature["outputs"]}
+    assert outputs.pop("contributions") == ["N", 8, 8]
+    told = {one["name"]: one["shape"] for one in signature["outputs"]}
+    assert told.pop("contributions") == ["N", "rows", "columns"]
+    assert outputs == told
     assert outputs["scores"] == ["N", 10]
     labels = json.loads(session.get_modelmeta().custom_metadata_map["labels"])
     assert labels == signature["labels"]
@@ -151,8 +215,11 @@ def test_an_openvino_model_says_what_it_takes(exported):
     )
     signature = json.loads((folder / "signature.json").read_text())
     assert signature["weights_file"] == "model.bin"
-    outputs = {one.get_any_name(): str(one.partial_shape) for one in model.outputs}
-    assert outputs == {one["name"]: f"[?,{one['shape'][1]}]" for one in signature["outputs"]}
+    outputs = {one.get_any_name(): one.partial_shape for one in model.outputs}
+    assert {name: len(shape) for name, shape in outputs.items()} == {
+        one["name"]: len(one["shape"]) for one in signature["outputs"]
+    }
+    assert str(outputs["scores"]) == "[?,10]"
     assert json.loads(model.get_rt_info(["labels"]).value) == signature["labels"]
     size = sum((folder / name).stat().st_size for name in ("model.xml", "model.bin"))
     assert exported[1]["openvino"].agreement.size == size

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_fvvae.ops.spectral import NULL_SINGULAR_VALUE, matrix_square_root, without_eigenvalues
-from keras_fvvae.ops.spectral_products import polynomials, root_by_products
+from keras_fvvae.ops.spectral_products import multiplier_by_products, polynomials
 
 generator = np.random.default_rng
 
@@ -22,7 +22,7 @@ def _with_values(values, rows, seed=0):
 
 
 def _root(matrices):
-    return keras.ops.convert_to_numpy(root_by_products(matrices, NULL_SINGULAR_VALUE))
+    return keras.ops.convert_to_numpy(multiplier_by_products(matrices, NULL_SINGULAR_VALUE)(matrices))
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 4), (3, 4, 7), (2, 5, 5), (1, 6, 1), (2, 40, 64)])
