@@ -17,7 +17,7 @@ from keras_fvvae.backbones.own_names import require_backbone
 @click.command("taps", cls=Command, short_help="List where a backbone can be tapped.")
 @click.argument("backbone", type=BACKBONE)
 @options.input_size_option
-@options.backbone_option
+@options.backbone_options_option
 @click.option("--all", "every", is_flag=True, help="Every layer that gives a map, not only the ends of blocks.")
 @options.json_option
 def command(

@@ -10,7 +10,7 @@ from keras_fvvae.tools.common import options
 from keras_fvvae.tools.common.checks import default_tap, output_folder, require_files, require_outside, require_runs
 from keras_fvvae.tools.common.commands import Command, section
 from keras_fvvae.tools.common.console import load_tensorflow_quietly, print_notes, print_results, say
-from keras_fvvae.tools.common.types import BACKBONE, RUN
+from keras_fvvae.tools.common.types import RUN
 from keras_fvvae.tools.weights import weights_of
 
 from keras_fvvae.backbones.own_names import require_backbone
@@ -29,20 +29,10 @@ _OF_VIDEOS = {"photos_lite2": "video_lite2", "image_folder": "video_folder"}
 _INSIDE = "its figures would become training images."
 _recipe_options = section(
     "Recipe",
-    click.option(
-        "--backbone",
-        type=BACKBONE,
-        help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given), a .keras file, or "
-        "hub:PRESET of KerasHub.",
-    ),
-    click.option(
-        "--tap",
-        help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name; block:9 of a "
-        "transformer; auto to choose among ends of blocks on a third of the training part (the runs are in "
-        "OUT_tuning).",
-    ),
-    options.backbone_weights_option,
     options.backbone_option,
+    options.tap_option,
+    options.backbone_weights_option,
+    options.backbone_options_option,
     options.input_size_option,
     click.option(
         "--precision",
@@ -217,19 +207,9 @@ def _tuned(
 
 def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str, Any]) -> dict[str, Any]:
     """Recipe keys that the options give."""
-    backbone, size = further["backbone"], further["input_size"]
+    names = ("backbone", "backbone_options", "input_size", "precision", "seed")
     tap = None if further["tap"] == AUTO else further["tap"]
-    given = options.recipe_overrides(
-        settings,
-        dataset=dataset,
-        seed=further["seed"],
-        backbone=backbone,
-        backbone_options=further["backbone_options"] or None,
-        input_size=[size, size] if size else None,
-        precision=further["precision"],
-        tap=tap,
-    )
-    return {"tap": default_tap(backbone), **given} if backbone else given
+    return options.recipe_overrides(settings, dataset=dataset, tap=tap, **{name: further[name] for name in names})
 
 
 def _check(

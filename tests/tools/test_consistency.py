@@ -66,6 +66,13 @@ def test_trainings_take_the_same(name):
 
 
 def test_what_options_make_of_a_recipe():
+    assert recipe_overrides({"tap": None}, backbone="VGG19", input_size=64) == {
+        "tap": None,
+        "backbone": "VGG19",
+        "input_size": [64, 64],
+    }
+    assert recipe_overrides({}, backbone="nets/mine.keras", tap=None)["tap"] is None
+    assert recipe_overrides({}, backbone="VGG19")["tap"] == "conv5_4"
     overrides = recipe_overrides({"steps": 3, "seed": 5}, seed=4, dataset="folder", tap=None)
     assert overrides == {"seed": 5, "dataset": "folder", "steps": 3}
     recipe = chosen_recipe("ucf101_pool5", overrides, dataset_options={"annotations": "lists"})

@@ -31,6 +31,8 @@ MISTAKES = [
     (["compare", "photos_lite2", "--data", "/"], 1, "set `branches=[]`"),
     (["compare", "digits_conf"], 1, "did you mean 'digits_conv'?"),
     (["compare", "image_folder", *WRONG_DATA], 1, "The data folder or list /nowhere does not exist."),
+    (["compare", "--tap", "auto"], 2, "--tap auto is of `train`: compare taps by"),
+    (["sweep", "digits_conv", "steps=1,2", "--backbone", "VGG91"], 1, "did you mean 'VGG19'?"),
     (["compare", "--set", "step=1"], 1, "did you mean 'steps'?"),
     (["compare", "--only", "ave,vald"], 1, "Unknown representation to compare 'vald'; did you mean 'vlad'?"),
     (["sweep", "digits_conv", "steps=0,1"], 1, "The recipe key `steps` must be a positive integer. Received: 0"),

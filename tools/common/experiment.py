@@ -34,9 +34,13 @@ def experiment_options(out: str) -> Decorator:
     return section(
         "Experiment",
         options.data_options(),
+        options.backbone_option,
+        options.tap_option,
+        options.backbone_weights_option,
+        options.backbone_options_option,
+        options.input_size_option,
         options.settings_option,
         options.recipe_seed_option,
-        options.backbone_weights_option,
         options.cache_option,
         click.option("--out", type=click.Path(), help=f"Folder of the runs and results. Default: {out}."),
         click.option(
@@ -54,6 +58,10 @@ class ExperimentSettings:
     dataset: str | None
     dataset_options: dict[str, Any]
     common_classes: bool
+    backbone: str | None
+    tap: str | None
+    backbone_options: dict[str, Any]
+    input_size: int | None
     settings: dict[str, Any]
     seed: int | None
     backbone_weights: tuple[str, ...]
@@ -72,7 +80,10 @@ class ExperimentSettings:
 
     def overrides(self) -> dict[str, Any]:
         """The recipe keys that are given, whatever the recipe."""
-        return options.recipe_overrides(self.settings, dataset=self.dataset, seed=self.seed)
+        if self.tap == "auto":
+            raise click.UsageError("--tap auto is of `train`: compare taps by `sweep RECIPE tap=A,B`.")
+        names = ("dataset", "seed", "backbone", "backbone_options", "input_size", "tap")
+        return options.recipe_overrides(self.settings, **{name: getattr(self, name) for name in names})
 
     def folder(self, name: str) -> Path:
         """Where the results go: `--out`, or `runs/NAME`."""

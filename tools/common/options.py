@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from keras_fvvae.tools.common.checks import default_tap
 from keras_fvvae.tools.common.commands import Decorator, section
-from keras_fvvae.tools.common.types import RECIPE
+from keras_fvvae.tools.common.types import BACKBONE, RECIPE
 
 from keras_fvvae.recipes import DATASETS, Recipe, as_number
 from keras_fvvae.utils.text import TextError, parse_yaml
@@ -104,6 +105,18 @@ backbone_weights_option = click.option(
     help="imagenet (default), a weight file, or none; with BACKBONE= for that one. Repeatable.",
 )
 backbone_option = click.option(
+    "--backbone",
+    type=BACKBONE,
+    help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given), a .keras file, or hub:PRESET "
+    "of KerasHub.",
+)
+tap_option = click.option(
+    "--tap",
+    help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name; block:9 of a "
+    "transformer; of `train` auto, to choose among ends of blocks on a third of the training part (the runs are in "
+    "OUT_tuning).",
+)
+backbone_options_option = click.option(
     "--backbone-option",
     "backbone_options",
     multiple=True,
@@ -144,9 +157,22 @@ def scores_option(about: str) -> Decorator:
     )
 
 
-def recipe_overrides(settings: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """Recipe keys of `--set`, before which what other options give stands back; `None`: not given."""
-    return {key: value for key, value in given.items() if value is not None} | settings
+def recipe_overrides(
+    settings: dict[str, Any],
+    *,
+    backbone: str | None = None,
+    backbone_options: dict[str, Any] | None = None,
+    input_size: int | None = None,
+    **given: Any,
+) -> dict[str, Any]:
+    """Recipe keys of `--set`, before which what other options give stands back; `None`: not given.
+
+    A network that is given is tapped where `default_tap` says, if nothing else is.
+    """
+    size = None if input_size is None else [input_size, input_size]
+    given |= {"backbone": backbone, "backbone_options": backbone_options or None, "input_size": size}
+    found = {key: value for key, value in given.items() if value is not None} | settings
+    return found if backbone is None else {"tap": default_tap(backbone), **found}
 
 
 def chosen_recipe(name: str, overrides: dict[str, Any], *, dataset_options: dict[str, Any] | None = None) -> Recipe:
