@@ -4,8 +4,8 @@
         [--markdown FILE]
 
 SOURCE is a run, a pack or an entry with trained weights. Both graphs go from pixels of the training's size through the
-same preprocessing and network, written by the same converter: one ends with scores, the other with the average of the
-network's activations. In every round each runtime, in random order, is opened and has its turn with both, so that what
+same preprocessing and network, written by the same converter: one ends with scores and, but for the SavedModel, their
+parts, as `export` writes it, the other with the average of the network's activations. In every round each runtime, in random order, is opened and has its turn with both, so that what
 else the machine does meets all alike, and one runtime's memory is free before the next one's.
 """
 
@@ -145,7 +145,7 @@ def _write(format: str, graph: Any, views: Views, folder: Path) -> Path:
     folder.mkdir(parents=True)
     if format != "savedmodel":
         path = folder / FORMATS[format].file
-        WRITERS[format](graph, views, "image", path)
+        WRITERS[format](graph, views, "image", path, explained=isinstance(graph, Classifier))
         return path
     model = PixelModel(graph, views, "image", any_size=False)
     archive = keras.export.ExportArchive()
