@@ -5,8 +5,9 @@
 
 SOURCE is a run, a pack or an entry with trained weights. Both graphs go from pixels of the training's size through the
 same preprocessing and network, written by the same converter: one ends with scores and, but for the SavedModel, their
-parts, as `export` writes it, the other with the average of the network's activations. In every round each runtime, in random order, is opened and has its turn with both, so that what
-else the machine does meets all alike, and one runtime's memory is free before the next one's.
+parts, as `export` writes it, the other with the average of the network's activations. In every round each runtime, in
+random order, is opened and has its turn with both, so that what else the machine does meets all alike, and one
+runtime's memory is free before the next one's.
 """
 
 import argparse
