@@ -21,6 +21,7 @@ from keras_fvvae.export.formats import FORMATS
 from keras_fvvae.export.inputs import FrameInput, ImageInput
 from keras_fvvae.export.labels import one_line
 from keras_fvvae.export.matrix_resize import scale_by_products
+from keras_fvvae.export.onnx_operations import register_operations
 from keras_fvvae.ops.spectral import without_eigenvalues
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path, expl
     import onnx
 
     model = PixelModel(classifier, views, kind, any_size=True, explained=explained)
+    register_operations()
     with converting("onnx"), warnings.catch_warnings(action="ignore"):
         model.export(path, format="onnx", verbose=False, input_signature=model.specs)
         content = onnx.load(str(path))

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -145,6 +146,21 @@ def test_parts_that_do_not_add_up(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="In LiteRT the parts of the scores do not add up to them: they are off by"):
         export_formats("digits_conv", tmp_path, ["litert"])
     assert not list(tmp_path.rglob("*"))
+
+
+@each
+@pytest.mark.parametrize("activation", ["gelu", "silu", "hard_silu", "mish", "elu", "softplus"])
+def test_activations_of_newer_networks(format, activation, tmp_path):
+    """ConvNeXt's and transformers' exact GELU is made of an operation that ONNX does not have."""
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(6, 3, activation=activation)(keras.layers.Rescaling(1 / 32, -4)(images))
+    recipe = load_recipe("digits_conv", representation="bilinear", vector_normalization="usual")
+    classifier = build_classifier(build_encoder(recipe, keras.Model(images, maps)), ["a", "b"])
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](classifier, Views((8, 8)), "image", path)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype("uint8")
+    outputs = run_fresh(format, path, {"a": {"pixels": pixels}})
+    np.testing.assert_allclose(outputs["a/vector"], classifier.encoder(pixels.astype("float32")), atol=1e-5)
 
 
 @pytest.fixture(scope="module")
