@@ -119,6 +119,10 @@ def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path, expl
         unknown = {node.op_type for node in content.graph.node if not onnx.defs.has(node.op_type, node.domain)}
         if unknown:  # left as they are
             raise ValueError(f"it has no operation {', '.join(sorted(unknown))}")
+        # tf2onnx leaves an input that no operation takes where it has replaced one (KerasHub's position embedding).
+        taken = {name for node in content.graph.node for name in node.input}
+        for value in [value for value in content.graph.input if value.name not in taken]:
+            content.graph.input.remove(value)
         for value in (*content.graph.input, *content.graph.output):
             dimensions = value.type.tensor_type.shape.dim
             names = _SIDES if value.name == "pixels" else _OTHERS

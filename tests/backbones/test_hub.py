@@ -11,7 +11,13 @@ from keras_fvvae.backbones import build_backbone
 from keras_fvvae.backbones.hub import custom_objects
 from keras_fvvae.backbones.own_names import own_identity, require_backbone
 from keras_fvvae.backbones.taps import TRUNK
-from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.builders.encoders import build_classifier, build_encoder
+from keras_fvvae.data import Views
+from keras_fvvae.errors import RecipeError, RunError, WeightsError
+from keras_fvvae.export.agreement import run_fresh
+from keras_fvvae.export.bundle import WRITERS
+from keras_fvvae.export.formats import FORMATS, require_formats
+from keras_fvvae.recipes import load_recipe
 from keras_fvvae.utils.saved_files import foreign_classes
 from tests.support.hub_networks import CHANNELS, NETWORKS, SIZE, TOKENS, hub, siglip
 from tests.support.own_backbones import small_recipe, trained_and_served
@@ -134,3 +140,21 @@ def test_what_is_not_there_is_one_sentence(presets, tmp_path, monkeypatch):
 def test_training_is_served(presets, name, tap, tmp_path):
     run = trained_and_served(small_recipe(f"hub:{presets[name][0]}", tap=tap), tmp_path)
     assert run.classifier().encoder.backbone.get_layer(TRUNK)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("name", ["vit", "dinov2"])
+def test_transformers_run_elsewhere(presets, name, format, tmp_path):
+    """Exact GELU and position embeddings are made of what ONNX has."""
+    try:
+        require_formats([format])
+    except RunError as error:
+        pytest.skip(str(error))
+    recipe = load_recipe("digits_conv", representation="bilinear")
+    classifier = build_classifier(build_encoder(recipe, _built(presets[name][0])), ["a", "b"])
+    path = tmp_path / FORMATS[format].file
+    WRITERS[format](classifier, Views((SIZE, SIZE)), "image", path, explained=True)
+    pixels = _images(3).astype("uint8")
+    outputs = run_fresh(format, path, {"a": {"pixels": pixels}})
+    np.testing.assert_allclose(outputs["a/vector"], classifier.encoder(pixels.astype("float32")), atol=1e-5)
+    assert outputs["a/contributions"].shape == (3, *TOKENS)
