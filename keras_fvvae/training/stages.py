@@ -36,7 +36,7 @@ from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
-from keras_fvvae.training.verdict import compare, margins_of, selection_note, warning
+from keras_fvvae.training.verdict import compare, margins_of, nothing_encoded, selection_note, warning
 from keras_fvvae.utils.model_digests import weights_digest
 
 # Average pooling of the same activations, to which every run compares its representation.
@@ -279,9 +279,10 @@ class Training:
             self.usable.notes.append(selection_note(representation_title(self.recipe), self._outcome, self.usable.kind))
 
     def _warning(self, scores):
-        """Of the test part, or, which may have more items or be all there is, of the validation part."""
-        own, kind, said = representation_title(self.recipe), self.usable.kind, ""
-        if scores:
+        """Of the vectors; then of the test part, or of the validation part, which may have more items or be all there is."""
+        own, kind = representation_title(self.recipe), self.usable.kind
+        said = nothing_encoded(own, self._vectors(), self.recipe)
+        if scores and not said:
             labels = self.usable.labels[self.usable.indices("test")]
             margins = [margins_of(scores[name], labels) for name in (own, AVERAGES)]
             said = warning(own, compare(*margins), self.recipe, f"test {kind}s")

@@ -11,6 +11,8 @@ from keras_fvvae.recipes import Recipe
 
 # Of McNemar's test: a difference as large would come up by chance in one of twenty trainings.
 SIGNIFICANCE = 0.05
+# Vectors that are looked at to see whether there is anything in them.
+LOOKED_AT = 64
 
 
 def compare(margins: np.ndarray, average_margins: np.ndarray) -> dict[str, Any]:
@@ -69,6 +71,28 @@ def warning(name: str, comparison: dict[str, Any], recipe: Recipe, items: str) -
         f"{100 * average:.1f} % (McNemar's p = {p_value:.2g}). Use AVE here ({_average(recipe)}), "
         f"or try {_advice(recipe)}."
     )
+
+
+def nothing_encoded(name: str, vectors: np.ndarray, recipe: Recipe) -> str:
+    """What to say where most vectors are zero: a decoder whose outputs stay at zero has no gradient (Eq. 11).
+
+    Args:
+        name: of the representation.
+        vectors: array `(items, dimension)`, perhaps a memory map; `LOOKED_AT` rows of it are read.
+        recipe: of the training, whose settings the advice is about.
+
+    Example:
+        >>> nothing_encoded("FV-VAE", np.zeros((9, 4)), Recipe(normalization="descriptor"))
+        'FV-VAE encodes nothing: 9 of 9 vectors looked at are zero. Try `--set normalization=map`.'
+        >>> nothing_encoded("FV-VAE", np.ones((9, 4)), Recipe())
+        ''
+    """
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), LOOKED_AT)).round().astype(int)
+    zero = sum(not np.any(vectors[row]) for row in rows)
+    if 2 * zero <= len(rows):
+        return ""
+    remedy = "`--set normalization=map`" if recipe.normalization == "descriptor" else "another tap (`--tap`)"
+    return f"{name} encodes nothing: {zero} of {len(rows)} vectors looked at are zero. Try {remedy}."
 
 
 def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:

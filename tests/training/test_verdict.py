@@ -6,7 +6,7 @@ from keras_fvvae.reporting.report import write_report
 from keras_fvvae.runs.results import RunResults
 from keras_fvvae.training import stages
 from keras_fvvae.training.train import train
-from keras_fvvae.training.verdict import compare, margins_of, warning
+from keras_fvvae.training.verdict import compare, margins_of, nothing_encoded, warning
 
 LABELS = np.arange(30) % 3
 
@@ -48,18 +48,34 @@ def test_the_advice_is_about_the_recipe(changes, has, has_not):
     assert has_not not in said
 
 
+@pytest.mark.parametrize(("zero", "said"), [(200, True), (110, True), (90, False), (0, False)])
+def test_vectors_in_which_nothing_is(zero, said):
+    """A black image has none either: more than half of them are no images."""
+    vectors = (np.arange(200) >= zero).astype("float32")[:, None].repeat(3, axis=1)
+    text = nothing_encoded("FV-VAE", vectors, Recipe())
+    if said:
+        assert text.startswith("FV-VAE encodes nothing: ")
+        assert text.endswith(" of 64 vectors looked at are zero. Try another tap (`--tap`).")
+    else:
+        assert text == ""
+
+
 def test_results_of_files_without_a_warning():
     text = RunResults("10 test images", "FV-VAE", warning="It is worse.").to_json()
     assert RunResults.from_json(text).warning == "It is worse."
     assert RunResults.from_json(text.replace('  "warning": "It is worse.",\n', "")).warning == ""
 
 
-def test_a_run_says_it_and_its_report_says_it_first(recipe, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("checks", "said"), [(["warning"], "is worse."), (["warning", "nothing_encoded"], "is zero.")])
+def test_a_run_says_it_and_its_report_says_it_first(checks, said, recipe, folder, tmp_path, monkeypatch):
+    """That there is nothing in its vectors before what comes of it."""
     from keras_fvvae.data import load_folder
 
-    monkeypatch.setattr(stages, "warning", lambda *arguments: f"{arguments[0]} is worse.")
+    texts = {"warning": "is worse.", "nothing_encoded": "is zero."}
+    for check in checks:
+        monkeypatch.setattr(stages, check, lambda *arguments, text=texts[check]: f"{arguments[0]} {text}")
     collection = load_folder(folder)
     run = train(recipe, collection, tmp_path / "run", backbone_weights=None, cache=tmp_path / "cache", verbose=0)
-    assert run.results.warning == f"{run.results.representation} is worse."
+    assert run.results.warning == f"{run.results.representation} {said}"
     report = write_report([run.path], tmp_path / "report.html", collection).read_text()
-    assert report.index("FV-VAE is worse.") < report.index("Accuracy on the test")
+    assert report.index(f"FV-VAE {said}") < report.index("Accuracy on the test")
