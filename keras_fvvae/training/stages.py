@@ -279,7 +279,7 @@ class Training:
             self.usable.notes.append(selection_note(representation_title(self.recipe), self._outcome, self.usable.kind))
 
     def _warning(self, scores):
-        """Of the vectors; then of the test part, or of the validation part, which may have more items or be all there is."""
+        """Of the vectors; then of the test part, or of the validation part, which may be larger or all there is."""
         own, kind = representation_title(self.recipe), self.usable.kind
         said = nothing_encoded(own, self._vectors(), self.recipe)
         if scores and not said:
