@@ -84,8 +84,13 @@ class PixelModel(keras.Model):
         outputs["vector"] = vectors
         if self.explained:
             best = tf.argmax(outputs["scores"], axis=1, output_type=tf.int32)
-            # Gathered, then transposed: the other way round the file would hold the matrix twice.
-            parts, constant = split.split(tf.transpose(tf.gather(self.classifier.svm.kernel, best, axis=1)))
+            kernel = self.classifier.svm.kernel
+            # LiteRT's product takes the matrix transposed, ONNX's as it is: taken otherwise, a file has it twice.
+            if self.any_size:
+                weights = tf.transpose(tf.gather(kernel, best, axis=1))
+            else:
+                weights = tf.gather(tf.transpose(kernel), best)
+            parts, constant = split.split(weights)
             outputs["contributions"] = self.source.on_picture(split.maps(parts))
             outputs["bias"] = constant + tf.gather(self.classifier.svm.bias, best)
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
