@@ -57,9 +57,9 @@ def multiplier_by_products(matrices: Any, cut: float) -> Callable[[Any], Any]:
 
     Example:
         >>> import numpy as np
-        >>> matrices = np.diag([9.0, 4.0]).astype("float32")[None]
+        >>> matrices = np.diag([16.0, 4.0]).astype("float32")[None]
         >>> multiplier_by_products(matrices, 1e-4)(np.ones_like(matrices)).numpy()[0].round(4).tolist()
-        [[0.3333, 0.5], [0.3333, 0.5]]
+        [[0.25, 0.5], [0.25, 0.5]]
 
     Reference:
         Higham, "Functions of Matrices", 2008, chapters 7 and 8 (iterations for roots and for the polar factor);

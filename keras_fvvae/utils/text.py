@@ -29,8 +29,9 @@ MOST_INTEGER = 10**300
 MOST_DIGITS = 18
 # Halves of surrogate pairs, but for those that stand for bytes in the names of files that are no UTF-8 (PEP 383).
 _HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-# libyaml's, nine times as fast, where PyYAML has it.
+# libyaml's, nine times as fast, where PyYAML has it; but it refuses escaped halves of pairs, which names of files hold.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # What the parsers raise besides their own errors, for integers of too many digits, tags that do not fit, and depth.
 UNEXPECTED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
@@ -92,7 +93,7 @@ def parse_yaml(text: str) -> Any:
         keras_fvvae.utils.text.TextError: it is nested more than 100 deep
     """
     try:
-        value = yaml.load(text, Loader=_LOADER)
+        value = yaml.load(text, Loader=yaml.SafeLoader if _ESCAPED_HALF.search(text) else _LOADER)
     except yaml.YAMLError as error:
         raise TextError(" ".join(str(error).split())) from error
     except UNEXPECTED as error:

@@ -62,7 +62,7 @@ def test_what_the_package_writes_itself():
         ("a: .nan", "nan, which is not finite"),
         ("a: .inf", "inf, which is not finite"),
         ("a: " + "7" * 5000, "an integer of too many digits"),
-        ('a: "\\ud800"', "no Unicode|invalid Unicode"),
+        ('a: "\\ud800"', "no Unicode"),
         ("!!timestamp x", "."),
         ("!!bool x", "."),
         ("!!int ''", "."),
