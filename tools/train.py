@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from keras_fvvae.recipes import Recipe
     from keras_fvvae.runs.folder import RunFolder
 
-AUTO = "auto"
 # Keys of a recipe that speak of one network, or one representation.
 _OF_ONE = {"backbone", "backbone_options", "tap", "representation"}
 # What is taken instead of what is for images, where the data turn out to be videos.
@@ -117,7 +116,7 @@ def command(
     The activations of a frozen backbone are computed once and cached. Stopped with Ctrl-C or killed, the same command
     continues where it was.
     """
-    auto_tap = further["tap"] == AUTO
+    auto_tap = further["tap"] == options.AUTO
     overrides = _overrides(settings, dataset, further)
     asked = [auto_tap, tune, init, pretrain, backbone_weights, overrides.keys() & _OF_ONE, strategy == "multiworker"]
     name = recipe or _default_entry(single=any(asked))
@@ -208,7 +207,7 @@ def _tuned(
 def _overrides(settings: dict[str, Any], dataset: str | None, further: dict[str, Any]) -> dict[str, Any]:
     """Recipe keys that the options give."""
     names = ("backbone", "backbone_options", "input_size", "precision", "seed")
-    tap = None if further["tap"] == AUTO else further["tap"]
+    tap = None if further["tap"] == options.AUTO else further["tap"]
     return options.recipe_overrides(settings, dataset=dataset, tap=tap, **{name: further[name] for name in names})
 
 

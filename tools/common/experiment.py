@@ -80,7 +80,7 @@ class ExperimentSettings:
 
     def overrides(self) -> dict[str, Any]:
         """The recipe keys that are given, whatever the recipe."""
-        if self.tap == "auto":
+        if self.tap == options.AUTO:
             raise click.UsageError("--tap auto is of `train`: compare taps by `sweep RECIPE tap=A,B`.")
         names = ("dataset", "seed", "backbone", "backbone_options", "input_size", "tap")
         return options.recipe_overrides(self.settings, **{name: getattr(self, name) for name in names})

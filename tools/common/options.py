@@ -110,6 +110,8 @@ backbone_option = click.option(
     help="Backbone, such as VGG19 or MobileNetV2 (its default tap unless --tap is given), a .keras file, or hub:PRESET "
     "of KerasHub.",
 )
+# Of `--tap`: the tap is chosen.
+AUTO = "auto"
 tap_option = click.option(
     "--tap",
     help="Layer whose activations are encoded, such as conv5_4, pool5, res5c or a Keras layer name; block:9 of a "
