@@ -152,6 +152,12 @@ class FrameInput:
         return {"pixels": tf.stack([[_gray(self.views)] * 2]), self.names[1]: tf.constant([2])}
 
 
+def where_valid(valid: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Rows of `value` `(N, ...)` where `valid` `(N,)`; the others are NaN, or empty texts."""
+    nothing = tf.constant("") if value.dtype == tf.string else tf.constant(float("nan"), value.dtype)
+    return tf.where(tf.reshape(valid, (-1, *[1] * (len(value.shape) - 1))), value, nothing)
+
+
 def gray_image(views: Views) -> bytes:
     """A gray image of the size that images are resized to, as JPEG bytes."""
     return tf.io.encode_jpeg(_gray(views)).numpy()

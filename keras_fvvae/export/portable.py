@@ -18,7 +18,7 @@ from keras_fvvae.data.readers.image import antialiased
 from keras_fvvae.errors import RunError
 from keras_fvvae.explanations import has_heat_maps, score_split
 from keras_fvvae.export.formats import FORMATS
-from keras_fvvae.export.inputs import FrameInput, ImageInput
+from keras_fvvae.export.inputs import FrameInput, ImageInput, where_valid
 from keras_fvvae.export.labels import one_line
 from keras_fvvae.export.matrix_resize import scale_by_products
 from keras_fvvae.export.onnx_operations import register_operations
@@ -96,10 +96,7 @@ class PixelModel(keras.Model):
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         if count is None:
             return outputs
-        return {
-            name: tf.where(tf.reshape(valid, (-1, *[1] * (len(value.shape) - 1))), value, float("nan"))
-            for name, value in outputs.items()
-        }
+        return {name: where_valid(valid, value) for name, value in outputs.items()}
 
 
 def write_onnx(classifier: Classifier, views: Views, kind: str, path: Path, explained: bool = False) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_fvvae.explanations import JoinedScoreSplit, ScoreSplit, has_heat_maps, score_split
 from keras_fvvae.explanations.similarity import split_of_match
-from keras_fvvae.export.inputs import FrameInput, ImageInput
+from keras_fvvae.export.inputs import FrameInput, ImageInput, where_valid
 from keras_fvvae.utils.text import to_bytes
 
 if TYPE_CHECKING:
@@ -238,9 +238,4 @@ class Endpoints:
         """NaN and empty labels in rows that are not valid."""
         if valid is None:
             return outputs
-
-        def flagged(value):
-            nothing = tf.constant("") if value.dtype == tf.string else tf.constant(np.nan, value.dtype)
-            return tf.where(tf.reshape(valid, (-1, *[1] * (len(value.shape) - 1))), value, nothing)
-
-        return {**{name: flagged(value) for name, value in outputs.items()}, "valid": valid}
+        return {**{name: where_valid(valid, value) for name, value in outputs.items()}, "valid": valid}

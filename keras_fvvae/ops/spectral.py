@@ -73,15 +73,10 @@ def spectral_multiplier(matrices: Any) -> Callable[[Any], Any]:
     matrices = at_least_float32(ops.convert_to_tensor(matrices))
     if not _EIGENVALUES.get():
         return multiplier_by_products(matrices, NULL_SINGULAR_VALUE)
-    tall = _is_tall(matrices)
+    tall = matrices.shape[1] >= matrices.shape[2]
     gram = _gram(matrices) if tall else _gram(ops.swapaxes(matrices, 1, 2))
     factor = ops.cast(inverse_fourth_root(gram), matrices.dtype)
     return lambda others: ops.matmul(others, factor) if tall else ops.matmul(factor, others)
-
-
-def _is_tall(matrices: Any) -> bool:
-    """Whether matrices `(batch, rows, columns)` have no fewer rows than columns."""
-    return matrices.shape[1] >= matrices.shape[2]
 
 
 def _gram(matrices):
