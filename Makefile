@@ -16,15 +16,18 @@ OPTIONAL = tests/backbones/test_hub.py tests/zoo/test_hub.py tests/encoding/test
     tests/layers/test_gmm_fisher_vector.py tests/features tests/export/test_formats.py \
     tests/export/test_quantization.py tests/encoding/test_ray.py tests/test_site.py
 
-.PHONY: demo test test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
+.PHONY: demo test test-system test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
 
 demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (4 to 7 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
 
 test: $(INSTALLED)  ## Run the test suite
-	$(PYTEST) -m "not slow and not gpu"
+	$(PYTEST) -m "not system and not slow and not gpu"
 
-test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, and every check of every variant of a layer
+test-system: $(INSTALLED)  ## Go whole ways as users do: every command of the pages, the demo, the entries, several processes
+	$(PYTEST) -m "system and not slow and not gpu" tests
+
+test-slow: $(INSTALLED)  ## Run the tests that take over a minute each, all of a kind where the suite has one, and every check of every variant of a layer
 	$(PYTEST) -m slow
 	KERAS_FVVAE_ALL=1 $(PYTEST) -q tests/layers -k harness
 

@@ -88,6 +88,7 @@ def _quick(monkeypatch):
         yield
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("walk", WALKS)
 def test_walk(walk, tmp_path, monkeypatch, capsys):

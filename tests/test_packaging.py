@@ -30,6 +30,7 @@ def site(tmp_path_factory):
     return target
 
 
+@pytest.mark.system
 def test_wheel_works_from_an_empty_folder(site, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -57,11 +57,13 @@ def _printed(program, *arguments):
     return done.stdout.strip()
 
 
+@pytest.mark.system
 @pytest.mark.once
 def test_modules():
     assert _printed(IMPORTS) == "True"
 
 
+@pytest.mark.system
 @pytest.mark.once
 def test_ctrl_c_ends_the_server(tmp_path):
     pytest.importorskip("uvicorn", reason="needs the extra: pip install keras_fvvae[serving]")

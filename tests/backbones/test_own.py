@@ -222,6 +222,7 @@ def _convnext():
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("build", "tap"),
     [(lambda: _network("classes"), None), (_convnext, "convnext_downsampling_block_0")],  # layers in a layer

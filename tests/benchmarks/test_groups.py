@@ -33,6 +33,7 @@ def test_sizes_are_what_the_group_takes(name):
     assert group.takes_data == ("data" in inspect.signature(measure).parameters)
 
 
+@pytest.mark.system
 def test_encode():
     rows = encode.measure(1, [NETWORK], batch_size=2)
     _check(rows, 1)
@@ -77,6 +78,7 @@ def test_peers_agree(jobs):
     assert len(differences) >= 2
 
 
+@pytest.mark.system
 def test_training():
     settings = {
         "recipe": "image_folder",
@@ -102,6 +104,7 @@ def test_validation():
     assert rows[0]["case"] == "image_folder, 26 and 6 maps of 3x3x4"
 
 
+@pytest.mark.system
 def test_data_from_a_folder(tmp_path):
     (tmp_path / "deep").mkdir()
     for number in range(3):
@@ -132,6 +135,7 @@ def test_svm_gives_the_decisions_of_linear_svc():
     assert same.endswith("the same class in 100.0%")
 
 
+@pytest.mark.system
 def test_export():
     rows = export.measure(1, [{**NETWORK, "size": 16, "images": 2}], classes=2)
     _check(rows, 1)

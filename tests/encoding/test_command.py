@@ -34,6 +34,7 @@ def _call(*arguments):
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
+@pytest.mark.system
 def test_encode_and_verify(run, videos, tmp_path):
     out = tmp_path / "out"
     result = _call(run, "--data", videos, "--out", out, "--verify", "--shards", 3)

@@ -47,6 +47,7 @@ def test_labels_and_scores(fitted, pictures):
     np.testing.assert_allclose(fitted.decision_function([Image.fromarray(one) for one in images]), scores, atol=1e-5)
 
 
+@pytest.mark.system
 def test_a_folder_is_trained_as_by_the_command(classifier, tmp_path, cache):
     """To the same weights, with the same test part; what it saves, exports and loads is a run."""
     folder = write_digits(tmp_path / "data")

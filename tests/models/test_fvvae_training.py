@@ -152,6 +152,8 @@ def mirrored(tmp_path_factory):
     return json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.system
+@pytest.mark.once
 @pytest.mark.parametrize("case", ["plain", "weighted"])
 def test_two_replicas_train_as_one_device(mirrored, case):
     """However the labelled images of a global batch fall on the replicas."""

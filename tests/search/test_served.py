@@ -24,6 +24,7 @@ from tests.encoding.conftest import write_run
 from tests.support.small_data import TINIEST, write_digits
 
 pytest.importorskip("uvicorn", reason="needs the extra: pip install keras_fvvae[serving]")
+pytestmark = pytest.mark.system
 
 SETTINGS = ServerSettings(port=0, grpc_port=None)
 

@@ -20,6 +20,8 @@ from tests.support import chromium
 from tests.support.served import random_classifier
 from tests.support.video_files import write_video
 
+pytestmark = pytest.mark.system
+
 RGB = Views((8, 8), resize_to=(24, 32), frames=4)
 FLOW = Views((8, 8), resize_to=(24, 32), resize="crop", modality="flow", frames=4, flow=FlowSettings(bound=8.0))
 
@@ -211,6 +213,7 @@ def test_a_server_without_the_packages_for_videos(server, video, monkeypatch):
     )
 
 
+@pytest.mark.once
 @pytest.mark.skipif(chromium.find() is None, reason="needs Chromium")
 @pytest.mark.parametrize(("model", "pictures"), [("fused", 4), ("flow", 4), ("frames", 4)])
 def test_the_page(server, video, tmp_path, model, pictures):

@@ -43,6 +43,7 @@ def out(result):
     return result.digits.report.parent
 
 
+@pytest.mark.system
 def test_digits(result, out):
     assert set(result.digits.results.metrics) >= {"AVE", "FV-VAE minus", "FV-VAE"}
     assert result.digits.results.metrics["FV-VAE"]["accuracy"] > 0.5
@@ -56,6 +57,7 @@ def test_digits(result, out):
     assert np.abs(scores[0] - scores[1]).max() < 0.1
 
 
+@pytest.mark.system
 def test_videos(result, out):
     """Real files, two streams, their fusion."""
     fusion = result.videos.fusion
@@ -73,6 +75,7 @@ def test_videos(result, out):
     assert len(list((out / "videos" / "files").rglob("*.avi"))) == 16
 
 
+@pytest.mark.system
 def test_reports(result):
     html = result.digits.report.read_text()
     for text in ("FV-VAE minus", "AVE", "Loss curves", "Confusion matrix", "Embedding", "Examples", "lambda3"):
@@ -84,6 +87,7 @@ def test_reports(result):
     assert "http" not in html.split("<body>")[1]
 
 
+@pytest.mark.system
 def test_again(result, out, monkeypatch):
     """Nothing is trained again; the export is the next version."""
     monkeypatch.setattr("keras_fvvae.training.train.Training.complete", lambda *a: pytest.fail("trained again"))
@@ -96,6 +100,7 @@ def test_again(result, out, monkeypatch):
         assert again.textiles.places == result.textiles.places
 
 
+@pytest.mark.system
 @needs_textiles
 def test_textiles(result, out):
     textiles = result.textiles

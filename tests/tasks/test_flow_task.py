@@ -142,6 +142,7 @@ def test_a_truncated_video_leaves_no_frames_of_the_first_pass(tmp_path):
     assert len(list((tmp_path / "flow" / "v").glob("flow_x_*"))) == total - 1
 
 
+@pytest.mark.system
 def test_resumed_after_kill(tmp_path):
     """Killed with -9 in the middle of a video; what is there then is whole, and the rest is added."""
     frames = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), "uint8")

@@ -31,6 +31,7 @@ def _train_arguments(data, out):
     ]
 
 
+@pytest.mark.system
 def test_train_predict_export(tmp_path, run_command):
     data, out = write_digits(tmp_path / "data"), tmp_path / "run"
     code, output, _ = run_command(*_train_arguments(data, out))
@@ -123,6 +124,7 @@ def _video_arguments(data, out, *settings):
     ]
 
 
+@pytest.mark.system
 def test_videos(tmp_path, run_command, videos):
     """Flow beforehand, two trainings, a prediction, their fusion."""
     flow = tmp_path / "flow"

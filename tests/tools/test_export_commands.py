@@ -27,6 +27,7 @@ def _call(command, *arguments):
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.system
 def test_export(run, tmp_path):
     arguments = (run, "--out", tmp_path, "--version", 3, "--top-k", 2, "--half-svm", "--pca", 3, "--valid-output")
     code, output, _ = _call(export_command.command, *arguments)

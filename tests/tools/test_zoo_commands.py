@@ -53,6 +53,7 @@ def test_list(run, run_command):
     assert "mine" in run_command("zoo", "list", "m*")[1].splitlines()
 
 
+@pytest.mark.system
 def test_an_entry_with_weights_classifies_explains_and_is_exported(tmp_path, run_command):
     picture, pictures, out = tmp_path / "3.png", tmp_path / "pictures", tmp_path / "export"
     picture.write_bytes(encoded_images(load_digits(), [3])[0])

@@ -79,6 +79,7 @@ def test_interrupted_and_continued_equals_uninterrupted(digits, train, joined, t
         train(digits, branches=BRANCHES[::2])
 
 
+@pytest.mark.system
 def test_predicted_explained_and_served_alike(joined, digits, tmp_path):
     files = [digits / name for name in joined.vectors().test.ids[:3]]
     predicted = list(predict(joined.path, files, top_k=3))

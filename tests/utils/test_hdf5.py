@@ -36,6 +36,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("program", "name"), [(WRITING, "v.h5"), (WEIGHTS, "m.weights.h5")])
 def test_full_disk(small_disk, program, name):
     disk = small_disk(900)

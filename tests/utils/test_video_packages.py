@@ -33,12 +33,14 @@ def _run(program, *words, folder=None):
     )
 
 
+@pytest.mark.system
 @pytest.mark.once
 def test_every_module_is_imported_without_them():
     done = _run(IMPORTS)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.system
 @pytest.mark.once
 def test_images_need_neither(tmp_path):
     """A training with its report, and a heat map."""
@@ -54,6 +56,7 @@ def test_images_need_neither(tmp_path):
     assert list((tmp_path / "why" / "1").glob("*.png"))
 
 
+@pytest.mark.system
 @pytest.mark.once
 def test_videos_name_the_extra_before_anything_is_computed(tmp_path):
     for name in "ab":

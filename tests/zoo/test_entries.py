@@ -23,6 +23,7 @@ ENTRIES = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("name", "backbone"), [*ENTRIES, *SMALLER.items()])
 def test_loads_fits_and_survives_saving(name, backbone, tmp_path):
     recipe = load_recipe(name)

@@ -123,6 +123,7 @@ def _assert_close(result, expected):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("case", "steps"), [("selected", 4), ("softmax", 6), ("fine_tuning", 6)])
 def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case, steps):
     """Without noise; FV-VAE however labelled images fall on the replicas, a softmax with clipping and weight decay."""
@@ -131,6 +132,7 @@ def test_two_devices_train_as_one_on_the_same_batches(one, mirrored, case, steps
     _assert_close(mirrored[case], one[case])
 
 
+@pytest.mark.system
 def test_the_chief_chooses_the_step_for_all(mirrored, pair):
     """All stop two scores after the best step, whose weights the chief takes."""
     for result in (mirrored, *pair):
@@ -140,6 +142,7 @@ def test_the_chief_chooses_the_step_for_all(mirrored, pair):
     assert pair[0]["selected"]["weights"] != pair[1]["selected"]["weights"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("case", ["softmax", "fine_tuning"])
 def test_two_processes_train_as_two_devices(mirrored, pair, case):
     """The same losses and weights in both processes, and bit by bit those of two devices in one."""
@@ -147,6 +150,7 @@ def test_two_processes_train_as_two_devices(mirrored, pair, case):
         _assert_same(result[case], mirrored[case])
 
 
+@pytest.mark.system
 def test_replicas_draw_each_for_itself(one, mirrored):
     """With the same masks and noise on both replicas this would be a coarser draw; it may not be that of one device."""
     assert mirrored["noisy"]["history"]["loss"] != one["noisy"]["history"]["loss"]
@@ -155,12 +159,14 @@ def test_replicas_draw_each_for_itself(one, mirrored):
     assert mirrored["seeds"][0] != mirrored["seeds"][1]
 
 
+@pytest.mark.system
 def test_what_the_user_is_told(pair, mirrored):
     assert mirrored["described"] == "One process; each step, 3 of 6 items on each of 2 devices."
     assert pair[0]["described"].startswith("Worker 0 of 2, the chief, which writes the run; each step, 3 of 6 items")
     assert pair[1]["described"].startswith("Worker 1 of 2, which computes for the chief; each step, 3 of 6 items")
 
 
+@pytest.mark.system
 def test_after_a_worker_was_killed_the_same_call_continues(several, mirrored, pair):
     """SIGKILL before the fourth of six steps; with dropout, sampling of z and of descriptors.
 
