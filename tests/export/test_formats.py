@@ -267,9 +267,12 @@ def test_a_disagreement_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.fixture
 def spectral_classifier(classifier):
-    """Its vectors are normalised by their singular values, as the default recipe's are."""
-    recipe = load_recipe("digits_conv", vector_normalization="spectral", information="none")
-    encoder = build_encoder(recipe, classifier.encoder.backbone, zoo.load("digits_conv", weights=None))
+    """Its vectors are normalised by their singular values, and of attended positions, as those of photos_lite2."""
+    recipe = load_recipe("digits_conv", vector_normalization="spectral", information="none", attention=True)
+    model = zoo.load("digits_conv", weights=None, attention=True)
+    for weight in model.fvvae.attention_score.weights:
+        weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+    encoder = build_encoder(recipe, classifier.encoder.backbone, model)
     result = build_classifier(encoder, ["a", "b"])
     result.svm.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in result.svm.get_weights()])
     return result

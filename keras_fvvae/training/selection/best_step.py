@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCORES_PER_TRAINING = 4
 # All scores of a training are to cost at most so much of the time of its steps, where an item that is scored takes as
 # long as about so many items of a training step (`keras-fvvae benchmark --only validation`).
-SHARE, ITEM_COST = 0.1, 7
+SHARE, ITEM_COST = 0.1, 10
 # A short training's scores may cost more: of fewer items they would choose at random.
 MIN_ITEMS = 64
 RECORD, WEIGHTS = "validation.json", "best.weights.h5"
@@ -151,7 +151,7 @@ def scored_items(steps: int, batch_size: int, scores: int) -> int:
 
     Example:
         >>> scored_items(600, 64, 4), scored_items(100, 64, 4), scored_items(20_000, 128, 4)
-        (137, 64, 9142)
+        (96, 64, 6400)
     """
     return max(MIN_ITEMS, int(SHARE * steps * batch_size / (scores * ITEM_COST)))
 
