@@ -50,7 +50,7 @@ def call_in_child(function: str, arguments: dict, log: str | Path | None = None)
         call, result, text = (Path(folder, name) for name in ("call.json", "result.json", "log.txt"))
         call.write_text(json.dumps([function, arguments]))
         # Peers' OpenMP threads that spin while they wait take the cores from whoever is timed, their own next call too:
-        # it makes VLFeat's VLAD of 784 descriptors nine times as slow.
+        # they make VLFeat's VLAD several times as slow.
         environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
         environment |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         with open(text, "wb") as output:
