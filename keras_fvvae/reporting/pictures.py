@@ -51,7 +51,8 @@ def _bars(metrics):
 
 
 def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = True) -> Figure:
-    """Accuracy against a setting, with the 95 % intervals that tables have.
+    """Accuracy against a setting, with the 95 % intervals that tables have; on a logarithmic axis curves stand apart a
+    little, so that the whisker of one does not hide another's.
 
     Args:
         curves: dictionary from a name to lists `(values, metrics)`, metrics as from `plain_metrics`.
@@ -59,15 +60,19 @@ def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = Tr
         logarithmic: whether that axis is.
     """
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.2, 3.4))
-        for color, (name, (values, metrics)) in zip(COLORS, curves.items(), strict=False):
+        figure, axis = plt.subplots(figsize=(5.2, 3.8))
+        base = 2 if label == "dimension" else 10
+        for number, (color, (name, (values, metrics))) in enumerate(zip(COLORS, curves.items(), strict=False)):
             accuracies = [100 * one["accuracy"] for one in metrics]
-            bars = _bars(metrics)
-            axis.errorbar(values, accuracies, bars, color=color, marker="o", markersize=4, capsize=2, label=name)
+            apart = base ** (0.04 * (number - (len(curves) - 1) / 2)) if logarithmic else 1
+            places = [value * apart for value in values]
+            axis.errorbar(
+                places, accuracies, _bars(metrics), color=color, marker="o", markersize=4, capsize=2, label=name
+            )
         if logarithmic:
-            axis.set_xscale("log", base=2 if label == "dimension" else 10)
+            axis.set_xscale("log", base=base)
         axis.set_xlabel(label)
         axis.set_ylabel("accuracy (%)")
         if curves:
-            axis.legend()
+            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
