@@ -42,7 +42,8 @@ class Experiment:
         fine_tuning: whether rows are run that need a fine-tuned backbone.
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
-        part: function from the data's collection to the one that is used, such as `validation_collection`.
+        part: function from the data's collection to the one that is used, such as `validation_collection`; its runs have
+            names of their own, so that a comparison and a sweep can share a folder. Default: all is used.
         dataset_options: arguments of the data set's loader that all rows take, before those of their recipes.
     """
 
@@ -56,7 +57,7 @@ class Experiment:
         fine_tuning: bool = True,
         verbose: int = 1,
         say: Callable[[str], None] = lambda text: None,
-        part: Callable[[Collection], Collection] = lambda collection: collection,
+        part: Callable[[Collection], Collection] | None = None,
         dataset_options: dict[str, Any] | None = None,
     ) -> None:
         self.out = Path(out)
@@ -89,7 +90,8 @@ class Experiment:
         """The collection of a recipe; the same object for the same settings."""
         key = _key(recipe, "input")  # stored flow is checked against the recipe's settings of flow
         if key not in self._collections:
-            self._collections[key] = self.part(recipe_collection(recipe, self.data, self.common_classes))
+            collection = recipe_collection(recipe, self.data, self.common_classes)
+            self._collections[key] = collection if self.part is None else self.part(collection)
         return self._collections[key]
 
     def prepare_taps(self, recipe: Recipe, taps: Sequence[str]) -> None:
@@ -128,7 +130,7 @@ class Experiment:
         if row.recipe.fine_tune_steps and not self.fine_tuning:
             return Outcome(row.name, row.paper, settings=_settings(row.recipe), reason="fine-tuning was left out")
         recipe = row.recipe.without_card()
-        recipe = recipe.replace(name=run_name(recipe))
+        recipe = recipe.replace(name=run_name(recipe) + ("" if self.part is None else "-part"))
         weights = self._weights(recipe.backbone)
         tuned_key, trained_key = _backbone_key(recipe), _fvvae_key(recipe)
         run = train(

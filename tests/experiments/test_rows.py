@@ -211,6 +211,17 @@ def test_the_order_of_rows_does_not_matter(tmp_path, recipe):
             assert outcomes[row.name].metrics == found[0][row.name].metrics, row.name
 
 
+def test_a_sweep_and_a_comparison_share_a_folder(tmp_path, recipe):
+    """Of the same recipe: one learns from a part of what the other does."""
+    small = recipe.replace(representation="ave", backbone_options={"filters": 4})
+    shared = {"backbone_weights": None, "cache": tmp_path / "cache", "verbose": 0}
+    parts = None, lambda digits: digits.subset(np.arange(270, 330))
+    experiments = [Experiment(tmp_path / "runs", part=part, **shared) for part in parts]
+    outcomes = [experiment.run([Row("AVE", small)])[0] for experiment in experiments]
+    assert [outcome.reason for outcome in outcomes] == ["", ""]
+    assert outcomes[0].run != outcomes[1].run
+
+
 def test_averages_over_splits():
     def outcome(accuracy, reason=""):
         metrics = {} if reason else {"accuracy": accuracy, "standard_error": 0.1, "dimension": 7}
