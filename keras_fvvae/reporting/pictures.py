@@ -51,8 +51,8 @@ def _bars(metrics):
 
 
 def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = True) -> Figure:
-    """Accuracy against a setting, with the 95 % intervals that tables have; on a logarithmic axis curves stand apart a
-    little, so that the whisker of one does not hide another's.
+    """Accuracy against a setting, with the 95 % intervals that tables have; curves stand apart a little, so that the
+    whisker of one does not hide another's.
 
     Args:
         curves: dictionary from a name to lists `(values, metrics)`, metrics as from `plain_metrics`.
@@ -62,10 +62,14 @@ def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = Tr
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5.2, 3.8))
         base = 2 if label == "dimension" else 10
+        everywhere = [value for values, _ in curves.values() for value in values] or [0]
+        span = max(everywhere) - min(everywhere)
         for number, (color, (name, (values, metrics))) in enumerate(zip(COLORS, curves.items(), strict=False)):
             accuracies = [100 * one["accuracy"] for one in metrics]
-            apart = base ** (0.04 * (number - (len(curves) - 1) / 2)) if logarithmic else 1
-            places = [value * apart for value in values]
+            apart = number - (len(curves) - 1) / 2
+            places = [
+                value * base ** (0.04 * apart) if logarithmic else value + 0.01 * span * apart for value in values
+            ]
             axis.errorbar(
                 places, accuracies, _bars(metrics), color=color, marker="o", markersize=4, capsize=2, label=name
             )
@@ -74,5 +78,6 @@ def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = Tr
         axis.set_xlabel(label)
         axis.set_ylabel("accuracy (%)")
         if curves:
-            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+            columns = 2 if max(map(len, curves)) < 24 else 1
+            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
     return figure
