@@ -37,6 +37,7 @@ def _digits_net(tap=None, **options):
     return build_backbone("DigitsConvNet", tap, (8, 8), options={"filters": 4, **options})
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
 def test_every_backbone_of_the_table(name, tmp_path):
     size = SIZE if "NASNet" not in name else (96, 96)  # NASNet's cells add maps of odd sides only if both are alike

@@ -74,6 +74,7 @@ def test_curl(server):
     assert answer["label_scores"] == sorted(answer["scores"], reverse=True)[:3]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("sampling", [{"frames": 5}, {"frames": 25, "frame_step": 13}], ids=["frames", "frame_step"])
 def test_served_videos_equal_local_ones(sampling, video_recipe, videos, tmp_path):
     """The client sends the frames that the recipe samples: with others the scores are others."""

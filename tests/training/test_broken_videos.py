@@ -100,6 +100,7 @@ def test_broken_videos_change_nothing(class_folders, train_videos, tmp_path, cha
     assert skipped_in(RunFolder(tmp_path / "refused")) == expected, "listed also where the training is refused"
 
 
+@pytest.mark.system
 def test_report_shows_a_video_whose_middle_frame_is_damaged_or_that_is_gone(class_folders, train_videos):
     broken = broken_videos(class_folders / "right") and class_folders / "right" / "frames_corrupt"
     (class_folders / "right" / "frames_corrupt" / "img_00006.jpg").write_bytes(b"")

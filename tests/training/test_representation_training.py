@@ -45,6 +45,7 @@ def train(*arguments, **options):
 
 
 # FV-VAE is quick elsewhere: predictions in `test_train.py`, its export in `tests/export`, a PCA here after NetVLAD.
+@pytest.mark.system
 @pytest.mark.parametrize(
     "title", [pytest.param(title, marks=[pytest.mark.slow] * (title == "FV-VAE")) for title in CASES]
 )

@@ -74,6 +74,7 @@ FLOW = {"modality": "flow", "information": "none"}
 
 
 # Of frames as they are: below, with unlabelled items.
+@pytest.mark.system
 @pytest.mark.parametrize("changes", [{"modality": "flow_stack"}, FLOW], ids=str)
 def test_report_shows_flow(videos, finished_videos, tmp_path, changes):
     report = write_report([finished_videos(**changes).path], tmp_path / "report.html", videos).read_text()
@@ -81,6 +82,7 @@ def test_report_shows_flow(videos, finished_videos, tmp_path, changes):
     assert "Shown is the frame that speaks most for the answer." in report
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "changes", [{}, {"trainable_from": "all", "resize_to": [36, 40], "random_mirror": True}], ids=str
 )
