@@ -72,11 +72,12 @@ def _same_start():
 
 
 def pytest_collection_modifyitems(items):
-    """On another backend, tests that use TensorFlow itself are skipped."""
+    """The pages' walks, which take longest, come first; on another backend what uses TensorFlow itself is skipped."""
     import keras
 
     from tests.support import backends
 
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
     backends.prepare()
     if backends.on_tensorflow():
         return
