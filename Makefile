@@ -18,7 +18,7 @@ OPTIONAL = tests/backbones/test_hub.py tests/zoo/test_hub.py tests/encoding/test
 
 .PHONY: demo test test-system test-slow test-backends test-portable test-optional lint format benchmark weights cards gallery docs clean
 
-demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (4 to 7 minutes on 2 cores)
+demo: $(INSTALLED)  ## Train, encode, classify, export and report on embedded data (3 to 7 minutes on 2 cores)
 	$(BIN)/keras-fvvae demo --overwrite
 
 test: $(INSTALLED)  ## Run the test suite
