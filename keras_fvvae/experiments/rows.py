@@ -42,8 +42,8 @@ class Experiment:
         fine_tuning: whether rows are run that need a fine-tuned backbone.
         verbose: 1 for progress bars.
         say: called with a line of text at every row.
-        part: function from the data's collection to the one that is used, such as `validation_collection`; its runs have
-            names of their own, so that a comparison and a sweep can share a folder. Default: all is used.
+        part: function from the data's collection to the one that is used, such as `validation_collection`; its runs
+            have names of their own, so that a comparison and a sweep can share a folder. Default: all is used.
         dataset_options: arguments of the data set's loader that all rows take, before those of their recipes.
     """
 
