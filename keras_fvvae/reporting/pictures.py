@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_fvvae.evaluation.intervals import accuracy_interval
-from keras_fvvae.reporting.names import COLORS, STYLE, plt, shown, style
+from keras_fvvae.reporting.names import COLORS, named_legend, plt, shown, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,25 +60,27 @@ def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = Tr
         label: of the horizontal axis.
         logarithmic: whether that axis is.
     """
-    with plt.rc_context(STYLE):
+    names = [shown(name) for name in curves]
+    with style(names):
         figure, axis = plt.subplots(figsize=(5.2, 3.8))
         base = 2 if label == "dimension" else 10
         everywhere = [value for values, _ in curves.values() for value in values] or [0]
         span = max(everywhere) - min(everywhere)
-        for number, (color, (name, (values, metrics))) in enumerate(zip(COLORS, curves.items(), strict=False)):
+        handles, colors = [], itertools.cycle(COLORS)
+        for number, (values, metrics) in enumerate(curves.values()):
             accuracies = [100 * one["accuracy"] for one in metrics]
             apart = number - (len(curves) - 1) / 2
             places = [
                 value * base ** (0.04 * apart) if logarithmic else value + 0.01 * span * apart for value in values
             ]
-            axis.errorbar(
-                places, accuracies, _bars(metrics), color=color, marker="o", markersize=4, capsize=2, label=name
-            )
+            bars = _bars(metrics)
+            style_of_points: dict = {"color": next(colors), "marker": "o", "markersize": 4, "capsize": 2}
+            handles.append(axis.errorbar(places, accuracies, bars, **style_of_points))
         if logarithmic:
             axis.set_xscale("log", base=base)
         axis.set_xlabel(label)
         axis.set_ylabel("accuracy (%)")
         if curves:
-            columns = 2 if max(map(len, curves)) < 24 else 1
-            axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
+            columns = 2 if max(map(len, names)) < 24 else 1
+            named_legend(axis, handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
     return figure

@@ -8,6 +8,8 @@ from keras_fvvae.experiments.paper_tables import TABLES, table_2, table_4, table
 from keras_fvvae.experiments.row import Outcome
 from keras_fvvae.experiments.variants import VARIANTS, variant_rows
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.reporting.figures import rendered
+from keras_fvvae.reporting.names import shown
 from keras_fvvae.reporting.pictures import accuracy_curves, accuracy_ranges, by_accuracy
 from keras_fvvae.reporting.tables import table_rows, write_results
 
@@ -86,6 +88,16 @@ def test_curves_with_and_without_points():
     figure = accuracy_curves({"a": ([1, 10], [{"accuracy": share, "examples": 50} for share in (0.5, 0.6)])}, "lambda3")
     assert figure.axes[0].get_xscale() == "log"
     assert accuracy_curves({}, "dimension").axes
+
+
+def test_many_curves_of_any_names():
+    """Each is drawn and named, beyond the number of colours too, though matplotlib leaves out what begins with `_`."""
+    names = ["_background", "US$100-CA$200", "caf\udce9", *(f"lambda3={i}" for i in range(20))]
+    points = ([1, 10], [{"accuracy": share, "examples": 50} for share in (0.5, 0.6)])
+    figure = accuracy_curves(dict.fromkeys(names, points), "steps", logarithmic=False)
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts == [shown(name) for name in names]
+    assert set(rendered(figure)) == {".png", ".svg"}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
