@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,26 +61,26 @@ def accuracy_curves(curves: dict[str, tuple], label: str, logarithmic: bool = Tr
         logarithmic: whether that axis is.
     """
     names = [shown(name) for name in curves]
+    columns = 2 if max(map(len, names), default=0) < 24 else 1
     with style(names):
-        figure, axis = plt.subplots(figsize=(5.2, 3.8))
+        figure, axis = plt.subplots(figsize=(5.2, 3.4 + 0.2 * math.ceil(len(names) / columns)))
         base = 2 if label == "dimension" else 10
         everywhere = [value for values, _ in curves.values() for value in values] or [0]
         span = max(everywhere) - min(everywhere)
-        handles, colors = [], itertools.cycle(COLORS)
+        handles = []
         for number, (values, metrics) in enumerate(curves.values()):
-            accuracies = [100 * one["accuracy"] for one in metrics]
-            apart = number - (len(curves) - 1) / 2
+            apart = (number + 0.5) / len(curves) - 0.5
             places = [
-                value * base ** (0.04 * apart) if logarithmic else value + 0.01 * span * apart for value in values
+                value * base ** (0.15 * apart) if logarithmic else value + 0.04 * span * apart for value in values
             ]
-            bars = _bars(metrics)
-            style_of_points: dict = {"color": next(colors), "marker": "o", "markersize": 4, "capsize": 2}
-            handles.append(axis.errorbar(places, accuracies, bars, **style_of_points))
+            accuracies, color = [100 * one["accuracy"] for one in metrics], COLORS[number % len(COLORS)]
+            handles.append(
+                axis.errorbar(places, accuracies, _bars(metrics), color=color, marker="o", markersize=4, capsize=2)
+            )
         if logarithmic:
             axis.set_xscale("log", base=base)
         axis.set_xlabel(label)
         axis.set_ylabel("accuracy (%)")
         if curves:
-            columns = 2 if max(map(len, names)) < 24 else 1
             named_legend(axis, handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns)
     return figure

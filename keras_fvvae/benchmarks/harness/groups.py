@@ -8,7 +8,8 @@ _VGG = {"backbone": "VGG19", "tap": "pool5", "size": 224, "descriptors": "spp"}
 _MOBILE = {"backbone": "MobileNetV2", "tap": None, "size": 224, "descriptors": "spp"}
 _SMALLEST = {**_MOBILE, "options": {"alpha": 0.35}}
 # As its entries have it.
-_LITE2 = {"backbone": "EfficientNetLite2", "tap": None, "size": 260, "descriptors": "spp", "latent_dim": 127}
+_LATENT = {"settings": {"latent_dim": 127}}
+_LITE2 = {"backbone": "EfficientNetLite2", "tap": None, "size": 260, "descriptors": "spp", **_LATENT}
 # In --quick, networks and images are small: that it works is shown, and little else.
 _SMALL = {"backbone": "MobileNetV2", "tap": None, "size": 96, "descriptors": "dense"}
 

@@ -36,7 +36,7 @@ TARGET = {FROM_FILES: 1 / 0.9, AVERAGES: 1 / 0.75}
 
 def measure(rounds: int, networks: Sequence[dict], batch_size: int, data: str | None = None) -> list[dict]:
     """Rows for every one of `networks`: dictionaries of `backbone`, `tap`, `size`, `descriptors`, `images` and
-    perhaps `options` of the backbone and `latent_dim`."""
+    perhaps `options` of the backbone and other `settings` of the recipe."""
     rows = []
     for network in networks:
         recipe = load_recipe(
@@ -46,7 +46,7 @@ def measure(rounds: int, networks: Sequence[dict], batch_size: int, data: str | 
             tap=network["tap"],
             input_size=[network["size"], network["size"]],
             descriptors=network["descriptors"],
-            **{key: network[key] for key in ("latent_dim",) if key in network},
+            **network.get("settings", {}),
         )
         with tempfile.TemporaryDirectory() as folder:
             paths = image_paths(data, Path(folder) / "images", network["images"])
