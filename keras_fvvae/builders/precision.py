@@ -1,4 +1,4 @@
-"""The precision in which a frozen backbone computes: bfloat16 where a processor is faster in it, which is measured."""
+"""The precision of a frozen backbone and of training steps: bfloat16 where a processor is faster in it, which is measured."""
 
 from __future__ import annotations
 

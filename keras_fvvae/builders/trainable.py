@@ -53,7 +53,7 @@ def build_fvvae(
     num_classes: int | None,
     activations_shape: tuple[int, ...] | None = None,
 ) -> FVVAE:
-    """The compiled FV-VAE of a recipe.
+    """The compiled FV-VAE of a recipe; with its `precision` bfloat16, products of training steps are.
 
     Args:
         recipe: a `Recipe`.
@@ -72,6 +72,7 @@ def build_fvvae(
         seed=recipe.seed,
         decoder_units=recipe.decoder_units,
         attention=recipe.attention,
+        product_dtype="bfloat16" if recipe.precision == "bfloat16" else None,
         name="fvvae",
     )
     model = FVVAE(build_descriptors(recipe, shape), fvvae, backbone, recipe.loss_weights, recipe.loss_reduction)

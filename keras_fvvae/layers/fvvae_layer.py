@@ -15,6 +15,8 @@ from keras_fvvae.ops import gaussian
 # A channel that is zero in every descriptor, and reconstructed as zero, would lower its variance for ever, until its
 # inverse overflows. Normalised descriptors have mean squares between 1e-3 (unit length) and 1 (whole map).
 MIN_LOG_VARIANCE = math.log(1e-6)
+# What needs no scaling of the losses, as float16 would.
+PRODUCT_DTYPES = (None, "bfloat16")
 # Far below the scores of a trained layer, and within float16.
 MASKED_SCORE = -1e4
 
@@ -56,6 +58,9 @@ class FVVAELayer(keras.layers.Layer):
             learns. Default `False`: `keras_fvvae.models.FVVAE` has all three terms itself.
         lambda1: weight of the reconstruction with `add_losses`. Default 1 (Section 3.3).
         lambda2: weight of the regularisation with `add_losses`. Default 1 (Section 3.3).
+        product_dtype: in which the matrix products of a training step are computed: `"bfloat16"` takes two thirds of
+            a step's time on a processor that has it. Weights, sums, losses and everything that is not training, Fisher
+            vectors among it, stay as they are. Default `None`: products are like the rest.
         **kwargs: `keras.layers.Layer` arguments (`name`, `dtype`).
 
     Call arguments:
@@ -73,7 +78,7 @@ class FVVAELayer(keras.layers.Layer):
 
     Raises:
         ValueError: for sizes that are not positive integers, a dropout outside [0, 1), attention without classes,
-            negative weights of losses, or inputs of another rank.
+            negative weights of losses, another `product_dtype`, or inputs of another rank.
 
     Example:
         >>> import numpy as np
@@ -108,6 +113,7 @@ class FVVAELayer(keras.layers.Layer):
         add_losses: bool = False,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
+        product_dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -124,6 +130,8 @@ class FVVAELayer(keras.layers.Layer):
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
         if not (lambda1 >= 0 and lambda2 >= 0):
             raise ValueError(f"`lambda1` and `lambda2` must not be negative. Received: {lambda1} and {lambda2}")
+        if product_dtype not in PRODUCT_DTYPES:
+            raise ValueError(f"`product_dtype` must be one of {PRODUCT_DTYPES}. Received: {product_dtype!r}")
         self.latent_dim = latent_dim
         self.hidden_units = None if hidden_units is None else tuple(hidden_units)
         self.hidden_activation = keras.activations.get(hidden_activation)
@@ -136,6 +144,7 @@ class FVVAELayer(keras.layers.Layer):
         self.add_losses = add_losses
         self.lambda1 = lambda1
         self.lambda2 = lambda2
+        self.product_dtype = product_dtype
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -220,19 +229,26 @@ class FVVAELayer(keras.layers.Layer):
         if training and self.dropout > 0:
             hidden = keras.random.dropout(hidden, self.dropout, seed=self.seed_generator)
         for dense in self.encoder:
-            hidden = dense(hidden)
+            hidden = self._dense(dense, hidden, training)
         return hidden
 
-    def decode(self, latent: Any) -> Any:
+    def decode(self, latent: Any, training: bool = False) -> Any:
         """The decoder's mean `mu_x` `(batch, T, C)` of latent variables `(batch, T, D)`."""
-        return self.decoder_activations(latent)[-1]
+        return self.decoder_activations(latent, training)[-1]
 
-    def decoder_activations(self, latent: Any) -> list:
+    def decoder_activations(self, latent: Any, training: bool = False) -> list:
         """What goes into each of the decoder's layers, `latent` first, and what comes out of the last, `mu_x`."""
         activations = [latent]
         for dense in [*self.decoder_hidden, self.decoder]:
-            activations.append(dense(activations[-1]))
+            activations.append(self._dense(dense, activations[-1], training))
         return activations
+
+    def _dense(self, dense: keras.layers.Dense, inputs: Any, training: bool) -> Any:
+        """`dense(inputs)`, when training with its product in `product_dtype`."""
+        if self.product_dtype is None or not training:
+            return dense(inputs)
+        product = ops.matmul(ops.cast(inputs, self.product_dtype), ops.cast(dense.kernel, self.product_dtype))
+        return dense.activation(ops.cast(product, self.compute_dtype) + dense.bias)
 
     def descriptor_weights(self, descriptors: Any, mask: Any = None) -> Any:
         """Weights `w_t` `(batch, T)` of descriptors, float32, with a mean of one; `None` without attention."""
@@ -253,7 +269,7 @@ class FVVAELayer(keras.layers.Layer):
             inputs = ops.where(ops.expand_dims(mask, -1), inputs, ops.zeros_like(inputs))
         z_mean = self.encode(inputs, training=training)
         z = gaussian.sample(z_mean, self.z_log_variance, self.seed_generator) if training else z_mean
-        reconstruction = self.decode(z)
+        reconstruction = self.decode(z, training)
         target = ops.stop_gradient(inputs) if self.stop_target_gradient else inputs
         outputs = {
             "z_mean": z_mean,
@@ -271,7 +287,7 @@ class FVVAELayer(keras.layers.Layer):
             self.add_loss(self.lambda1 * ops.mean(outputs["reconstruction_loss"]))
             self.add_loss(self.lambda2 * ops.mean(outputs["regularization_loss"]))
         if self.classifier is not None:
-            scores = self.classifier(z)  # (batch, T, num_classes)
+            scores = self._dense(self.classifier, z, training)  # (batch, T, num_classes)
             if self.attention:
                 weights = ops.expand_dims(self.descriptor_weights(inputs, mask), -1)
                 total = ops.maximum(ops.sum(weights, axis=1), 1e-6)  # zero where no descriptor is left
@@ -318,6 +334,7 @@ class FVVAELayer(keras.layers.Layer):
             "add_losses": self.add_losses,
             "lambda1": self.lambda1,
             "lambda2": self.lambda2,
+            "product_dtype": self.product_dtype,
         }
 
 

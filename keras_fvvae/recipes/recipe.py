@@ -101,7 +101,7 @@ class Recipe:
         "backbone",
         "float32",
         one_of(("float32", "bfloat16", "auto")),
-        "in which a frozen backbone computes; auto: the faster one on this machine",
+        "of a frozen backbone and of the products of FV-VAE's training; auto: in which the backbone is faster here",
     )
     trainable_from: str | None = key(
         "backbone", None, TEXT, "first backbone layer trained end to end; none: frozen; 'all'"

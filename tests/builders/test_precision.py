@@ -47,6 +47,7 @@ def test_trained_in_bfloat16(recipe, folder, tmp_path):
         assert run.recipe.precision == one
         encoder = zoo.load_encoder(run.path)
         assert encoder.backbone.output.dtype == one
+        assert encoder.head.fvvae.product_dtype == (one if one == "bfloat16" else None)
         vectors = run.vectors()
         found = encoder.encode([folder / name for name in vectors.names[:3]])
         assert found.dtype == "float32"

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 from keras_fvvae.layers import FVVAELayer
 from keras_fvvae.layers.fvvae_layer import MIN_LOG_VARIANCE
@@ -49,7 +50,9 @@ def _mean_losses(reference, descriptors, latents, z_means):
     }
 
 
-@pytest.mark.parametrize("arguments", [{"hidden_units": (5, 4)}, {"num_classes": 3, "dropout": 0.25}])
+@pytest.mark.parametrize(
+    "arguments", [{"hidden_units": (5, 4)}, {"num_classes": 3, "dropout": 0.25}, {"product_dtype": "bfloat16"}]
+)
 def test_harness(arguments):
     check_layer(lambda **kwargs: FVVAELayer(latent_dim=3, seed=1, **arguments, **kwargs), _descriptors())
 
@@ -130,6 +133,29 @@ def test_no_randomness_without_dropout_and_noise():
     training, inference = (layer(_descriptors(), training=flag) for flag in (True, False))
     for name in training:
         np.testing.assert_allclose(training[name], inference[name], rtol=1e-6, atol=1e-6)
+
+
+def test_products_of_training_are_in_bfloat16_and_nothing_else_is():
+    """Rounded by three decimal digits, with gradients alike; what is not training stays the same to the bit."""
+    layers = [_layer((5, 4), decoder_units=(6,), dropout=0.0, product_dtype=one) for one in (None, "bfloat16")]
+    descriptors = _descriptors()
+    for layer in layers:
+        layer.z_log_variance.assign(np.full(3, NO_NOISE))
+    (full, half) = ({n: np.array(v) for n, v in layer(descriptors, training=True).items()} for layer in layers)
+    for name, expected in full.items():
+        assert half[name].dtype == "float32"
+        error = np.abs(half[name] - expected).max() / np.abs(expected).max()
+        assert (0 < error < 0.03) or (name in LOSSES and error < 0.03), name
+    gradients = [
+        backends.weight_gradients(layer, descriptors, lambda outputs: ops.sum(outputs["reconstruction_loss"]))
+        for layer in layers
+    ]
+    for expected, found in zip(*gradients, strict=True):
+        if expected is not None:
+            scale = np.linalg.norm(np.array(expected))
+            assert np.linalg.norm(np.array(found) - np.array(expected)) < 0.05 * scale
+    for name, expected in layers[0](descriptors).items():
+        np.testing.assert_array_equal(np.array(layers[1](descriptors)[name]), np.array(expected), err_msg=name)
 
 
 def test_inference_is_repeatable_and_training_is_not():
@@ -280,6 +306,7 @@ def test_losses_do_not_overflow_in_float16():
         ({"dropout": -0.1}, r"`dropout` must be in \[0, 1\)"),
         ({"dropout": float("nan")}, r"`dropout` must be in \[0, 1\)"),
         ({"hidden_activation": "no such"}, "no such"),
+        ({"product_dtype": "float16"}, r"`product_dtype` must be one of \(None, 'bfloat16'\). Received: 'float16'"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -37,9 +37,19 @@ def load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+def multiplies_in_bfloat16() -> bool:
+    """Whether the processor itself does, as Linux tells; one that emulates it is slower than in float32."""
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_of_processor("flags", "Features").split())
+
+
 def _cpu():
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def _of_processor(*fields):
+    """The first of these fields of Linux's description of it, "" where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(fields)), "")
