@@ -1,4 +1,4 @@
-"""The precision of a frozen backbone and of training steps: bfloat16 where a processor is faster in it, which is measured."""
+"""The precision of frozen backbones and of training steps: bfloat16 where a processor is faster in it, as measured."""
 
 from __future__ import annotations
 
