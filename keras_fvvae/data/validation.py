@@ -29,7 +29,7 @@ def validation_items(collection: Collection, folds: int, seed: int = 0) -> np.nd
         Sorted integer array.
 
     Raises:
-        DataError: if there are too few labelled training items.
+        DataError: if there are too few labelled training items, or of fewer than two classes.
 
     Example:
         >>> from keras_fvvae.data import Collection
@@ -46,9 +46,10 @@ def validation_items(collection: Collection, folds: int, seed: int = 0) -> np.nd
         raise DataError(f"A validation part needs more than the {len(labelled)} labelled training {collection.kind}s.")
     counts = np.bincount(labels)
     frequent = labelled[counts[labels] >= folds]
-    if not len(frequent):
+    if np.count_nonzero(counts >= folds) < 2:  # one class tells nothing
         raise DataError(
-            f"No class has {folds} training {collection.kind}s, as a validation part of 1 in {folds} needs."
+            f"Fewer than two classes have {folds} training {collection.kind}s, as a validation part of 1 in {folds} "
+            f"needs."
         )
     labels = collection.labels[frequent]
     if collection.groups is None:
@@ -58,4 +59,6 @@ def validation_items(collection: Collection, folds: int, seed: int = 0) -> np.nd
         split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(frequent, labels, groups)
     learnt, held_out = next(split)
     left = np.isin(labels[held_out], labels[learnt])
+    if len(set(labels[held_out[left]].tolist())) < 2:  # where groups are few
+        raise DataError(f"A validation part would hold {collection.kind}s of fewer than two classes.")
     return np.sort(frequent[held_out[left]])

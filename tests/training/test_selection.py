@@ -18,6 +18,7 @@ from keras_fvvae.training.inputs.sampled import SampledInputs
 from keras_fvvae.training.selection import validation_part
 from keras_fvvae.training.selection.best_step import Selection, scored_steps
 from keras_fvvae.training.selection.validation_part import Score
+from tests.support.small_data import write_digits
 from tests.support.trained_runs import interrupted, same, stopped_before
 
 
@@ -156,12 +157,45 @@ def test_a_damaged_best_step_begins_anew(digits, train, finished, tmp_path):
     whole = finished()
     with stopped_before("encode"):
         train(digits)
-    best = tmp_path / "run" / "checkpoints" / "best.weights.h5"
+    (best,) = (tmp_path / "run" / "checkpoints").glob("best-*.weights.h5")
     best.write_bytes(best.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="The best step in .* is damaged; the training begins anew"):
         run = train(digits)
     assert run.validation == whole.validation != {}
     assert same(_fvvae(run), _fvvae(whole))
+
+
+def test_what_was_kept_survives_a_full_disk_between_the_weights_and_their_record(tmp_path, monkeypatch):
+    margins = iter([_margins(10), _margins(20)])
+    selection = Selection(SimpleNamespace(margins=lambda: next(margins)), due={2, 4}, patience=2)
+    selection.begin(RunFolder(tmp_path), "checkpoints")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.set_weights([np.full((1, 1), 2)])
+    selection.update(2, model)
+    model.set_weights([np.full((1, 1), 4)])
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_json", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            selection.update(4, model)
+    again = Selection(SimpleNamespace(margins=lambda: _margins(20)), due={2, 4}, patience=2)
+    assert again.begin(RunFolder(tmp_path), "checkpoints")
+    assert list(again.scores) == [again.best_step] == [2]
+    again.take_best(model)
+    assert model.get_weights()[0] == 2
+    model.set_weights([np.full((1, 1), 4)])
+    again.update(4, model)
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.h5")] == ["best-4.weights.h5"]
+
+
+def test_rare_classes_beside_a_frequent_one(train, tmp_path):
+    """Of the frequent class alone nothing can be told: there is no validation part, and the run says so."""
+    folder = write_digits(tmp_path / "rare", count=12)
+    for label in ("1", "7"):
+        for path in sorted((folder / label).iterdir())[3:]:
+            path.unlink()
+    run = train(folder)
+    assert not run.validation
+    assert any("Fewer than two classes have 3 training images" in note for note in run.results.notes)
 
 
 @pytest.mark.parametrize(
