@@ -26,7 +26,7 @@ SCORES_PER_TRAINING = 4
 SHARE, ITEM_COST = 0.1, 10
 # A short training's scores may cost more: of fewer items they would choose at random.
 MIN_ITEMS = 64
-RECORD, WEIGHTS = "validation.json", "best.weights.h5"
+RECORD = "validation.json"
 
 
 class Selection:
@@ -38,8 +38,8 @@ class Selection:
     at six steps, two in a row were that much worse and ended trainings at an eighth of their steps, ten points below
     the last (docs/training.md).
 
-    Every file is written by renaming, and a score is a function of the step alone: a training that was killed goes on
-    to the same best step.
+    Every file is written by renaming, the weights of another step are another file, which the record names once it is
+    there, and a score is a function of the step alone: a training that was killed goes on to the same best step.
 
     Args:
         part: the `ValidationPart`, with the encoder of the model that is trained.
@@ -70,7 +70,7 @@ class Selection:
             record = run.read_json(f"{folder}/{RECORD}")
             self.scores = {int(step): Score(*score) for step, score in record["scores"].items()}
             self._best = record["best"]
-            intact = sha256(path / WEIGHTS) == self._best["sha256"]
+            intact = sha256(path / _weights_name(self.best_step)) == self._best["sha256"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             intact = False
         if not intact:
@@ -99,9 +99,10 @@ class Selection:
         highest = np.array(self._best.get("highest", margins))
         if np.mean(margins > 0) >= np.mean(highest > 0):
             highest = margins
+        folder = self.run.path / self.folder
         if not is_worse(margins, highest):
-            (self.run.path / self.folder).mkdir(exist_ok=True)
-            with self.run.partial(f"{self.folder}/{WEIGHTS}") as partial:
+            folder.mkdir(exist_ok=True)
+            with self.run.partial(f"{self.folder}/{_weights_name(step)}") as partial:
                 save_weights(model, partial)
                 self._best = {
                     "step": step,
@@ -110,6 +111,9 @@ class Selection:
                     "sha256": sha256(partial),
                 }
         self.run.write_json(f"{self.folder}/{RECORD}", {"scores": self.scores, "best": self._best})
+        for path in folder.glob(_weights_name("*")):
+            if path.name != _weights_name(self.best_step):
+                path.unlink()
 
     @property
     def best_step(self) -> int:
@@ -118,7 +122,7 @@ class Selection:
 
     def take_best(self, model: keras.Model) -> None:
         """Loads the kept step's weights into the model."""
-        model.load_weights(self.run.path / self.folder / WEIGHTS)
+        model.load_weights(self.run.path / self.folder / _weights_name(self.best_step))
 
     def outcome(self) -> dict[str, Any]:
         """What the run's `validation.json` holds of a finished training."""
@@ -132,6 +136,10 @@ class Selection:
             "scores": {str(step): score._asdict() for step, score in self.scores.items()},
             **compare(np.array(self._best["margins"]), part.average_margins()),
         }
+
+
+def _weights_name(step):
+    return f"best-{step}.weights.h5"
 
 
 def is_worse(margins: np.ndarray, others: np.ndarray) -> bool:
