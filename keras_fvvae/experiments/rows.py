@@ -227,8 +227,10 @@ def _backbone_key(recipe):
 
 def _fvvae_key(recipe):
     """What determines an FV-VAE trained on a frozen backbone; `None` for any other training."""
-    alone = recipe.of_fv_vae and recipe.trainable_from is None and not recipe.branches
-    return _key(recipe, "training") if alone else None
+    if not recipe.of_fv_vae or recipe.trainable_from is not None or recipe.branches:
+        return None
+    # Which step is kept, where a validation part says that, depends on the vectors and on their SVM.
+    return _key(recipe, "training" if recipe.validation is None else "svm")
 
 
 def _settings(recipe):

@@ -211,6 +211,24 @@ def test_the_order_of_rows_does_not_matter(tmp_path, recipe):
             assert outcomes[row.name].metrics == found[0][row.name].metrics, row.name
 
 
+def test_the_order_of_rows_does_not_matter_to_what_a_validation_part_says(tmp_path, recipe, monkeypatch):
+    """Its scores are of a row's own vectors, by its own SVM."""
+    monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 6)
+    scored = recipe.replace(lambda3=10.0, backbone_options={"filters": 4}, validation=0.5, steps=4)
+    rows = [Row("usual", scored), Row("spectral", scored.replace(vector_normalization="spectral", svm_c=0.01))]
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        folder = tmp_path / str(number)
+        experiment = Experiment(
+            folder / "runs", backbone_weights=None, cache=folder / "cache", verbose=0,
+            part=lambda digits: digits.subset(np.arange(270, 330)),
+        )  # fmt: skip
+        found.append({outcome.name: outcome for outcome in experiment.run(order)})
+    for row in rows:
+        one, other = [(outcomes[row.name].run / "validation.json").read_text() for outcomes in found]
+        assert one == other
+
+
 def test_a_sweep_and_a_comparison_share_a_folder(tmp_path, recipe):
     """Of the same recipe: one learns from a part of what the other does."""
     small = recipe.replace(representation="ave", backbone_options={"filters": 4})
