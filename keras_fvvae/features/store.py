@@ -22,6 +22,7 @@ import numpy as np
 
 from keras_fvvae.errors import DataError
 from keras_fvvae.utils.files import reason, remove_leftovers, write_atomically, write_json, write_npy
+from keras_fvvae.utils.memory import release_pages
 from keras_fvvae.utils.text import parse_json
 
 if TYPE_CHECKING:
@@ -241,6 +242,11 @@ class FeatureStore:
         before = len(self._where)
         self._where = {key: place for key, place in self._where.items() if place[0] not in lost}
         return before - len(self._where)
+
+    def release(self) -> None:
+        """Gives the pages of the mapped shards back to the system, which keeps them while there is room."""
+        for array in list(self._shards.values()):
+            release_pages(array)
 
     def _shard(self, name):
         array = self._shards.get(name)

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from keras_fvvae.reporting.class_figures import NAMED_CLASSES
 from keras_fvvae.reporting.names import COLORS, drawing, named_legend, plt, shown, style
+from keras_fvvae.svm.kernels import kernel_matrix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,15 +116,19 @@ def embedding(
     Few items, or items without any difference, are shown by their principal components, see `is_projected`; few are
     drawn larger.
     """
-    from sklearn.decomposition import PCA
+    from sklearn.decomposition import KernelPCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     labels, correct = np.asarray(labels), np.asarray(correct)
     if len(labels) > EMBEDDED_IMAGES:
         chosen = np.sort(np.random.default_rng(seed).choice(len(labels), EMBEDDED_IMAGES, replace=False))
-        vectors, labels, correct = vectors[chosen], labels[chosen], correct[chosen]
-    points = PCA(min(50, *np.shape(vectors)), random_state=seed, svd_solver="randomized").fit_transform(vectors)
+        labels, correct = labels[chosen], correct[chosen]
+    else:
+        chosen = np.arange(len(labels))
+    # By their inner products: the vectors are longer than they are many, and may not fit into memory.
+    components = KernelPCA(min(50, len(chosen), vectors.shape[1]), kernel="precomputed", eigen_solver="dense")
+    points = components.fit_transform(kernel_matrix(vectors, chosen))
     # Scikit-learn's t-SNE divides by the spread of the first component, and crashes on what that gives without one.
     if not is_projected(len(points)) and np.std(points[:, 0]) > 0:
         perplexity = min(30, (len(labels) - 1) / 3)
@@ -137,8 +142,8 @@ def embedding(
     with style(names, axes_grid=False):
         figure, axis = plt.subplots(figsize=(6.5, 4.6))
         for label in range(len(class_names)):
-            for chosen, marker in ((correct, "o"), (~correct, "x")):
-                rows = (labels == label) & chosen
+            for right, marker in ((correct, "o"), (~correct, "x")):
+                rows = (labels == label) & right
                 color = colors(label % colors.N)
                 x, y = points[rows].T
                 drawn = axis.scatter(x, y, s=size, color=color, marker=marker, linewidth=1)

@@ -19,7 +19,7 @@ from keras_fvvae.reporting.names import shown
 from keras_fvvae.reporting.reliability import reliability_diagram
 from keras_fvvae.reporting.worst_errors import explained_errors
 from keras_fvvae.runs.folder import RunFolder
-from keras_fvvae.training.vectors import row_slices
+from keras_fvvae.training.vectors import row_parts
 from keras_fvvae.utils.text import normal_name
 
 # Gives a matplotlib figure and its caption.
@@ -135,8 +135,7 @@ class TestedItems:
         trained, tested = (np.flatnonzero((splits == split) & (labels != UNLABELLED)) for split in SPLITS)
         queries = tested[np.linspace(0, len(tested) - 1, min(QUERIES, len(tested))).astype(int)]
         wanted = np.array(vectors[queries])
-        blocks = row_slices(len(trained), vectors[:1].nbytes)
-        cosines = np.concatenate([np.array(vectors[trained[rows]]) @ wanted.T for rows in blocks])  # of unit length
+        cosines = np.concatenate([part @ wanted.T for part in row_parts(vectors, trained)])  # of unit length
         nearest = trained[np.argsort(-cosines, axis=0)[:NEIGHBOURS]].T  # (queries, neighbours)
         grid = np.concatenate([queries[:, None], nearest], axis=1)
         images = _middle_views(self.run, collection, [self.position[names[i]] for i in grid.ravel()])

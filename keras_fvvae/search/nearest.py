@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_fvvae.svm.row_blocks import release_pages
+from keras_fvvae.utils.memory import release_pages
 
 # Float32 numbers of a block of vectors, 32 MB, and of its products with the queries: what a search holds at a time.
 BLOCK_NUMBERS = 2**23

@@ -18,6 +18,9 @@ from keras_fvvae.utils.progress import track
 TOLERANCE = 1e-3
 # Passes over the samples: liblinear converges in 20-100 on unit-length vectors at C = 100.
 MOST_PASSES = 10_000
+# Megabytes of the kernel that libsvm keeps for itself. It is there already, so that more (scikit-learn's 200) saves
+# nothing.
+CACHE_MB = 20
 # In units of n * float64's rounding: what a Cholesky factorization adds to the diagonal to pass through copies of rows
 # and zero rows. At unit length and n = 9,537 that is 2e-11, far below any tolerance of the solver.
 RIDGE = 10
@@ -29,6 +32,7 @@ def solve_duals(
     C: float,
     tol: float = TOLERANCE,
     *,
+    rows: np.ndarray | None = None,
     penalize_intercept: bool = False,
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -46,9 +50,11 @@ def solve_duals(
 
     Args:
         gram: `(n, n)`, float64, C order.
-        targets: `(n_problems, n)` booleans, each row of both kinds.
+        targets: `(n_problems, n)` booleans, each row of both kinds; with `rows` those of these samples.
         C: positive.
         tol: tolerance of the solver.
+        rows: positions of the samples that take part, as in cross-validation, rising. Default: all. libsvm leaves the
+            others out without a copy of the matrix.
         penalize_intercept: as above.
         n_jobs: threads for libsvm, as in joblib. liblinear runs in one: its random numbers belong to the process.
         checkpoint: folder for solved problems, or `None`.
@@ -58,7 +64,8 @@ def solve_duals(
         verbose: 1 for a progress bar.
 
     Returns:
-        Coefficients `a_n y_n` `(n_problems, n)` and intercepts `(n_problems,)`, float64.
+        Coefficients `a_n y_n` `(n_problems, n)`, of the samples that take part, and intercepts `(n_problems,)`,
+        float64.
 
     Raises:
         DataError: if the checkpoint cannot be written.
@@ -77,12 +84,12 @@ def solve_duals(
     intercepts = state["intercepts"] if state else np.zeros(len(targets))
     done = int(state["done"]) if state else 0
     if penalize_intercept and done < len(targets):
-        factor = _factor(gram)
+        factor = _factor(gram if rows is None else gram[np.ix_(rows, rows)])
         solutions = (_liblinear(factor, target, C, tol) for target in targets[done:])
     else:
         # Threads share the matrix, and libsvm runs outside Python's lock.
         pool = Parallel(n_jobs, prefer="threads", return_as="generator")
-        solutions = pool(delayed(_libsvm)(gram, target, C, tol) for target in targets[done:])
+        solutions = pool(delayed(_libsvm)(gram, target, C, tol, rows) for target in targets[done:])
     with_bar = track(solutions, description, total=len(targets) - done, enabled=bool(verbose))
     for problem, (dual, intercept) in enumerate(with_bar, start=done):
         duals[problem], intercepts[problem] = dual, intercept
@@ -91,12 +98,17 @@ def solve_duals(
     return duals, intercepts
 
 
-def _libsvm(gram, target, C, tol):
+def _libsvm(gram, target, C, tol, rows):
+    weights, everyone = None, target
+    if rows is not None:
+        # A sample without weight takes no part: the same steps to the same bits as on a copy of the others' products.
+        weights, everyone = np.zeros(len(gram)), np.zeros(len(gram), bool)
+        weights[rows], everyone[rows] = 1.0, target
     # The matrix is known to be finite; looking through it again for every class takes longer than solving.
     with sklearn.config_context(assume_finite=True):
-        solver = SVC(C=C, kernel="precomputed", tol=tol).fit(gram, target)
+        solver = SVC(C=C, kernel="precomputed", tol=tol, cache_size=CACHE_MB).fit(gram, everyone, weights)
     dual = np.zeros(len(target))
-    dual[solver.support_] = solver.dual_coef_[0]
+    dual[solver.support_] = solver.dual_coef_[0]  # counted among those that take part
     return dual, solver.intercept_[0]
 
 

@@ -26,7 +26,7 @@ def kernel_matrix(
         rows: positions of the rows of the result.
         others: positions of its columns. Default: those of the rows.
         normalize: whether the vectors are scaled to unit length (zero vectors stay zero).
-        block_columns: columns in float64 at a time.
+        block_columns: columns in float64 at a time, at most.
 
     Returns:
         float64 array `(len(rows), len(others))`.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-import mmap
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from keras_fvvae.utils.memory import release_pages
 from keras_fvvae.utils.products import column_blocks
 
-# Columns in float64 at a time: 9,537 x 4,096 doubles are 312 MB. Narrower blocks make the scattered reads of a memory
-# map shorter (8 KB a row in float16), wider ones only need more memory (docs/benchmarks/svm.md).
+# Columns in float64 at a time. Narrower blocks make the scattered reads of a memory map shorter (8 KB a row in
+# float16), wider ones only need more memory (docs/benchmarks/svm.md).
 BLOCK_COLUMNS = 4096
+# Of many rows fewer columns, as many as make so many bytes, but no fewer than fill a page in float16.
+BLOCK_BYTES = 2**27
+LEAST_COLUMNS = 2048
 # Rows converted and normalised at a time, so that temporaries stay in the processor's cache.
 CHUNK_ROWS = 64
 # Rows after which a memory map's pages are given back: the system maps whole rows of 1 MB around the columns asked for.
@@ -89,7 +92,7 @@ class ColumnReader:
         rows: a `RowBlocks`.
         column_scale: `(n_features,)`, or `None`.
         signed_sqrt: whether to take the signed square root.
-        block_columns: columns in float64 at a time.
+        block_columns: columns in float64 at a time, at most.
 
     Attributes:
         shape: `(n_samples, n_features)`.
@@ -110,7 +113,9 @@ class ColumnReader:
         self.rows = rows
         self.column_scale = column_scale
         self.signed_sqrt = signed_sqrt
-        self.block_columns = block_columns
+        # Powers of two: blocks begin where pages do.
+        fitting = 2 ** int(math.log2(max(1, BLOCK_BYTES // (8 * len(rows)))))
+        self.block_columns = min(block_columns, max(LEAST_COLUMNS, fitting))
         self.shape: tuple[int, int] = rows.shape
 
     def digest(self) -> str:
@@ -186,20 +191,3 @@ def flat_rows(array: np.ndarray) -> np.ndarray:
             f"strides={array.strides}; flatten it before."
         )
     return flat
-
-
-def release_pages(array: np.ndarray) -> None:
-    """Gives the pages of a file's memory map back, so that reading a file of 10 GB does not fill 10 GB of memory.
-
-    They stay in the system's page cache as long as nobody else needs the room.
-    """
-    owner = array
-    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
-        owner = owner.base
-    # A private map ("c") may hold changes that are nowhere else.
-    if not isinstance(owner, np.memmap) or owner.mode == "c":
-        return
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        owner.madvise(mmap.MADV_DONTNEED)

@@ -25,6 +25,7 @@ from keras_fvvae.training.stages import AVERAGES, Training
 from keras_fvvae.training.vectors import row_slices
 from keras_fvvae.training.verdict import selection_note
 from keras_fvvae.utils.labels import UNLABELLED
+from keras_fvvae.utils.memory import release_pages
 
 # Every weighting is an SVM on the part that is learnt from, so few are tried.
 MAX_WEIGHTINGS = 21
@@ -100,6 +101,8 @@ class JoinedTraining(Training):
                 for rows in row_slices(len(usable), sum(one[:1].nbytes for one in vectors)):
                     parts = [np.array(one[rows]) for one in vectors]
                     file.write(np.ascontiguousarray(self.model.join(parts), "<f4").data)
+                    for one in vectors:
+                        release_pages(one)
         self.run.write_items(usable.names, usable.labels.tolist(), usable.splits.tolist())
         self.run.write_digests(usable)
 

@@ -10,7 +10,7 @@ from keras_fvvae.data import Collection
 from keras_fvvae.evaluation.evaluate import plain_metrics
 from keras_fvvae.svm import OneVsRestSVM
 from keras_fvvae.training.calibration import CalibrationPlan, labelled_train
-from keras_fvvae.training.vectors import row_slices
+from keras_fvvae.training.vectors import row_parts
 
 # Decimals of the scores that a run keeps.
 DECIMALS = 5
@@ -39,8 +39,7 @@ def evaluate_svm(svm: OneVsRestSVM, vectors: np.ndarray, collection: Collection)
     """The metrics of a fitted SVM on the test items, and their scores `(test items, classes)`, rounded."""
     test = collection.indices("test")
     kernel, bias = svm.dense_weights(len(collection.class_names))
-    blocks = (vectors[test[rows]] @ kernel + bias for rows in row_slices(len(test), vectors[:1].nbytes))
-    scores = np.concatenate(list(blocks))
+    scores = np.concatenate([part @ kernel + bias for part in row_parts(vectors, test)])
     label_sets = None
     if collection.label_sets is not None:  # a hit is any of an item's labels, as ActivityNet counts it
         label_sets = [collection.label_sets[i] or (collection.labels[i],) for i in test]

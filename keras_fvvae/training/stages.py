@@ -37,6 +37,7 @@ from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
 from keras_fvvae.training.verdict import compare, margins_of, nothing_encoded, selection_note, warning
+from keras_fvvae.utils.memory import return_freed_memory
 from keras_fvvae.utils.model_digests import weights_digest
 
 # Average pooling of the same activations, to which every run compares its representation.
@@ -184,6 +185,7 @@ class Training:
         if workers.replicas > 1:
             notes.append(f"Trained on {workers.replicas} devices of {workers.count} processes.")
         self._inputs = inputs.on(self.usable)
+        return_freed_memory()
 
     def fit(self) -> None:
         """What the representation learns."""
@@ -217,6 +219,7 @@ class Training:
 
     def classify(self) -> None:
         """The SVM on the vectors of the labelled training part, calibrated: the model becomes a classifier."""
+        return_freed_memory()  # for the Gram matrix
         with self._timed("classify"):
             plan = plan_calibration(self.recipe.calibration, self.usable, self.recipe.seed)
             self._svm = fit_svm(self.recipe.svm_c, self._vectors(), self.usable, self.settings.verbose, plan)

@@ -13,8 +13,8 @@ from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.fitting.fisher_statistics import FisherStatistics
 from keras_fvvae.layers import FisherNormalization
 from keras_fvvae.ops.normalization import l2_normalize, signed_sqrt
-from keras_fvvae.svm.row_blocks import release_pages
 from keras_fvvae.utils.files import write_npy
+from keras_fvvae.utils.memory import release_pages
 from keras_fvvae.utils.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -45,6 +45,19 @@ def row_slices(count: int, row_bytes: int) -> Iterator[slice]:
     """
     rows = min(BLOCK_ROWS, max(1, BLOCK_BYTES // max(1, row_bytes)))
     return (slice(start, min(start + rows, count)) for start in range(0, count, rows))
+
+
+def row_parts(vectors: np.ndarray, positions: Positions) -> Iterator[np.ndarray]:
+    """Copies of some rows, as many at a time as memory should hold; a memory map's pages are given back.
+
+    Example:
+        >>> [part.tolist() for part in row_parts(np.array([[1.0], [2.0], [3.0]]), [0, 2])]
+        [[[1.0], [3.0]]]
+    """
+    positions = np.asarray(positions)
+    for rows in row_slices(len(positions), vectors[:1].nbytes):
+        yield np.array(vectors[positions[rows]])
+        release_pages(vectors)
 
 
 def mean_raw_vectors(encoder: Encoder, views: np.ndarray, counts: Sequence[int] | np.ndarray) -> np.ndarray:

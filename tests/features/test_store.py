@@ -197,6 +197,16 @@ def test_few_shards_are_mapped(tmp_path):
     assert _mapped(store) == features.MAPPED_SHARDS
 
 
+def test_arrays_are_the_same_after_their_pages_were_released(tmp_path):
+    store = FeatureStore(tmp_path, {}, dtype="float32")
+    store.add("a", np.arange(6.0).reshape(2, 3))
+    store.flush()
+    array = store["a"]
+    store.release()
+    np.testing.assert_array_equal(array, np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(store["a"], array)
+
+
 def test_what_cannot_be_opened_is_not_discarded(tmp_path):
     store = _filled(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -29,6 +29,17 @@ def test_solutions_are_those_of_scikit_learn(C, penalize_intercept):
 
 
 @pytest.mark.parametrize("penalize_intercept", [False, True])
+def test_some_samples_take_part_as_if_the_others_were_not_there(penalize_intercept):
+    _, matrix, targets = _problem()
+    rows = np.setdiff1d(np.arange(40), [0, 5, 6, 17, 39])
+    settings = {"C": 100.0, "penalize_intercept": penalize_intercept}
+    alone = solve_duals(matrix[np.ix_(rows, rows)], targets[:, rows], **settings)
+    among = solve_duals(matrix, targets[:, rows], rows=rows, **settings)
+    for one, other in zip(alone, among, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("penalize_intercept", [False, True])
 def test_coefficients_obey_the_conditions_of_the_dual(penalize_intercept):
     """0 <= a <= C; outside the margin a = 0, inside a = C; the free intercept's coefficients add up to zero."""
     C, tol = 1.0, 1e-8

@@ -151,3 +151,11 @@ def test_the_digest_of_views_that_are_not_contiguous():
     values = _values().reshape(7, 150)
     for view in (values[:, ::3], np.asfortranarray(values), values[::2]):
         assert RowBlocks([view]).digest() == RowBlocks([view.copy()]).digest()
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "columns"), [(3, 4096, 4096), (7_500, 4096, 2048), (10**6, 4096, 2048), (9, 64, 64)]
+)
+def test_of_many_rows_fewer_columns_are_read_at_a_time(count, wanted, columns):
+    values = np.broadcast_to(np.zeros((1, 1), "float16"), (count, 1))
+    assert ColumnReader(RowBlocks([values]), block_columns=wanted).block_columns == columns

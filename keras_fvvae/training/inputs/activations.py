@@ -112,6 +112,7 @@ class ActivationInputs:
             total += len(item)
         if maps:
             yield np.concatenate(maps), np.array([len(m) for m in maps])
+        self.store.release()
 
     def training_batches(self, stream: Iterator[int], batch_size: int, start: int = 0) -> tf.data.Dataset:
         """`tf.data.Dataset` of `(activation maps, labels)`; see `PixelInputs`."""
