@@ -246,6 +246,12 @@ class Recipe:
         POSITIVE_INTEGER,
         "scores in a row, significantly worse, after which a training with `validation` stops",
     )
+    refit: bool = key(
+        "training",
+        False,
+        FLAG,
+        "whether FV-VAE is then trained anew, on all of the training part, for the steps that `validation` chose",
+    )
     stages: list = key(
         "training", [], MAPPINGS, "of a softmax training, in order: see SoftmaxStage; none: one, of Adam at 1e-3"
     )

@@ -23,7 +23,7 @@ from keras_fvvae.training.processes.interface import Processes
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.stages import AVERAGES, Training
 from keras_fvvae.training.vectors import row_slices
-from keras_fvvae.training.verdict import selection_note
+from keras_fvvae.training.verdict import overfitting, selection_note
 from keras_fvvae.utils.labels import UNLABELLED
 from keras_fvvae.utils.memory import release_pages
 
@@ -85,8 +85,9 @@ class JoinedTraining(Training):
             self._runs[name] = run
         for name, run in self._runs.items():
             if run.validation:
-                said = selection_note(representation_title(run.recipe), run.validation, self.usable.kind)
-                self.usable.notes.append(f"Branch {name}: {said}")
+                title = representation_title(run.recipe)
+                said = selection_note(title, run.validation, self.usable.kind), overfitting(title, run.validation)
+                self.usable.notes.append(f"Branch {name}: {' '.join(said)}".rstrip())
         self.run.write_json(files.HISTORY, {})
 
     def encode(self) -> None:

@@ -16,9 +16,10 @@ from keras_fvvae.builders.representations import (
 )
 from keras_fvvae.builders.trainable import build_fvvae, build_softmax, compile_stage
 from keras_fvvae.data.collection import Positions
-from keras_fvvae.errors import DataError, WeightsError
+from keras_fvvae.errors import DataError, RecipeError, WeightsError
 from keras_fvvae.models import FVVAE, FisherEncoder
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs import files
 from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.runs.initial import InitialRun
 from keras_fvvae.training.checkpoints import History
@@ -27,6 +28,7 @@ from keras_fvvae.training.inputs.activations import ActivationInputs
 from keras_fvvae.training.inputs.pixels import PixelInputs
 from keras_fvvae.training.inputs.sampled import trained_on
 from keras_fvvae.training.processes.interface import Processes
+from keras_fvvae.training.processes.one_process import OneProcess
 from keras_fvvae.training.selection.best_step import Selection, scored_items, scored_steps
 from keras_fvvae.training.selection.validation_part import ValidationPart
 from keras_fvvae.training.vectors import adapt_head
@@ -60,11 +62,14 @@ class RepresentationTraining:
         self.by_softmax = False
         self.donor: InitialRun | None = None
         self.selection: Selection | None = None
+        self._initial: InitialRun | None = None
         kind = REPRESENTATIONS[recipe.representation].training
         below = None if frozen else backbone
         if kind == FVVAE_TRAINING:
             if recipe.lambda3 and num_classes is None:
                 raise DataError("Without labels only FV-VAE minus can be trained: set `lambda3=0`.")
+            if recipe.refit and not (frozen and recipe.validation):
+                raise RecipeError("`refit` needs a frozen backbone and a part that chooses, such as `validation=0.2`.")
             self.fvvae = build_fvvae(recipe, below, num_classes, self.shape if frozen else None)
         else:
             # A backbone with trainable layers learns under any representation.
@@ -82,6 +87,7 @@ class RepresentationTraining:
         if self.fvvae is None:
             raise WeightsError(f"{representation_title(self.recipe)} cannot start from another run; only FV-VAE can.")
         initial.copy_fvvae(self.fvvae.fvvae)
+        self._initial = initial
 
     def take_over(self, donor: InitialRun) -> None:
         """Takes the trained FV-VAE of an `InitialRun`; `run` then trains nothing.
@@ -132,6 +138,8 @@ class RepresentationTraining:
                 if len(held_out):
                     self.selection = self._selection(self._encoder_of_fvvae(), inputs, learnt, held_out, self.recipe)
                 history = fit(model, batches, learnt, self.recipe, run, selection=self.selection, **fit_options)
+                if self.recipe.refit and self.selection is not None:
+                    history = self._refit(inputs, indices, run, fit_options)
             self.encoder = self._encoder_of_fvvae()
             adapt_head(self.encoder, inputs, indices, verbose)
             return history
@@ -153,6 +161,27 @@ class RepresentationTraining:
         )
         whole.build((None, *self.backbone.input.shape[1:]))
         return whole
+
+    def _refit(self, inputs, indices, run, fit_options):
+        """Trains the FV-VAE anew, on the validation part too, for the steps that were kept; its history."""
+        workers = fit_options["workers"] or OneProcess()
+        best = self.selection.best_step if workers.is_chief else 0  # who scores
+        steps = int(workers.share(np.array([best], "int64")).item())
+        keras.utils.set_random_seed(self.recipe.seed)  # the same beginning when a training that was killed goes on
+        self.fvvae = build_fvvae(self.recipe, None, self.num_classes, self.shape)
+        if self._initial is not None:
+            self.start_from(self._initial)
+        model, batches = trained_on(inputs, self.fvvae, self.recipe)
+        return fit(
+            model,
+            batches,
+            indices,
+            self.recipe.replace(steps=steps),
+            run,
+            checkpoints=f"{files.CHECKPOINTS}-all",
+            title="On all items",
+            **fit_options,
+        )
 
     def _encoder_of_fvvae(self):
         below = self.fvvae.backbone

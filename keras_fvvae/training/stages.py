@@ -36,7 +36,14 @@ from keras_fvvae.training.protocol import protocol
 from keras_fvvae.training.representation_training import RepresentationTraining
 from keras_fvvae.training.usable import usable_items, write_reasons
 from keras_fvvae.training.vectors import encode_averages, encode_vectors
-from keras_fvvae.training.verdict import compare, margins_of, nothing_encoded, selection_note, warning
+from keras_fvvae.training.verdict import (
+    compare,
+    margins_of,
+    nothing_encoded,
+    overfitting,
+    selection_note,
+    warning,
+)
 from keras_fvvae.utils.memory import return_freed_memory
 from keras_fvvae.utils.model_digests import weights_digest
 
@@ -279,7 +286,9 @@ class Training:
             self._outcome = self._representation.donor.run.validation
         if self._outcome:
             self.run.write_json(files.VALIDATION, self._outcome)
-            self.usable.notes.append(selection_note(representation_title(self.recipe), self._outcome, self.usable.kind))
+            title, kind = representation_title(self.recipe), self.usable.kind
+            again = f" It was trained anew on all {kind}s for as many steps." if self.recipe.refit else ""
+            self.usable.notes.append(selection_note(title, self._outcome, kind) + again)
 
     def _warning(self, scores):
         """Of the vectors; then of the test part, or of the validation part, which may be larger or all there is."""
@@ -290,7 +299,7 @@ class Training:
             margins = [margins_of(scores[name], labels) for name in (own, AVERAGES)]
             said = warning(own, compare(*margins), self.recipe, f"test {kind}s")
         if not said and self._outcome:
-            said = warning(own, self._outcome, self.recipe, f"validation {kind}s")
+            said = warning(own, self._outcome, self.recipe, f"validation {kind}s") or overfitting(own, self._outcome)
         return said
 
     def _activations(self) -> ActivationInputs:

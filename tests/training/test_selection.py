@@ -112,6 +112,49 @@ def test_it_stops_when_it_gets_worse(digits, train, scored):
     assert run.results.notes[-1].startswith("The training stopped at step 8 of 100; the weights after step 4 are kept")
 
 
+def test_a_training_that_gets_worse_overfits_and_says_so(digits, train, scored):
+    scored(10, 20, 10, 10)
+    overfits = train(digits, steps=100, patience=2).results.warning
+    assert overfits.startswith("FV-VAE overfits: the validation part is 100.0 % right after step 4, whose weights are")
+    assert "significantly less later, 50.0 % after step 8. Try fewer latent variables" in overfits
+
+
+def test_refit_learns_from_the_validation_part_too_for_the_steps_that_were_kept(digits, train, scored):
+    scored(10, 20, 12)
+    run = train(digits, refit=True)
+    assert run.validation["best_step"] == 4
+    assert len(run.history["loss"]) == 4
+    assert run.results.notes[-1].endswith(" It was trained anew on all images for as many steps.")
+
+
+def test_refit_goes_on_where_it_was_stopped(digits, train, scored, monkeypatch, tmp_path):
+    scored(10, 20, 12)
+    whole = train(digits, refit=True, out="whole")
+    scored(10, 20, 12)
+    original = representation_training.fit
+
+    def stopping(*arguments, **options):
+        if "checkpoints" not in options:
+            return original(*arguments, **options)
+        with interrupted(SampledInputs, 2):
+            original(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(representation_training, "fit", stopping)
+        train(digits, refit=True, checkpoint_seconds=0)
+    assert (tmp_path / "run" / "checkpoints-all").is_dir()
+    run = train(digits, refit=True)
+    assert run.history == whole.history
+    assert same(_fvvae(run), _fvvae(whole))
+
+
+@pytest.mark.parametrize("changes", [{"validation": None}, {"trainable_from": "all"}])
+def test_refit_needs_what_it_repeats(digits, train, changes):
+    with pytest.raises(RecipeError, match="`refit` needs a frozen backbone and a part that chooses"):
+        train(digits, refit=True, **changes)
+
+
 # The items that a training reads are chosen in the same way from activations.
 @pytest.mark.parametrize("changes", [pytest.param({}, marks=pytest.mark.slow), {"trainable_from": "all"}])
 def test_nothing_is_learnt_from_the_validation_part(digits, train, monkeypatch, changes):
