@@ -140,9 +140,10 @@ def test_refit_goes_on_where_it_was_stopped(digits, train, scored, monkeypatch, 
             original(*arguments, **options)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(representation_training, "fit", stopping)
-        train(digits, refit=True, checkpoint_seconds=0)
+        with pytest.raises(KeyboardInterrupt):
+            train(digits, refit=True, checkpoint_seconds=0)
     assert (tmp_path / "run" / "checkpoints-all").is_dir()
     run = train(digits, refit=True)
     assert run.history == whole.history
