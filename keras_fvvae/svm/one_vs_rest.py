@@ -65,7 +65,7 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
             read once more for it), of the labels and of the settings: any change of them begins anew, and another `C`
             finds the same Gram matrix. Delete the folder when it is no longer needed.
         checkpoint_seconds: between two checkpoints. Default 60: what an interruption costs at most.
-        block_columns: columns that are held in float64 at a time. Default 4096, of many vectors fewer: 156 MB for
+        block_columns: columns that are held in float64 at a time. Default 4096, of many vectors fewer: 78 MB for
             9,537.
 
     Attributes:

@@ -14,13 +14,14 @@ from keras_fvvae.utils.products import column_blocks
 # Columns in float64 at a time. Narrower blocks make the scattered reads of a memory map shorter (8 KB a row in
 # float16), wider ones only need more memory (docs/benchmarks/svm.md).
 BLOCK_COLUMNS = 4096
-# Of many rows fewer columns, as many as make so many bytes, but no fewer than fill a page in float16.
-BLOCK_BYTES = 2**27
-LEAST_COLUMNS = 2048
+# Of many rows fewer columns, as many as make so many bytes, but no fewer than fill a page in float32.
+BLOCK_BYTES = 2**26
+LEAST_COLUMNS = 1024
 # Rows converted and normalised at a time, so that temporaries stay in the processor's cache.
 CHUNK_ROWS = 64
-# Rows after which a memory map's pages are given back: the system maps whole rows of 1 MB around the columns asked for.
-RELEASE_ROWS = 512
+# A memory map's pages are given back after rows of so many bytes: the system maps whole rows of 1 MB around the columns
+# asked for.
+RELEASE_BYTES = 2**25
 # Bytes of rows that go into the digest of the data at a time.
 DIGEST_BYTES = 8 * 2**20
 
@@ -149,6 +150,8 @@ class ColumnReader:
 
     def _read(self, columns, values):
         position = 0
+        # In chunks, so that it is looked at between two of them.
+        release = CHUNK_ROWS * max(1, RELEASE_BYTES // (CHUNK_ROWS * self.shape[1] * self.rows.dtype.itemsize))
         for block in self.rows.blocks:
             for first in range(0, len(block), CHUNK_ROWS):
                 part = block[first : first + CHUNK_ROWS, columns]
@@ -163,7 +166,7 @@ class ColumnReader:
                         f"{columns.stop - 1}; repair or remove it."
                     )
                 position += len(part)
-                if (first + CHUNK_ROWS) % RELEASE_ROWS == 0:
+                if (first + CHUNK_ROWS) % release == 0:
                     release_pages(block)
             release_pages(block)
 
