@@ -41,6 +41,8 @@ MB = 2**20
 def main() -> None:
     """Prints tables and writes them as JSON."""
     arguments = _arguments()
+    if arguments.folder is not None:
+        Path(arguments.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         if arguments.map_samples:
             report = _memory_map(arguments, Path(folder))
