@@ -13,6 +13,9 @@ from keras_fvvae.tools.common.types import BACKBONE
 
 from keras_fvvae.backbones.own_names import require_backbone
 
+# Of a network's end that has no name of its own: the recipe's `tap` is left out.
+_NO_TAP = "(no tap)"
+
 
 @click.command("taps", cls=Command, short_help="List where a backbone can be tapped.")
 @click.argument("backbone", type=BACKBONE)
@@ -25,7 +28,7 @@ def command(
 ) -> None:
     """List the taps of BACKBONE, such as EfficientNetLite2: layers, the maps that they give of an image (of 224x224
     pixels if not said otherwise), and how many pixels a position sees (its receptive field; ? where that is not known).
-    The default is marked by *.
+    Of transformers their blocks and the maps that are made of tokens. The default is marked by *.
 
     Any of them can be the `tap` of a recipe, and several those of its `branches`.
     """
@@ -41,7 +44,7 @@ def command(
         return
     rows = [("tap", "map", "sees", "also")] + [
         (
-            f"{tap.name}{' *' * tap.is_default}",
+            f"{tap.name or _NO_TAP}{' *' * tap.is_default}",
             "x".join(map(str, tap.shape)),
             _seen(tap.receptive_field),
             ", ".join(tap.short_names),

@@ -1,50 +1,39 @@
-"""Where a network can be tapped: its layers with their maps, and how much of an image a position of each sees."""
+"""Where a network can be tapped: layers and blocks, their maps, and how much of an image a position of each sees."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import itertools
 from typing import Any
 
 import keras
 
 from keras_fvvae.backbones.building import build_backbone
+from keras_fvvae.backbones.own import OwnNetwork, open_own_network
+from keras_fvvae.backbones.own_names import is_own
+from keras_fvvae.backbones.own_taps import BLOCK, last_of
+from keras_fvvae.backbones.receptive_fields import ends_of_blocks, receptive_fields
 from keras_fvvae.backbones.table import BACKBONES
 from keras_fvvae.backbones.taps import TRUNK
-
-_LAYERS = keras.layers
-# They look at a window; at the position alone, of one or several maps; and at the whole map.
-_WINDOWS = (
-    _LAYERS.Conv2D, _LAYERS.DepthwiseConv2D, _LAYERS.SeparableConv2D, _LAYERS.MaxPooling2D, _LAYERS.AveragePooling2D
-)  # fmt: skip
-_POSITIONS = (
-    _LAYERS.BatchNormalization, _LAYERS.Activation, _LAYERS.ReLU, _LAYERS.LeakyReLU, _LAYERS.PReLU, _LAYERS.Dropout,
-    _LAYERS.SpatialDropout2D, _LAYERS.Rescaling, _LAYERS.ZeroPadding2D, _LAYERS.Cropping2D, _LAYERS.Add,
-    _LAYERS.Subtract, _LAYERS.Multiply, _LAYERS.Average, _LAYERS.Maximum, _LAYERS.Concatenate,
-)  # fmt: skip
-_WHOLE = (_LAYERS.GlobalAveragePooling2D, _LAYERS.GlobalMaxPooling2D)
-# What follows a convolution as a part of it: nobody taps before these.
-_PARTS = (
-    _LAYERS.BatchNormalization, _LAYERS.Activation, _LAYERS.ReLU, _LAYERS.LeakyReLU, _LAYERS.PReLU, _LAYERS.Dropout,
-    _LAYERS.SpatialDropout2D, _LAYERS.ZeroPadding2D,
-)  # fmt: skip
-WHOLE_IMAGE = float("inf")
+from keras_fvvae.errors import RecipeError
 
 
 @dataclasses.dataclass(frozen=True)
 class Tap:
-    """A layer that can be tapped.
+    """A layer that can be tapped, or a block of a transformer.
 
     Attributes:
-        name: of the layer.
-        shape: `(height, width, channels)` of its map.
-        receptive_field: pixels, the side of the square that a position sees; `WHOLE_IMAGE` where a global pooling goes
-            into it; `None` where a layer before it is of a kind that is not known here, or its windows are not square.
+        name: of the layer, or `"block:9"`; `None` for a network's end that is one of several outputs of its layer: it
+            is where a recipe without `tap` is tapped.
+        shape: `(height, width, channels)` of its map; of tokens that of the map which is made of them.
+        receptive_field: pixels, the side of the square that a position sees; see `receptive_fields`. `None` where it
+            is not known.
         short_names: other names of it, as the paper has them.
         is_default: whether `keras-fvvae train --backbone` taps it.
     """
 
-    name: str
+    name: str | None
     shape: tuple[int | None, ...]
     receptive_field: float | None
     short_names: tuple[str, ...] = ()
@@ -54,33 +43,35 @@ class Tap:
 def list_taps(
     name: str, input_size: tuple[int, int] = (224, 224), options: dict[str, Any] | None = None, every: bool = False
 ) -> list[Tap]:
-    """The taps of a backbone, from the images to its end. No weights are needed for it.
+    """The taps of a backbone, from the images to its end. No weights are needed for those of the table.
 
     Args:
-        name: a key of `keras_fvvae.backbones.BACKBONES`.
+        name: as of `keras_fvvae.backbones.build_backbone`.
         input_size: `(height, width)` in pixels.
-        options: further arguments of its function, such as `{"alpha": 0.35}`.
+        options: as of `build_backbone`, such as `{"alpha": 0.35}`.
         every: whether to list all layers that give a map. Default: those where a block ends: whatever comes after sees
             nothing but their map, and no normalisation or activation of their own follows.
 
     Raises:
         RecipeError: for an unknown backbone or option.
+        WeightsError: for a network that is not of the table and cannot be opened.
 
     Example:
         >>> [(tap.name, tap.shape, tap.receptive_field) for tap in list_taps("VGG19")][-2:]
         [('block5_conv4', (14, 14, 512), 252), ('block5_pool', (7, 7, 512), 268)]
     """
+    if is_own(name):
+        return _own_taps(open_own_network(name, (None,), input_size, None, options), every)
     trunk = build_backbone(name, None, input_size, None, options).get_layer(TRUNK)
-    info, layers = BACKBONES.get(name), trunk.layers
-    fields, ends = _receptive_fields(layers), _ends_of_blocks(layers)
-    default = None if info is None else info.taps.get(info.default_tap, info.default_tap)
-    default = layers[-1].name if default is None else default
+    info, layers = BACKBONES[name], trunk.layers
+    fields, ends = receptive_fields(layers), ends_of_blocks(layers)
+    default = layers[-1].name if info.default_tap is None else info.taps.get(info.default_tap, info.default_tap)
     return [
         Tap(
             layer.name,
             tuple(layer.output.shape[1:]),
             fields[layer.name],
-            () if info is None else tuple(short for short, own in info.taps.items() if own == layer.name),
+            tuple(short for short, own in info.taps.items() if own == layer.name),
             layer.name == default,
         )
         for layer in layers
@@ -90,58 +81,30 @@ def list_taps(
 
 def _gives_map(layer):
     output = getattr(layer, "output", None)
-    return not isinstance(layer, _LAYERS.InputLayer) and len(getattr(output, "shape", ())) == 4
+    return not isinstance(layer, keras.layers.InputLayer) and len(getattr(output, "shape", ())) == 4
 
 
-def _inputs(layer) -> Sequence[Any]:
-    return layer.input if isinstance(layer.input, list | tuple) else [layer.input]
-
-
-def _ends_of_blocks(layers):
-    """Names of the layers that no connection passes by, and that no part of theirs follows."""
-    made = {id(layer.output): number for number, layer in enumerate(layers)}
-    last_use = list(range(len(layers)))
-    followed = [False] * len(layers)
-    for number, layer in enumerate(layers):
-        for tensor in [] if isinstance(layer, _LAYERS.InputLayer) else _inputs(layer):
-            source = made.get(id(tensor))
-            if source is not None:
-                last_use[source] = max(last_use[source], number)
-                followed[source] |= isinstance(layer, _PARTS)
-    names, reach = set(), 0
-    for number, layer in enumerate(layers):
-        if reach <= number and not followed[number]:
-            names.add(layer.name)
-        reach = max(reach, last_use[number])
-    return names
-
-
-def _receptive_fields(layers):
-    """By layer the side of what a position sees, along the widest way to it."""
-    seen: dict[int, tuple[float, int] | None] = {}  # of tensors: pixels seen, pixels between two positions
-    found = {}
-    for layer in layers:
-        if isinstance(layer, _LAYERS.InputLayer):
-            own: tuple[float, int] | None = (1, 1)
-        else:
-            before = [seen.get(id(tensor)) for tensor in _inputs(layer)]
-            own = None if None in before else _after(layer, [one for one in before if one is not None])
-        seen[id(layer.output)] = own
-        found[layer.name] = None if own is None else own[0]
-    return found
-
-
-def _after(layer, before):
-    """What a position of a layer's map sees, and the distance of two; `None` where that is not known."""
-    field, distance = max(one[0] for one in before), max(one[1] for one in before)
-    if isinstance(layer, _WHOLE) or field == WHOLE_IMAGE:
-        return WHOLE_IMAGE, distance
-    if isinstance(layer, _WINDOWS):
-        sizes = getattr(layer, "kernel_size", None) or layer.pool_size
-        steps, dilations = layer.strides, getattr(layer, "dilation_rate", (1, 1))
-        steps, dilations = ((one, one) if isinstance(one, int) else tuple(one) for one in (steps, dilations))
-        sides = {(size - 1) * dilation for size, dilation in zip(sizes, dilations, strict=True)}
-        if len(sides) > 1 or len(set(steps)) > 1:
-            return None
-        return field + sides.pop() * distance, distance * steps[0]
-    return (field, distance) if isinstance(layer, _POSITIONS) else None
+def _own_taps(network: OwnNetwork, every: bool) -> list[Tap]:
+    """The taps of a network that is not of the table: layers of maps or tokens, a transformer's blocks, and its end."""
+    graph = network.graph
+    fields, ends = receptive_fields(graph.operations), ends_of_blocks(graph.operations)
+    end = last_of(graph, network.name)
+    layers = {id(output): layer for layer, (_, output) in graph.calls.items()}
+    blocks = {id(output): f"{BLOCK}{number}" for number, output in enumerate(graph.blocks, start=1)}
+    before = itertools.takewhile(lambda output: output is not end, (output for _, output in graph.calls.values()))
+    taps = [layers[id(output)] for output in before if id(output) not in blocks]
+    taps = [layer for layer in taps if every or layer in ends]
+    default = blocks.get(id(end), layers.get(id(end)))
+    maps = {}
+    for tap in [*taps, *blocks.values()]:
+        with contextlib.suppress(RecipeError):  # a vector, several outputs, tokens that make no map
+            maps[tap] = network.map_at(tap)
+    maps[default] = network.map_at(None)
+    # Some networks are made for images of any size: maps have a size once images have.
+    images = keras.Input((*network.to_map.size, graph.input.shape[-1]))
+    shapes = [tuple(output.shape[1:]) for output in keras.Model(graph.input, list(maps.values()))(images)]
+    also = {blocks[output]: (layer,) for output, layer in layers.items() if output in blocks}
+    return [
+        Tap(tap, shape, fields.get(tap), also.get(tap, ()), tap == default)
+        for tap, shape in zip(maps, shapes, strict=True)
+    ]

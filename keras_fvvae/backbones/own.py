@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import keras
 
 from keras_fvvae.backbones import hub
+from keras_fvvae.backbones.graph import Graph, graph_of
 from keras_fvvae.backbones.own_names import FILE, HUB, require_backbone
-from keras_fvvae.backbones.own_taps import graph_of, own_tapped
-from keras_fvvae.backbones.taps import TRUNK
-from keras_fvvae.backbones.tokens import tokens_to_map
+from keras_fvvae.backbones.own_taps import own_tapped
+from keras_fvvae.backbones.taps import TRUNK, activations_apart
+from keras_fvvae.backbones.tokens import TokensToMap
 from keras_fvvae.backbones.weights import load_weights, require_finite
 from keras_fvvae.errors import RecipeError, WeightsError, first_line, unknown_name
 from keras_fvvae.layers import BackbonePreprocessing
@@ -54,6 +56,51 @@ def build_own_backbone(
         RecipeError: for a model that is not there or takes something else, an unknown tap or option.
         WeightsError: for a file that is damaged, holds foreign classes or does not fit.
     """
+    network = open_own_network(name, taps, input_size, weights, options, channels)
+    maps = [network.map_at(tap) for tap in taps]
+    trunk = keras.Model(network.graph.input, maps if len(maps) > 1 else maps[0], name=TRUNK)
+    images = keras.Input((*input_size, channels), name="images")
+    return keras.Model(images, trunk(network.preprocessing(images)), name=_short_name(name))
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnNetwork:
+    """A network that is not of the table, with what is known of its taps.
+
+    Attributes:
+        name: as of `build_own_backbone`.
+        graph: its `Graph`, which nothing else shares.
+        preprocessing: layer for the images.
+        to_map: `TokensToMap` of its tokens.
+    """
+
+    name: str
+    graph: Graph
+    preprocessing: keras.layers.Layer
+    to_map: TokensToMap
+
+    def map_at(self, tap: str | None) -> Any:
+        """The map at a tap, symbolic; see `build_own_backbone`.
+
+        Raises:
+            RecipeError: for an unknown tap, and tokens that make no map.
+        """
+        x = own_tapped(self.graph, self.name, tap)
+        if len(x.shape) == 3:
+            hub.require_true_tokens(self.graph.model, self.name, x)
+            x = self.to_map(x)
+        return x
+
+
+def open_own_network(
+    name: str,
+    taps: Sequence[str | None] = (None,),
+    input_size: tuple[int | None, int | None] = (224, 224),
+    weights: str | None = None,
+    options: dict[str, Any] | None = None,
+    channels: int = 3,
+) -> OwnNetwork:
+    """Opens a network that is not of the table; arguments and exceptions are those of `build_own_backbone`."""
     options = dict(options or {})
     for key in options.keys() - {PREPROCESSING, PREFIX_TOKENS}:
         raise RecipeError(unknown_name(f"backbone option of {name}:", key, [PREPROCESSING, PREFIX_TOKENS]))
@@ -68,21 +115,16 @@ def build_own_backbone(
         except ValueError as error:
             raise RecipeError(f"The backbone option `{PREPROCESSING}` is a scheme: {error}") from error
     _require_input(model, name, (*input_size, channels))
-    graph = graph_of(model)
-    maps = []
-    for number, tap in enumerate(taps):
-        x = own_tapped(graph, model, name, tap)
-        if len(x.shape) == 3:
-            hub.require_true_tokens(model, name, x)
-            known = hub.prefix_tokens(model) if prefix is None else prefix
-            # Several layers of one network cannot have one name.
-            ending = f"_{number}" * (len(taps) > 1)
-            x = tokens_to_map(x, tuple(input_size), known, name, hub.patch_grid(model), ending)
-        maps.append(x)
-    trunk = keras.Model(graph.input, maps if len(maps) > 1 else maps[0], name=TRUNK)
-    images = keras.Input((*input_size, channels), name="images")
-    x = (preprocessing or BackbonePreprocessing("none", name=PREPROCESSING))(images)
-    return keras.Model(images, trunk(x), name=_short_name(name))
+    activations: dict[str, keras.layers.Layer] = {}
+    for tap in taps:
+        activations |= activations_apart(model, name, tap or "")
+    known = hub.prefix_tokens(model) if prefix is None else prefix
+    return OwnNetwork(
+        name,
+        graph_of(model, activations),
+        preprocessing or BackbonePreprocessing("none", name=PREPROCESSING),
+        TokensToMap(tuple(input_size), known, name, hub.patch_grid(model)),
+    )
 
 
 def _opened(name: str, input_size: tuple[int | None, ...], weights: str | None) -> tuple[keras.Model, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
-from keras_fvvae.backbones import hub
+from keras_fvvae.backbones.graph import Graph
 from keras_fvvae.backbones.taps import BEFORE_ACTIVATION, JOIN
 from keras_fvvae.errors import RecipeError, unknown_name
 from keras_fvvae.utils.text import is_number
@@ -17,41 +17,11 @@ BLOCK = "block:"
 _RANKS = (3, 4)
 
 
-class Graph(NamedTuple):
-    """A network of which every call of a layer is known; a whole network in it is a layer.
-
-    Attributes:
-        input: its images.
-        output: what it gives.
-        calls: by a layer's name what it is called on, its first argument, and what it gives.
-    """
-
-    input: Any
-    output: Any
-    calls: dict[str, tuple[Any, Any]]
-
-
-def graph_of(model: keras.Model) -> Graph:
-    """The `Graph` of a functional model of one input and one output; its layers are shared."""
-    calls: dict[str, tuple[Any, Any]] = {}
-
-    def call(layer, *arguments, **options):
-        output = layer(*arguments, **options)
-        calls[layer.name] = next(iter(arguments), None), output
-        return output
-
-    # A chain of layers as a graph, and no dictionary; then the same layers on inputs of its own.
-    plain = keras.Model(model.inputs, model.outputs)
-    again = keras.models.clone_model(plain, clone_function=lambda layer: layer, call_function=call)
-    return Graph(again.inputs[0], again.outputs[0], calls)
-
-
-def own_tapped(graph: Graph, model: keras.Model, name: str, tap: str | None) -> Any:
+def own_tapped(graph: Graph, name: str, tap: str | None) -> Any:
     """The activations at a tap, tokens or a map.
 
     Args:
-        graph: of the model.
-        model: the network; of a tap before an activation the layer loses it.
+        graph: of the network, with the activations apart before which it is tapped.
         name: of the backbone, for errors.
         tap: as of `keras_fvvae.backbones.own.build_own_backbone`.
 
@@ -59,16 +29,20 @@ def own_tapped(graph: Graph, model: keras.Model, name: str, tap: str | None) -> 
         RecipeError: for a tap that the network does not have, or of another rank.
     """
     if tap is None:
-        return _last(graph, name)
-    outputs = [_output(graph, model, name, part) for part in tap.split(JOIN)]
+        return last_of(graph, name)
+    outputs = [_output(graph, name, part) for part in tap.split(JOIN)]
     shapes = [tuple(output.shape[1:]) for output in outputs]
     if any(len(output.shape) not in _RANKS for output in outputs) or len(set(shapes)) > 1:
         raise RecipeError(f"The tap {tap!r} of {name} must be one map, tokens, or two of one shape: {shapes}.")
     return outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="taps")(outputs)
 
 
-def _last(graph, name):
-    """The output, or where that is a vector the last map or tokens before it."""
+def last_of(graph: Graph, name: str) -> Any:
+    """The output of a network, or where that is a vector the last map or tokens before it.
+
+    Raises:
+        RecipeError: for a network that has neither.
+    """
     if len(graph.output.shape) in _RANKS:
         return graph.output
     outputs = (output for _, output in reversed(graph.calls.values()) if isinstance(output, keras.KerasTensor))
@@ -78,9 +52,9 @@ def _last(graph, name):
     raise RecipeError(f"The backbone {name} has no activation map and no tokens: name a layer that has as `tap`.")
 
 
-def _output(graph, model, name, tap):
+def _output(graph, name, tap):
     if tap.startswith(BLOCK):
-        found, number = hub.blocks(model, graph.calls), tap.removeprefix(BLOCK)
+        found, number = graph.blocks, tap.removeprefix(BLOCK)
         if not found:
             names = ", ".join(map(repr, graph.calls))
             raise RecipeError(f"The blocks of {name} are not known: tap a layer by its name, one of {names}.")
@@ -90,12 +64,7 @@ def _output(graph, model, name, tap):
     base = tap.removesuffix(BEFORE_ACTIVATION)
     if base not in graph.calls:
         raise RecipeError(unknown_name(f"tap of {name}", base, graph.calls))
-    if base != tap:
-        layer = model.get_layer(base)
-        if getattr(layer, "activation", None) in (None, keras.activations.linear):
-            raise RecipeError(f"The tap {base!r} of {name} has no fused activation: leave out '{BEFORE_ACTIVATION}'.")
-        layer.activation = keras.activations.linear
-    output = graph.calls[base][1]
+    output = graph.calls[base][1] if base == tap else graph.linear[base]
     if not isinstance(output, keras.KerasTensor):
         raise RecipeError(f"The layer {base!r} of {name} has several outputs: tap another one.")
     return output

@@ -70,7 +70,7 @@ def up_to_tap(backbone: keras.Model, number: int) -> keras.Model:
         (None, 14, 14, 32)
     """
     trunk = backbone.get_layer(TRUNK)
-    return _behind_preprocessing(backbone, keras.Model(trunk.inputs, trunk.outputs[number], name=TRUNK))
+    return _behind_preprocessing(backbone, keras.Model(trunk.input, trunk.outputs[number], name=TRUNK))
 
 
 def _behind_preprocessing(backbone, trunk):

@@ -32,46 +32,64 @@ def token_grid(count: int, size: tuple[int | None, ...]) -> tuple[int, int] | No
     return next((grid for grid in grids if math.prod(grid) == count), None)
 
 
-def tokens_to_map(
-    tokens: Any,
-    size: tuple[int | None, ...],
-    prefix: int | None,
-    name: str,
-    grid: tuple[int, int] | None = None,
-    ending: str = "",
-) -> Any:
-    """Tokens `(batch, T, C)` as a map `(batch, h, w, C)`.
+class TokensToMap:
+    """Makes maps `(batch, h, w, C)` of tokens `(batch, T, C)` of a functional model, at one or several of its layers.
+
+    By layers "patches" and "map"; tokens of a known `prefix` that are no grid become `(batch, 1, T, C)`, by a layer
+    "tokens_without_places". Tokens of one shape share these layers: what leads to one tap is built as if it were alone,
+    and cached activations of it are found. Those of a second shape are made maps by layers of other names.
 
     Args:
-        tokens: of a functional model.
         size: `(height, width)` of the images.
         prefix: tokens before those of the patches (class and registers), which are left out. `None`: not known; then
             there must be none, and the tokens a grid.
         name: of the backbone, for errors.
         grid: of the patches, where it is known. Default: `token_grid`.
-        ending: of the layers' names.
-
-    Returns:
-        The map, by layers "patches" and "map". Tokens of a known `prefix` that are no grid: `(batch, 1, T, C)`, by a
-        layer "tokens_without_places".
-
-    Raises:
-        RecipeError: for tokens that are no grid, if `prefix` is not known; for fewer tokens than `prefix`.
     """
-    count, channels = tokens.shape[1:]
-    if count is None or channels is None:
-        raise RecipeError(f"The number of tokens of {name} is not known: {tokens.shape}. Build it for one image size.")
-    left = count - (prefix or 0)
-    if left < 1:
-        raise RecipeError(f"`prefix_tokens` {prefix} of {name} leaves nothing of its {count} tokens.")
-    if grid is None or math.prod(grid) != left:
-        grid = token_grid(left, size)
-    if grid is None and prefix is None:
-        raise RecipeError(f"The {count} tokens of {name} are no grid of {size[0]}x{size[1]} pixels{_hint(count, size)}")
-    if prefix:
-        tokens = keras.layers.Cropping1D((prefix, 0), name=f"{PATCHES}{ending}")(tokens)
-    shape = (1, left, channels) if grid is None else (*grid, channels)
-    return keras.layers.Reshape(shape, name=f"{NO_PLACES if grid is None else MAP}{ending}")(tokens)
+
+    def __init__(
+        self, size: tuple[int | None, ...], prefix: int | None, name: str, grid: tuple[int, int] | None = None
+    ) -> None:
+        self.size = size
+        self.prefix = prefix
+        self.name = name
+        self.grid = grid
+        self._layers: dict[tuple[int | None, ...], list[keras.layers.Layer]] = {}
+
+    def __call__(self, tokens: Any) -> Any:
+        """The map.
+
+        Raises:
+            RecipeError: for tokens that are no grid, if `prefix` is not known; for fewer tokens than `prefix`.
+        """
+        shape = tuple(tokens.shape[1:])
+        if shape not in self._layers:
+            # Those of another shape are other layers, which cannot have the same names.
+            self._layers[shape] = self._made(shape, f"_{len(self._layers)}" if self._layers else "")
+        for layer in self._layers[shape]:
+            tokens = layer(tokens)
+        return tokens
+
+    def _made(self, tokens_shape, ending):
+        size, name = self.size, self.name
+        count, channels = tokens_shape
+        if count is None or channels is None:
+            shape = (None, count, channels)
+            raise RecipeError(f"The number of tokens of {name} is not known: {shape}. Build it for one image size.")
+        left = count - (self.prefix or 0)
+        if left < 1:
+            raise RecipeError(f"`prefix_tokens` {self.prefix} of {name} leaves nothing of its {count} tokens.")
+        known = self.grid is not None and math.prod(self.grid) == left
+        grid = self.grid if known else token_grid(left, size)
+        if grid is None and self.prefix is None:
+            raise RecipeError(
+                f"The {count} tokens of {name} are no grid of {size[0]}x{size[1]} pixels{_hint(count, size)}"
+            )
+        shape = (1, left, channels) if grid is None else (*grid, channels)
+        reshape = keras.layers.Reshape(shape, name=f"{NO_PLACES if grid is None else MAP}{ending}")
+        if not self.prefix:
+            return [reshape]
+        return [keras.layers.Cropping1D((self.prefix, 0), name=f"{PATCHES}{ending}"), reshape]
 
 
 def has_places(backbone: keras.Model | None) -> bool:

@@ -94,8 +94,11 @@ class Experiment:
             self._collections[key] = collection if self.part is None else self.part(collection)
         return self._collections[key]
 
-    def prepare_taps(self, recipe: Recipe, taps: Sequence[str]) -> None:
-        """Computes the activations of a recipe's frozen backbone at several taps, from one pass."""
+    def prepare_taps(self, recipe: Recipe, taps: Sequence[str | None]) -> None:
+        """Computes the activations of a recipe's frozen backbone at several taps, from one pass.
+
+        Its `precision` is known, see `with_known_precision`: that of the trainings which are to find them.
+        """
         if len(taps) < 2:
             return
         branches = recipe.without_card().replace(tap=None, branches=[{"tap": tap} for tap in taps])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keras_fvvae.backbones.listing import list_taps
+from keras_fvvae.backbones.own_taps import BLOCK
+from keras_fvvae.builders.precision import with_known_precision
+from keras_fvvae.builders.trainable import build_recipe_backbone
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments.sweep import sweep_rows
 from keras_fvvae.recipes.registry import PAIR, REPRESENTATIONS
@@ -41,14 +44,19 @@ def tune(recipe: Recipe, experiment: Experiment) -> tuple[Recipe, list[Outcome]]
     return _best(recipe, experiment, "lambda3", [factor * recipe.lambda3 for factor in FACTORS])
 
 
-def tappable(recipe: Recipe) -> list[str]:
+def tappable(recipe: Recipe) -> list[str | None]:
     """The taps that `choose_tap` tries: the network's default, and the last ends of blocks at its coarsest maps.
+
+    All maps of a transformer are of one size: of these its end and its last blocks are tried, as many in all.
 
     Args:
         recipe: a `Recipe`; of it the backbone with its options, the input's size and, to be tried first, the tap count.
 
+    Returns:
+        List of taps; `None` for the end of a network that has no other name.
+
     Raises:
-        RecipeError: for a backbone without maps, such as a transformer.
+        RecipeError: for a backbone without maps.
 
     Example:
         >>> from keras_fvvae.recipes import Recipe
@@ -56,39 +64,51 @@ def tappable(recipe: Recipe) -> list[str]:
         ['block5_conv4', 'block5_pool', 'block5_conv3', 'block4_conv4', 'block4_conv3']
     """
     listed = list_taps(recipe.backbone, tuple(recipe.input_size), recipe.backbone_options)
-    by_map: dict[tuple, list[str]] = {}
+    default = next((tap for tap in listed if tap.is_default), None)
+    blocks = [tap for tap in reversed(listed) if (tap.name or "").startswith(BLOCK)]
+    found = _ends_of_transformer(default, blocks) if blocks else _at_coarsest_maps(listed)
+    if not found or (recipe.tap is None and default is None):
+        raise RecipeError(f"{recipe.backbone} has no maps among which a tap could be chosen: name one with `tap`.")
+    first = recipe.tap or default.name
+    aliases = {short: tap.name for tap in listed for short in tap.short_names}
+    return [first, *(name for name in found if name != aliases.get(first, first))]
+
+
+def _ends_of_transformer(end, blocks):
+    return list(dict.fromkeys(tap.name for tap in [end, *blocks]))[: COARSEST_MAPS * TAPS_A_MAP]
+
+
+def _at_coarsest_maps(listed):
+    by_map: dict[tuple, list[str | None]] = {}
     for tap in reversed(listed):
         if tap.shape[:2] != (1, 1):
             by_map.setdefault(tap.shape[:2], []).append(tap.name)
     # A map that a network passes through again is counted once.
-    found = [name for _, names in list(by_map.items())[:COARSEST_MAPS] for name in names[:TAPS_A_MAP]]
-    default = next((tap for tap in listed if tap.is_default), None)
-    first = recipe.tap or (default.name if default else None)
-    if first is None or not found:
-        raise RecipeError(f"{recipe.backbone} has no maps among which a tap could be chosen: name one with `tap`.")
-    aliases = {short: tap.name for tap in listed for short in tap.short_names}
-    return [first, *(name for name in found if name != aliases.get(first, first))]
+    return [name for _, names in list(by_map.items())[:COARSEST_MAPS] for name in names[:TAPS_A_MAP]]
 
 
 def choose_tap(recipe: Recipe, experiment: Experiment) -> tuple[Recipe, list[Outcome]]:
     """Trains a recipe at several taps of its backbone; takes the one whose validation score is best.
 
-    The activations at all taps come from one pass of a frozen backbone.
+    The activations at all taps come from one pass of a frozen backbone, in one precision.
 
     Args:
         recipe: a `Recipe` of a representation of one map. Its tap, or without one the backbone's default, is kept where
-            others are only as good.
+            others are only as good; `precision: auto` is measured at it.
         experiment: an `Experiment` whose `part` is `validation_collection`, so that test items have no part in it.
 
     Returns:
-        Tuple of the recipe with the chosen `tap`, and of all `Outcome`s.
+        Tuple of the recipe with the chosen `tap` and the precision in which it was tried, and of all `Outcome`s.
 
     Raises:
-        RecipeError: for a recipe with branches, for pairs of maps, and for a backbone without maps.
+        RecipeError: for a recipe with branches, for pairs of maps, for a backbone without maps, and see
+            `require_precision`.
         DataError: if no tap could be tried.
     """
     if recipe.branches or REPRESENTATIONS[recipe.representation].takes == PAIR:
         raise RecipeError("A tap is chosen for a representation of one map: this recipe takes several; name its taps.")
+    # Each training would measure it at its own tap.
+    recipe = with_known_precision(recipe, lambda one: build_recipe_backbone(one, None))
     taps = tappable(recipe)
     if not recipe.trainable_from and not recipe.fine_tune_steps:
         experiment.prepare_taps(recipe, taps)

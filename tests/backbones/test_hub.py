@@ -6,18 +6,27 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from keras_fvvae.tools.main import cli
 
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.backbones.hub import custom_objects
+from keras_fvvae.backbones.listing import list_taps
 from keras_fvvae.backbones.own_names import own_identity, require_backbone
+from keras_fvvae.backbones.several_taps import build_tapped_backbone, up_to_tap
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.builders.encoders import build_classifier, build_encoder
 from keras_fvvae.data import Views
 from keras_fvvae.errors import RecipeError, RunError, WeightsError
+from keras_fvvae.experiments.rows import Experiment
+from keras_fvvae.experiments.sweep import validation_collection
+from keras_fvvae.experiments.tuning import choose_tap, tappable
 from keras_fvvae.export.agreement import run_fresh
 from keras_fvvae.export.bundle import WRITERS
 from keras_fvvae.export.formats import FORMATS, require_formats
 from keras_fvvae.recipes import load_recipe
+from keras_fvvae.training.inputs import activations
+from keras_fvvae.utils.model_digests import architecture_digest
 from keras_fvvae.utils.saved_files import foreign_classes
 from tests.support.hub_networks import CHANNELS, NETWORKS, SIZE, TOKENS, hub, siglip
 from tests.support.own_backbones import small_recipe, trained_and_served
@@ -107,6 +116,37 @@ def test_blocks_are_taps(presets, name, tmp_path):
     np.testing.assert_allclose(loaded(_images()), second(_images()), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_listed_taps_are_taps_and_all_come_from_one_pass(presets, name):
+    backbone = f"hub:{presets[name][0]}"
+    listed = list_taps(backbone, (SIZE, SIZE))
+    assert [tap.is_default for tap in listed] == [False] * (len(listed) - 1) + [True]
+    if name in NORMALIZATIONS:
+        found = {tap.name: tap.shape for tap in listed if tap.name.startswith("block:")}
+        assert found == dict.fromkeys(("block:1", "block:2", "block:3"), (*TOKENS, CHANNELS))
+    whole = build_tapped_backbone(backbone, [tap.name for tap in listed], (SIZE, SIZE))
+    for number, (tap, maps) in enumerate(zip(listed, whole(_images()), strict=True)):
+        alone = build_backbone(backbone, tap.name, (SIZE, SIZE))
+        assert alone.output.shape[1:] == tap.shape
+        np.testing.assert_allclose(maps, alone(_images()), atol=1e-5)
+        if name != "deit":  # KerasHub 0.32 cannot tell its configuration
+            # By it its cached activations are found, however many networks this process has built.
+            assert architecture_digest(up_to_tap(whole, number)) == architecture_digest(alone)
+
+
+def test_blocks_that_are_layers_have_two_names(presets):
+    backbone = f"hub:{presets['clip'][0]}"
+    (block,) = [tap for tap in list_taps(backbone, (SIZE, SIZE)) if tap.name == "block:2"]
+    (layer,) = block.short_names
+    one, other = (build_backbone(backbone, tap, (SIZE, SIZE))(_images()) for tap in ("block:2", layer))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_an_end_without_a_name_is_listed_too(presets):
+    result = CliRunner().invoke(cli, ["taps", f"hub:{presets['deit'][0]}", "--input-size", str(SIZE)])
+    assert result.output.splitlines()[-1].split() == ["(no", "tap)", "*", "4x4x16", "?"]
+
+
 def test_size_of_the_images(presets):
     assert _built(presets["dinov2"][0], size=48).output.shape == (None, 6, 6, CHANNELS)
     assert _built(presets["efficientnet"][0], size=48).output.shape == (None, 12, 12, 1280)
@@ -140,6 +180,25 @@ def test_what_is_not_there_is_one_sentence(presets, tmp_path, monkeypatch):
 def test_training_is_served(presets, name, tap, tmp_path):
     run = trained_and_served(small_recipe(f"hub:{presets[name][0]}", tap=tap), tmp_path)
     assert run.classifier().encoder.backbone.get_layer(TRUNK)
+
+
+def test_a_tap_of_a_transformer_is_chosen_from_one_pass(presets, tmp_path, monkeypatch):
+    recipe = small_recipe(f"hub:{presets['vit'][0]}", representation="ave")
+    end = list_taps(recipe.backbone, (SIZE, SIZE))[-1].name
+    assert tappable(recipe) == [end, "block:3", "block:2", "block:1"]
+    assert tappable(recipe.replace(tap="block:2")) == ["block:2", end, "block:3", "block:1"]
+    passes: list[int] = []
+    maps_of = activations._maps
+    monkeypatch.setattr(activations, "_maps", lambda *given: passes.append(len(given[0])) or maps_of(*given))
+
+    def part(collection):
+        return validation_collection(collection.subset(np.arange(0, len(collection), 60)))
+
+    experiment = Experiment(tmp_path / "runs", cache=tmp_path / "cache", verbose=0, part=part)
+    chosen, outcomes = choose_tap(recipe, experiment)
+    assert [outcome.reason for outcome in outcomes] == [""] * 4
+    assert chosen.tap in tappable(recipe)
+    assert set(passes) == {4}  # all taps at once, and the rows found them
 
 
 @pytest.mark.parametrize("format", WRITERS)

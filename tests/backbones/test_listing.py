@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fvvae.backbones.listing import WHOLE_IMAGE, _receptive_fields, list_taps
+from keras_fvvae.backbones import build_backbone
+from keras_fvvae.backbones.listing import Tap, list_taps
+from keras_fvvae.backbones.receptive_fields import WHOLE_IMAGE, receptive_fields
 from keras_fvvae.errors import RecipeError
 
 
@@ -31,7 +33,7 @@ def test_receptive_fields_are_what_gradients_reach():
     x = keras.layers.Conv2D(3, 3, dilation_rate=2, padding="same", kernel_initializer=positive, name="dilation")(x)
     x = keras.layers.AveragePooling2D(2, name="pool")(x)
     model = keras.Model(image, keras.layers.Conv2D(2, 3, kernel_initializer=positive, name="last")(x))
-    found = _receptive_fields(model.layers)
+    found = receptive_fields(model.layers)
     assert (found["stride"], found["add"]) == (3, 7)
     for name in ("stride", "batch", "add", "dilation", "pool", "last"):
         part = keras.Model(image, model.get_layer(name).output)
@@ -44,7 +46,7 @@ def test_what_is_not_known_is_said():
     y = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pooled")(image)
     z = keras.layers.Multiply(name="gated")([image, y])
     w = keras.layers.UpSampling2D(name="up")(image)
-    found = _receptive_fields(keras.Model(image, [x, z, w]).layers)
+    found = receptive_fields(keras.Model(image, [x, z, w]).layers)
     assert (found["oblong"], found["up"]) == (None, None)
     assert found["pooled"] == found["gated"] == WHOLE_IMAGE
 
@@ -61,6 +63,32 @@ def test_ends_of_blocks():
     assert fields == sorted(fields)
     (tap,) = [tap for tap in list_taps("VGG19", (32, 32)) if tap.name == "block5_conv4"]
     assert (tap.short_names, tap.is_default, tap.receptive_field) == (("conv5_4",), True, 252)
+
+
+def test_maps_of_a_network_of_ones_own(tmp_path):
+    """The size of a map is that of images as they are given, and nothing of what comes after the end is listed."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, 2, padding="same", name="early")(images)
+    x = keras.layers.BatchNormalization(name="batch")(x)
+    x = keras.layers.Conv2D(6, 4, 4, name="late")(x)
+    path = str(tmp_path / "own.keras")
+    keras.Model(images, keras.layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x)[:, 0, 0]).save(path)
+    early, batch = Tap("early", (16, 16, 4), 3), Tap("batch", (16, 16, 4), 3)
+    late = Tap("late", (4, 4, 6), 9, is_default=True)
+    assert list_taps(path, (32, 32)) == [batch, late]
+    assert list_taps(path, (32, 32), every=True) == [early, batch, late]
+
+
+def test_tokens_are_taps_and_the_map_that_is_made_of_them_is_none(tmp_path):
+    images = keras.Input((32, 32, 3), name="images")
+    x = keras.layers.Conv2D(6, 8, 8, name="embedded")(images)
+    x = keras.layers.Reshape((16, 6), name="tokens")(x)
+    path = str(tmp_path / "own.keras")
+    keras.Model(images, keras.layers.Dense(5, name="mixed")(x)).save(path)
+    taps = [Tap("embedded", (4, 4, 6), 8), Tap("tokens", (4, 4, 6), None), Tap("mixed", (4, 4, 5), None, (), True)]
+    assert list_taps(path, (32, 32)) == taps
+    for tap in taps:
+        assert build_backbone(path, tap.name, (32, 32)).output.shape[1:] == tap.shape
 
 
 def test_unknown_backbone():

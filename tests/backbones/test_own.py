@@ -83,6 +83,36 @@ def test_taps_are_layers_before_or_after_their_activation_or_two(network):
     assert network.get_layer("block_2").activation is keras.activations.relu  # a copy was changed
 
 
+@keras.saving.register_keras_serializable("tests.backbones")
+class _Scaled(keras.layers.Layer):
+    """A layer whose activation is not the last that it does."""
+
+    def __init__(self, activation="tanh", **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def call(self, x):
+        return 2 * self.activation(x)
+
+
+def test_a_linear_tap_leaves_the_other_as_it_is():
+    images = keras.Input((SIZE, SIZE, 3), name="pixels")
+    twice = keras.layers.Conv2D(3, 3, padding="same", activation="tanh", name="twice")
+    x = keras.layers.Conv2D(3, 3, padding="same", activation="relu", name="last")(twice(twice(images)))
+    model = keras.Model(images, _Scaled(name="scaled")(x), name="mine")
+    for first, second in (("twice/linear", "last"), ("last", "last/linear"), ("twice", "twice/linear")):
+        expected = np.concatenate([np.array(_built(model, tap)(_images())) for tap in (first, second)], axis=-1)
+        np.testing.assert_allclose(_built(model, f"{first}+{second}")(_images()), expected, atol=1e-5)
+    # A layer that is called twice keeps its activation in the first call.
+    linear = twice.__class__.from_config({**twice.get_config(), "activation": "linear", "name": "linear"})
+    expected = keras.Sequential([keras.Input((SIZE, SIZE, 3)), twice, linear])
+    linear.set_weights(twice.get_weights())
+    np.testing.assert_allclose(_built(model, "twice/linear")(_images()), expected(_images()), atol=1e-4)
+    assert _built(model, "scaled/linear").output.shape == (None, SIZE, SIZE, 3)
+    with pytest.raises(RecipeError, match="not known without the activation inside of a _Scaled. Tap 'scaled/linear'"):
+        _built(model, "scaled/linear+last")
+
+
 @pytest.mark.parametrize("output", ["tokens", "prefixed"])
 @pytest.mark.parametrize("keys", [{"descriptors": "dense"}, {"spp_levels": [3, 1]}])
 def test_tokens_are_encoded_as_the_map_they_are_made_of(network, output, keys):

@@ -7,6 +7,7 @@ import pytest
 from keras_fvvae.backbones import build_backbone
 from keras_fvvae.backbones.several_taps import build_tapped_backbone, up_to_tap
 from keras_fvvae.errors import RecipeError, WeightsError
+from keras_fvvae.utils.model_digests import architecture_digest
 
 TAPS = ["conv2", None, "conv2"]
 
@@ -56,5 +57,9 @@ def test_a_network_of_ones_own_gives_tokens_and_maps_in_one_pass(tmp_path):
         expected = build_backbone(name, tap, (12, 12))(pixels)
         np.testing.assert_allclose(maps, expected, rtol=1e-6)
         np.testing.assert_allclose(up_to_tap(whole, number)(pixels), expected, rtol=1e-6)
+        if tap is not None:  # layers of other names make maps of tokens of a second shape
+            # By it its cached activations are found.
+            alone = architecture_digest(build_backbone(name, tap, (12, 12)))
+            assert architecture_digest(up_to_tap(whole, number)) == alone
     with pytest.raises(WeightsError, match="none.h5 are not a file"):
         build_tapped_backbone(name, ["early", None], (12, 12), weights="none.h5")

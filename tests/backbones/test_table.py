@@ -6,6 +6,7 @@ from keras_fvvae.backbones import BACKBONES, build_backbone, set_trainable
 from keras_fvvae.backbones.taps import TRUNK
 from keras_fvvae.errors import RecipeError, WeightsError
 from keras_fvvae.layers import BackbonePreprocessing
+from keras_fvvae.utils.model_digests import weights_digest
 
 # All of them take images of this size; the two sides differ, so that a swap shows.
 SIZE = (96, 80)
@@ -337,6 +338,32 @@ def test_two_taps_follow_one_another_in_the_channels():
     parts = keras.Model(trunk.inputs, [trunk.get_layer("conv2").output, trunk.get_layer("conv3").output])
     expected = np.concatenate(parts(both.get_layer("preprocessing")(images)), axis=-1)
     np.testing.assert_allclose(both(images), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "taps"),
+    [
+        ("VGG19", ("block5_conv3/linear", "conv5_4")),
+        ("VGG19", ("conv5_4", "conv5_4/linear")),
+        ("DigitsConvNet", ("conv2", "conv3/linear")),
+        ("DigitsConvNet", ("conv2/linear", "conv3/linear")),
+    ],
+)
+def test_a_linear_tap_leaves_the_other_as_it_is(name, taps, tmp_path):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+
+    def built(tap):
+        keras.utils.set_random_seed(4)
+        return build_backbone(name, tap, (32, 32))
+
+    both = built("+".join(taps))
+    expected = np.concatenate([np.array(built(tap)(images)) for tap in taps], axis=-1)
+    tolerance = 1e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(both(images), expected, rtol=0, atol=tolerance)
+    whole = built("+".join(tap.removesuffix("/linear") for tap in taps))
+    assert weights_digest(both) == weights_digest(whole)
+    both.save(tmp_path / "both.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "both.keras")(images), expected, 0, tolerance)
 
 
 def test_two_taps_must_have_maps_of_one_shape():

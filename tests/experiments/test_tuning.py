@@ -1,7 +1,10 @@
 """The tap and the weight of the classification loss, chosen on a validation part."""
 
+import itertools
+
 import pytest
 
+from keras_fvvae.builders import precision
 from keras_fvvae.errors import DataError, RecipeError
 from keras_fvvae.experiments import tuning
 from keras_fvvae.experiments.row import Outcome
@@ -9,6 +12,7 @@ from keras_fvvae.experiments.rows import Experiment
 from keras_fvvae.experiments.sweep import validation_collection
 from keras_fvvae.experiments.tuning import choose_tap, tappable, tune
 from keras_fvvae.recipes import Recipe
+from keras_fvvae.runs.folder import RunFolder
 from keras_fvvae.training.inputs import activations
 
 
@@ -89,6 +93,23 @@ def test_the_best_tap_is_taken_from_one_pass(recipe, folder, tmp_path, monkeypat
     accuracies = [outcome.metrics["accuracy"] for outcome in outcomes]
     assert chosen.tap == ("conv3", "conv2")[accuracies[1] > accuracies[0]]
     assert set(passes) == {2}  # both taps at once, and the rows found them
+
+
+def test_taps_are_compared_in_one_precision(recipe, folder, tmp_path, monkeypatch):
+    """`auto` is decided once, for all taps and what is trained then, not by each training at its own tap."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    seconds = itertools.cycle([1.0, 0.5, 0.5, 1.0])  # one tap would be faster in bfloat16, the other in float32
+    monkeypatch.setattr(precision, "_seconds", lambda *given: next(seconds))
+    passes: list[int] = []
+    maps_of = activations._maps
+    monkeypatch.setattr(activations, "_maps", lambda *given: passes.append(len(given[0])) or maps_of(*given))
+    experiment = Experiment(
+        tmp_path / "runs", folder, backbone_weights=None, cache=tmp_path / "c", verbose=0, part=validation_collection
+    )
+    chosen, outcomes = choose_tap(recipe.replace(dataset="folder", steps=2, precision="auto"), experiment)
+    assert chosen.precision == "bfloat16"
+    assert {RunFolder.open(outcome.run).recipe.precision for outcome in outcomes} == {"bfloat16"}
+    assert set(passes) == {2}
 
 
 def test_no_tap_to_choose(recipe):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_fvvae.backbones.all_layers import all_layers
 from keras_fvvae.backbones.table import BACKBONES
+from keras_fvvae.backbones.taps import BEFORE_ACTIVATION, JOIN
 from keras_fvvae.backbones.weights import require_finite
 from keras_fvvae.builders.views import recipe_views
 from keras_fvvae.data.batch_sizes import backbone_batch_size, items_per_batch
@@ -26,6 +27,8 @@ from keras_fvvae.utils.progress import progress_bar
 # Activations read from disk at once, in float16; and maps, whose Fisher vectors are larger than they are.
 READ_BYTES = 32 * 2**20
 MAX_READ = 64
+# Options of which the number of weights tells: stores of networks that have no others keep their keys.
+_WIDTHS = ("alpha", "filters")
 
 
 class ActivationInputs:
@@ -220,8 +223,16 @@ def _maps(streams, network, views):
 
 
 def _architecture(recipe, model):
-    """What tells networks with the same weights apart; nothing for those of the table, which their names tell."""
-    return {} if recipe.backbone in BACKBONES else {"architecture": architecture_digest(model)}
+    """What tells networks with the same weights apart; nothing for one of the table that is built without options."""
+    if recipe.backbone not in BACKBONES:
+        return {"architecture": architecture_digest(model)}
+    options = {name: value for name, value in recipe.backbone_options.items() if name not in _WIDTHS}
+    settings = {"backbone_options": options} if options else {}
+    tap = recipe.tap or ""
+    if JOIN in tap and BEFORE_ACTIVATION in tap:
+        # Under the key without it lie maps of before, whose other half was computed without that activation, too.
+        settings["activation"] = "of one half"
+    return settings
 
 
 def _precision(model):

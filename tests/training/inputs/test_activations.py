@@ -1,6 +1,7 @@
 """Activations of videos: computed once, for several streams together, and drawn from as a function of the seed."""
 
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -92,7 +93,7 @@ def test_only_what_changes_the_activations_keeps_them_apart(activations, videos)
     activations().prepare(verbose=0)
     assert activations(latent_dim=9, flow_bound=3.0, learning_rate=0.1, random_mirror=True).missing() == []
     others = [{"frames": 2}, {"frame_step": 2}, {"modality": "flow"}, {"crops": "ten"}, {"resize_to": [40, 40]},
-              {"seed": 1}]  # fmt: skip
+              {"seed": 1}, {"backbone_options": {"filters": 4, "strides": [2, 1, 2]}}]  # fmt: skip
     for changes in others:
         assert len(activations(**changes).missing()) == len(videos), changes
     # Of the same weights: activations in bfloat16 differ by a percent.
@@ -100,6 +101,26 @@ def test_only_what_changes_the_activations_keeps_them_apart(activations, videos)
     inputs = activations()
     assert inputs.backbone.weights[0].dtype == "float32"
     assert len(inputs.missing()) == len(videos)
+
+
+@pytest.mark.parametrize(
+    ("changes", "further"),
+    [
+        ({"backbone_options": {}}, {}),
+        ({"backbone_options": {"filters": 4}}, {}),  # the weights tell
+        ({"backbone_options": {"strides": [2, 2, 1], "filters": 4}}, {"backbone_options": {"strides": [2, 2, 1]}}),
+        ({"tap": "conv3/linear", "backbone_options": {}}, {}),
+        ({"tap": "conv2+conv3", "backbone_options": {}}, {}),
+        # Earlier versions wrote other maps under the key of this tap and these weights.
+        ({"tap": "conv2/linear+conv3", "backbone_options": {}}, {"activation": "of one half"}),
+    ],
+)
+def test_stores_that_were_right_keep_their_keys(activations, changes, further):
+    """The settings of 0.1, and only where networks of the same weights must be told apart more."""
+    inputs = activations(**changes)
+    settings = json.loads((inputs.store.path / "settings.json").read_text())
+    of_0_1 = {"backbone", "tap", "weights", "dtype", *inputs.views.settings(inputs.collection.kind)}
+    assert {key: settings[key] for key in settings.keys() - of_0_1} == further
 
 
 @pytest.mark.parametrize("limit", [1, 4, 7, 1000])
