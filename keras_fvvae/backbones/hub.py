@@ -32,7 +32,10 @@ _TALKATIVE = (
     "keras_hub.src.models.vit.vit_layers:ViTPatchingAndEmbedding",
     "keras_hub.src.models.vit.vit_layers:ViTEncoderBlock",
     "keras_hub.src.models.deit.deit_layers:DeiTEmbeddings",
+    "keras_hub.src.models.deit.deit_layers:DeiTEncoder",
 )
+# By class what their configuration names and they lack there.
+_LACKING = {"DeiTEncoder": "key_dim"}
 _OF_ALL_LAYERS = ("name", "trainable", "dtype")
 
 
@@ -57,7 +60,7 @@ def open_preset(name: str, input_size: tuple[int | None, ...]) -> tuple[keras.Mo
     preset = str(local_preset(name) or name.removeprefix(HUB))
     try:
         with quiet_about_containers():
-            return _network(hub, preset, input_size), _preprocessing(hub, preset)
+            return _tellable(_network(hub, preset, input_size)), _preprocessing(hub, preset)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise many kinds for one fact: it is not to be had
         why = first_line(error).rstrip(":.")
         if why.startswith("Unknown preset"):
@@ -146,8 +149,8 @@ class _Builder:
         return self.kind.from_config({key: value for key, value in config.items() if key in known})
 
 
-def is_of_hub(model: keras.Model) -> bool:
-    """Whether KerasHub has the class of a model."""
+def is_of_hub(model: keras.Layer) -> bool:
+    """Whether KerasHub has the class of a model or layer."""
     return type(model).__module__.partition(".")[0] == HUB_PACKAGE
 
 
@@ -160,6 +163,15 @@ def _network(hub, preset, input_size):
         except (TypeError, ValueError):
             pass  # no such argument, or weights for one size only
     return of_preset(preset)
+
+
+def _tellable(model):
+    """The model, whose layers can tell their configurations."""
+    for layer in model.layers:
+        lacking = _LACKING.get(type(layer).__name__)
+        if lacking is not None and is_of_hub(layer) and not hasattr(layer, lacking):
+            setattr(layer, lacking, None)
+    return model
 
 
 def _preprocessing(hub, preset):

@@ -129,9 +129,8 @@ def test_listed_taps_are_taps_and_all_come_from_one_pass(presets, name):
         alone = build_backbone(backbone, tap.name, (SIZE, SIZE))
         assert alone.output.shape[1:] == tap.shape
         np.testing.assert_allclose(maps, alone(_images()), atol=1e-5)
-        if name != "deit":  # KerasHub 0.32 cannot tell its configuration
-            # By it its cached activations are found, however many networks this process has built.
-            assert architecture_digest(up_to_tap(whole, number)) == architecture_digest(alone)
+        # By it its cached activations are found, however many networks this process has built.
+        assert architecture_digest(up_to_tap(whole, number)) == architecture_digest(alone)
 
 
 def test_blocks_that_are_layers_have_two_names(presets):
@@ -176,7 +175,9 @@ def test_what_is_not_there_is_one_sentence(presets, tmp_path, monkeypatch):
         require_backbone("hub:dinov2_small")
 
 
-@pytest.mark.parametrize(("name", "tap"), [("vit", None), ("dinov2", "block:2"), ("efficientnet", None)])
+@pytest.mark.parametrize(
+    ("name", "tap"), [("vit", None), ("deit", None), ("dinov2", "block:2"), ("efficientnet", None)]
+)
 def test_training_is_served(presets, name, tap, tmp_path):
     run = trained_and_served(small_recipe(f"hub:{presets[name][0]}", tap=tap), tmp_path)
     assert run.classifier().encoder.backbone.get_layer(TRUNK)
