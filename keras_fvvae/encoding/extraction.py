@@ -16,7 +16,7 @@ from keras_fvvae.encoding.item_encoder import open_encoding
 from keras_fvvae.encoding.items import Shard, is_stored, list_items, shard_of
 from keras_fvvae.encoding.output import Output
 from keras_fvvae.encoding.processes import encode_in_processes
-from keras_fvvae.encoding.ray_tasks import WORKER_CPUS, encode_on_ray
+from keras_fvvae.encoding.ray_tasks import encode_on_ray
 from keras_fvvae.encoding.stored_items import find_stored
 from keras_fvvae.errors import DataError, RunError, unknown_name
 from keras_fvvae.features import SHARD_BYTES, write
@@ -75,14 +75,15 @@ class Extraction:
         self.shard = shard = shard or Shard()
         # What lies elsewhere is no collection: its readers want files.
         self.collection: Collection | None = None
-        self.absent: list[str] = []
+        self.absent: dict[str, str] = {}
         if dataset is None and is_stored(data) and not Path(data).is_dir():
             stored = find_stored(data, kind, shard)
-            found, self.labels = stored.kind, stored.labels
+            found, self.labels, self.absent = stored.kind, stored.labels, stored.absent
         else:
             self.collection = collection = _open_data(data, kind, dataset, dataset_options or {})
             found = collection.kind
-            self.absent = [name for name in collection.missing if shard_of(name, shard.count) == shard.number]
+            missing = (name for name in collection.missing if shard_of(name, shard.count) == shard.number)
+            self.absent = dict.fromkeys(missing, "it is listed, and not on disk")
             self.labels = {
                 Path(name).as_posix(): collection.class_names[label]
                 for name, label in zip(collection.names, collection.labels.tolist(), strict=True)
@@ -100,7 +101,7 @@ class Extraction:
         beam_options: Sequence[str] = (),
         engine: str = "processes",
         ray_address: str | None = None,
-        ray_cpus: int = WORKER_CPUS,
+        ray_cpus: int | None = None,
         verbose: int = 1,
     ) -> Summary:
         """Encodes what is not stored yet.
@@ -118,7 +119,8 @@ class Extraction:
             A `Summary`.
 
         Raises:
-            RunError: if processes, the pipeline or tasks fail, or Beam or Ray is not installed.
+            RunError: if processes, the pipeline or tasks fail, a store of the data does not answer (any more), or Beam
+                or Ray is not installed. What was encoded is kept.
             ValueError: for an unknown engine, and for a runner beside Ray.
             DataError: if the disk is full.
         """

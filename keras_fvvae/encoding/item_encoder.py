@@ -18,7 +18,7 @@ from keras_fvvae.data.batch_sizes import backbone_batch_size
 from keras_fvvae.data.collection import UNLABELLED, Collection
 from keras_fvvae.data.pipeline import read
 from keras_fvvae.data.views import Views
-from keras_fvvae.encoding.stored_items import fetched
+from keras_fvvae.encoding.fetching import FetchError, fetched
 from keras_fvvae.errors import DataError, WeightsError
 from keras_fvvae.training.vectors import MAX_VIEWS, mean_raw_vectors
 from keras_fvvae.utils.files import sha256
@@ -147,7 +147,11 @@ class ItemEncoder:
         return [(item, self.pool.submit(_read, item, self.encoding)) for item in items]
 
     def results(self, submitted: list[tuple[Item, Future]]) -> Iterator[Result]:
-        """Yields the `Result` of every submitted item, in order."""
+        """Yields the `Result` of every submitted item, in order.
+
+        Raises:
+            FetchError: if items cannot be had for a reason that is not theirs.
+        """
         if self.encoding.views_per_item == 1:
             yield from self._together(submitted)
             return
@@ -189,6 +193,8 @@ def _read(item, encoding):
         with fetched(item) as source:
             one = Collection([source], [item.name], [UNLABELLED], ["test"], [], kind=encoding.kind, boxes=boxes)
             images, reason = read(one, 0, [encoding.views])
+    except FetchError:  # not the item's fault
+        raise
     except DataError as error:
         return None, str(error), ""
     except Exception as error:  # whatever one of millions of files holds, it must not end the work on the others

@@ -149,7 +149,7 @@ class Output:
             raise RunError(f"{other} cannot be merged into {self.path}: {reason(error)}.") from error
 
     def summary(
-        self, items: Sequence[Item], shards: int = 1, check: bool = False, absent: Sequence[str] = ()
+        self, items: Sequence[Item], shards: int = 1, check: bool = False, absent: dict[str, str] | None = None
     ) -> Summary:
         """How far the encoding of some items is; writes `failed.csv`.
 
@@ -157,7 +157,7 @@ class Output:
             items: `Item`s.
             shards: count missing items for each of so many shards.
             check: read everything that is stored, and remove shards that are damaged: their items are missing.
-            absent: names that a list of the data has and that are not on disk: they have failed.
+            absent: names that the data have and that nothing belongs to, with the reasons: they have failed.
 
         Returns:
             A `Summary`.
@@ -166,7 +166,7 @@ class Output:
         if check:
             store.discard_damaged()
         failures = self.failures()
-        failed = dict.fromkeys(absent, "it is listed, and not on disk")
+        failed = dict(absent or {})
         failed |= {item.name: failures[item.key] for item in items if item.key in failures and item.key not in store}
         missing = [item.name for item in items if item.key not in store and item.key not in failures]
         by_shard = dict.fromkeys(range(1, shards + 1), 0)
@@ -178,7 +178,7 @@ class Output:
         elsewhere = {name_of(key): text for key, text in failures.items() if key not in store}
         self._write_failed_list({name: text for name, text in elsewhere.items() if name not in names} | failed)
         return Summary(
-            len(items) + len(absent),
+            len(items) + len(absent or {}),
             len(stored),
             failed,
             missing,

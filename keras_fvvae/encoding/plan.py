@@ -69,7 +69,11 @@ class PartEncoder:
         self._lock = threading.Lock()
 
     def encode(self, output: Output, part: Path) -> int:
-        """Encodes the items of a part, stores their vectors, and removes the part; returns how many they are."""
+        """Encodes the items of a part, stores their vectors, and removes the part; returns how many they are.
+
+        Raises:
+            FetchError: if items cannot be had for a reason that is not theirs. What was encoded is stored.
+        """
         items = read_part(part)
         if not items:
             return 0  # it was finished before the engine repeated it
@@ -78,11 +82,13 @@ class PartEncoder:
         with self._lock:
             chunks = [items[start : start + size] for start in range(0, len(items), size)]
             ahead = self.encoder.submit(chunks[0])
-            for following in [*chunks[1:], None]:
-                current = ahead
-                ahead = self.encoder.submit(following) if following else None
-                for result in self.encoder.results(current):
-                    writer.keep(result)
-        writer.flush()
+            try:
+                for following in [*chunks[1:], None]:
+                    current = ahead
+                    ahead = self.encoder.submit(following) if following else None
+                    for result in self.encoder.results(current):
+                        writer.keep(result)
+            finally:
+                writer.flush()  # where the store of the data is gone, too: what was encoded is kept
         part.unlink(missing_ok=True)
         return len(items)

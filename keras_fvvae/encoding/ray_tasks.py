@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_fvvae.encoding.fetching import FetchError
 from keras_fvvae.encoding.item_encoder import Result
 from keras_fvvae.encoding.plan import PLAN, PartEncoder, read_part, write_part, write_plan
 from keras_fvvae.encoding.processes import MAX_DEATHS
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from keras_fvvae.encoding.items import Item
     from keras_fvvae.encoding.output import Output
 
-# CPUs of a worker by default: a model takes some gigabytes, and few cores are used well by one.
+# CPUs of a worker by default, if a machine has so many: a model takes some gigabytes, and few cores are used well by
+# one.
 WORKER_CPUS = 4
 # Tasks that are handed out, for each worker that the cluster has room for: one to do and one to go on with.
 TASKS_AHEAD = 2
@@ -36,27 +38,27 @@ def encode_on_ray(
     output: Output,
     items: Sequence[Item],
     address: str | None = None,
-    cpus: int = WORKER_CPUS,
+    cpus: int | None = None,
     update: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Encodes items on Ray and waits for the end.
 
     A task encodes one part of the plan (`keras_fvvae.encoding.plan`); the process that does it keeps the model for the
     next one. A part whose worker or machine died is done again elsewhere; after three deaths its items are tried one by
-    one, and an item on which three workers died alone has failed, as in processes on one machine. Data, run and output
-    folder must be at the same paths on all machines, and keras_fvvae installed there. One call at a time for an output
-    folder.
+    one, and an item on which three workers died alone has failed, as in processes on one machine. A worker that dies
+    before its model is loaded counts against no part. Data, run and output folder must be at the same paths on all
+    machines, and keras_fvvae installed there. One call at a time for an output folder.
 
     Args:
         output: an `Output`.
         items: list of `Item`s that are files.
         address: of a cluster: `"auto"`, `"HOST:6379"`, `"ray://HOST:10001"`; `None`: Ray is started on this machine.
-        cpus: of a worker, as Ray counts them.
+        cpus: of a worker, as Ray counts them; `None`: `WORKER_CPUS`, or all of the largest machine if it has fewer.
         update: called with the number of items done, now and then.
 
     Raises:
         RunError: if the cluster cannot be reached or has no machine of so many CPUs, a task fails, or workers die
-            wherever they are started.
+            wherever they are started, before they encode anything.
         DataError: if the disk does not take what failed.
     """
     import ray
@@ -75,16 +77,22 @@ def encode_on_ray(
 
 
 class _Job:
-    def __init__(self, ray: Any, output: Output, plan: Path, items: Sequence[Item], cpus: int):
-        rooms = [int(node["Resources"].get("CPU", 0)) // cpus for node in ray.nodes() if node["Alive"]]
-        if not sum(rooms):
-            raise RunError(f"No machine of the Ray cluster has {cpus} CPUs for a worker: give it fewer.")
+    def __init__(self, ray: Any, output: Output, plan: Path, items: Sequence[Item], cpus: int | None):
+        machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        largest = max(machines, default=0)
+        cpus = cpus or max(1, min(WORKER_CPUS, largest))
+        if largest < cpus:
+            raise RunError(
+                f"No machine of the Ray cluster has the {cpus} CPUs that --ray-cpus (`ray_cpus`) gives a worker: the "
+                f"largest has {largest}. Give it fewer, or start Ray on a larger machine."
+            )
         self.ray, self.output, self.plan = ray, output, plan
-        self.slots = sum(rooms)
+        self.slots = sum(machine // cpus for machine in machines)
+        self.writer = output.writer()  # of what is given up
         self.parts = write_plan(plan, items, output.encoding)
         self.waiting = collections.deque(self.parts)
         self.deaths: collections.Counter[str] = collections.Counter()
-        self.deaths_in_a_row = 0
+        self.failed_starts = 0  # in a row
         self.done = 0
         # Retried here, where it is known what died; spread, so that no machine waits while another has a queue.
         self.task = ray.remote(num_cpus=cpus, max_retries=0, scheduling_strategy="SPREAD")(_encode)
@@ -112,33 +120,52 @@ class _Job:
             self.ray.get(task)
         except RayTaskError as error:  # what the task itself raised
             cause = error.cause or error
+            if isinstance(cause, FetchError):
+                raise cause from error
             raise RunError(f"The encoding on Ray failed: {cause}. What was encoded is kept.") from error
         except RayError as error:  # the process, the machine, or too little memory on it
             self._died(part, str(error).strip().splitlines()[0])
         else:
-            self.deaths_in_a_row = 0
+            self.failed_starts = 0
             self.done += self.parts[part]
 
     def _died(self, part, how):
-        self.deaths_in_a_row += 1
-        if self.deaths_in_a_row > MAX_DEATHS * (self.slots + 1):
-            raise RunError(f"Workers on Ray die wherever they are started: {how} What was encoded is kept.")
-        self.deaths[part] += 1
-        items = read_part(self.plan / part)
+        path = self.plan / part
+        items, began = read_part(path), _mark(path).exists()
+        _mark(path).unlink(missing_ok=True)
         if not items:  # it was finished before the worker died
             self.done += self.parts[part]
-        elif self.deaths[part] < MAX_DEATHS:
+        elif not began:
+            self._start_failed(part, how)
+        else:
+            self.failed_starts = 0
+            self.deaths[part] += 1
+            self._again(part, items, how)
+
+    def _start_failed(self, part, how):
+        """That is the fault of no item: some machine's, or of all that is tried."""
+        self.failed_starts += 1
+        if self.failed_starts > MAX_DEATHS * (self.slots + 1):
+            raise RunError(
+                f"Workers on Ray die wherever they are started, before they encode anything: {how} What was encoded is "
+                f"kept."
+            )
+        self.waiting.append(part)
+
+    def _again(self, part, items, how):
+        """Has a part that killed its worker done again, in the end item by item, or gives up its one item."""
+        if self.deaths[part] < MAX_DEATHS:
             self.waiting.append(part)
-        elif len(items) > 1:
-            (self.plan / part).unlink()
+            return
+        if len(items) > 1:
             for item in items:
                 name, self.parts[name] = write_part(self.plan, [item])
                 self.waiting.append(name)
         else:
             reason = f"{MAX_DEATHS} workers died while they encoded it ({how})"
-            self.output.writer().keep(Result(items[0].key, None, reason=reason))
-            (self.plan / part).unlink()
+            self.writer.keep(Result(items[0].key, None, reason=reason))
             self.done += 1
+        (self.plan / part).unlink()
 
 
 def _start(ray, address):
@@ -154,7 +181,17 @@ def _start(ray, address):
 
 def _encode(output, part, cpus):
     """Of a worker: called by its name, so that keras_fvvae is what is installed there."""
-    return _encoder(output.encoding, cpus).encode(output, Path(part))
+    part = Path(part)
+    encoder = _encoder(output.encoding, cpus)
+    _mark(part).touch()
+    count = encoder.encode(output, part)
+    _mark(part).unlink(missing_ok=True)
+    return count
+
+
+def _mark(part):
+    """The file beside a part that says that its worker had loaded the model: if it dies now, an item may be why."""
+    return part.with_suffix(".began")
 
 
 @functools.lru_cache(maxsize=1)

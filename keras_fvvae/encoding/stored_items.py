@@ -1,15 +1,14 @@
-"""Items in tar files, here or in an object store, and single files in a store: found by name, fetched one at a time."""
+"""Items in tar files, here or in an object store, and single files in a store: found by name."""
 
 from __future__ import annotations
 
 import contextlib
 import glob
 import os
+import posixpath
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from keras_fvvae.data.collection import KINDS
@@ -24,7 +23,6 @@ _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 # Of a sample of WebDataset: the file that holds its class. Longer content is none.
 LABEL = "cls"
 _MAX_LABEL_BYTES = 1000
-COPY_BYTES = 2**20
 _MOST_FILES = 100_000
 
 
@@ -35,11 +33,13 @@ class StoredItems(NamedTuple):
         kind: `"image"` or `"video"`.
         items: `Item`s, in the order of the files and of what is in them.
         labels: dictionary from the name of an item to its class, where it has one.
+        absent: dictionary from the names of links in tar files that lead to no file there to what they are.
     """
 
     kind: str
     items: list[Item]
     labels: dict[str, str]
+    absent: dict[str, str]
 
 
 def find_stored(data: str | os.PathLike, kind: str = "auto", shard: Shard | None = None) -> StoredItems:
@@ -47,7 +47,8 @@ def find_stored(data: str | os.PathLike, kind: str = "auto", shard: Shard | None
 
     Tar files are the shards of WebDataset: what is an image or a video by its name is an item, and `x/0001.cls` beside
     `x/0001.jpg` holds its class. Other files are passed over, as are hidden ones; of one name twice the later counts,
-    as for tar. Only the heads of the files in a tar are read.
+    as for tar. A hard link is the file before it that it names; one of a file that is not there is counted, as are
+    symbolic links, which are followed nowhere. Only the heads of the files in a tar are read.
 
     Args:
         data: a tar file, or a pattern of some, such as `"shards/*.tar"` or `"shards/{000..099}.tar"`, here or in a
@@ -74,45 +75,32 @@ def find_stored(data: str | os.PathLike, kind: str = "auto", shard: Shard | None
             f"videos are compressed themselves: pack them as a plain .tar."
         )
     labels: dict[str, str] = {}
+    absent: dict[str, str] = {}
     found = {name: Item(f"{name}:{size}", name, source) for name, (source, size) in loose.items()}
     for name, (source, _) in {} if loose else tars.items():
-        for item, label in _members(name, source):
-            found[item.name] = item
-            labels[item.name] = label
+        for member, place, label in _members(source):
+            whole = f"{name}/{member}"
+            if isinstance(place, str):
+                absent[whole] = place
+            else:
+                found[whole] = Item(f"{whole}:{place[1]}", whole, source, None, place)
+                labels[whole] = label
     if kind == "auto":
         kind = "video" if any(map(is_video, found)) else "image"
     wanted = is_video if kind == "video" else is_image
     shard = shard or Shard()
     items = [one for name, one in found.items() if wanted(name) and shard_of(name, shard.count) == shard.number]
     if not any(map(wanted, found)):
+        example = "".join(f" {name} is {what}." for name, what in list(absent.items())[:1])
         raise DataError(
-            f"{data} holds no {kind}s by their names: {len(files):,} files, {len(tars):,} of them tar files."
+            f"{data} holds no {kind}s by their names: {len(files):,} files, {len(tars):,} of them tar files.{example}"
         )
-    return StoredItems(kind, items, {item.name: labels[item.name] for item in items if labels.get(item.name)})
-
-
-@contextlib.contextmanager
-def fetched(item: Item) -> Iterator[object]:
-    """The source of an item as readers take it: what lies elsewhere as a file, for as long as the block lasts.
-
-    Raises:
-        DataError: if it cannot be fetched, or the tar file ends before it does.
-    """
-    if not isinstance(item.source, str) or (item.part is None and not is_url(item.source)):
-        yield item.source
-        return
-    with tempfile.TemporaryDirectory(prefix="keras_fvvae-") as folder:
-        # Readers look at extensions.
-        path = Path(folder, f"item{PurePosixPath(item.name).suffix[:10]}")
-        with _opened(item.source) as file, open(path, "wb") as copy:
-            start, left = item.part or (0, None)
-            file.seek(start)
-            while chunk := file.read(COPY_BYTES if left is None else min(COPY_BYTES, left)):
-                copy.write(chunk)
-                left = None if left is None else left - len(chunk)
-        if left:
-            raise DataError("its tar file ends within it")
-        yield path
+    return StoredItems(
+        kind,
+        items,
+        {item.name: labels[item.name] for item in items if labels.get(item.name)},
+        {name: what for name, what in absent.items() if wanted(name) and shard_of(name, shard.count) == shard.number},
+    )
 
 
 def _files(data):
@@ -167,29 +155,48 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         raise DataError(f"{source} cannot be read: {reason(error)}.") from error
 
 
-def _members(tar_name, source):
-    """Pairs of item and class (or an empty text) of the images and videos in a tar file."""
+def _members(source):
+    """Triples of the images and videos in a tar file: name, first byte and length, class or an empty text.
+
+    Of a link to no file there what it is takes the place of the bytes.
+    """
     members, labels = {}, {}
+    places = {}  # of all files by now, which hard links name
     with _opened(source) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for member in tar:
+                    if not (member.isreg() or member.islnk() or member.issym()):
+                        continue
+                    place = _place(member, places)
+                    places[posixpath.normpath(member.name)] = place
                     name = member.name.removeprefix("./")
-                    if not member.isreg() or any(part.startswith(".") for part in name.split("/")):
+                    if any(part.startswith(".") for part in name.split("/")):
                         continue
                     if is_image(name) or is_video(name):
-                        members[name] = (member.offset_data, member.size)
-                    elif _sample(name)[1] == LABEL and member.size <= _MAX_LABEL_BYTES:
-                        labels[_sample(name)[0]] = tar.extractfile(member).read()
+                        members[name] = place
+                    elif _sample(name)[1] == LABEL and not isinstance(place, str) and place[1] <= _MAX_LABEL_BYTES:
+                        file.seek(place[0])
+                        labels[_sample(name)[0]] = file.read(place[1])
         except (tarfile.TarError, EOFError, ValueError) as error:
             raise DataError(
                 f"The tar file {source} is damaged, or compressed, after {len(members):,} images and videos: "
                 f"{reason(error)}. Write it anew, or leave it out."
             ) from error
-    for name, part in members.items():
-        whole = f"{tar_name}/{name}"
-        label = labels.get(_sample(name)[0], b"").decode(errors="replace").strip()
-        yield Item(f"{whole}:{part[1]}", whole, source, None, part), label
+    for name, place in members.items():
+        yield name, place, labels.get(_sample(name)[0], b"").decode(errors="replace").strip()
+
+
+def _place(member, places):
+    """First byte and length of what is in a member of a tar file; of a link to no file there what it is."""
+    if member.isreg():
+        return member.offset_data, member.size
+    if member.issym():
+        return "a symbolic link, which is not followed: pack files (tar --dereference)"
+    place = places.get(posixpath.normpath(member.linkname))
+    if isinstance(place, tuple):
+        return place
+    return f"a hard link to {member.linkname!r}, of which the tar file holds no content before it"
 
 
 def _sample(name):

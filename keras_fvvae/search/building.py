@@ -24,6 +24,8 @@ from keras_fvvae.utils.files import sha256
 
 # Vectors that are taken from the store at a time.
 ROWS = 256
+# In a folder of vectors that `index_data` made, and therefore may remove.
+OWN = ".index"
 
 
 def index_data(
@@ -47,7 +49,7 @@ def index_data(
     """Encodes images or videos and builds an index of their vectors.
 
     A call that was stopped is repeated to go on: vectors are kept beside the index, in `OUT.encoding`, until it is
-    whole.
+    whole. A folder of that name that is there already, of vectors of this model, is taken as `encoded` is.
 
     Args:
         model: a finished run, a pack or an entry with trained weights, see `keras_fvvae.zoo.load_encoder`.
@@ -81,11 +83,13 @@ def index_data(
         )
     if dataset is None and Path(data).exists() and (found := recognize(data)) not in ("folder", "list"):
         dataset = found
-    kept = encoded is not None
     folder = Path(encoded) if encoded is not None else out.with_name(f"{out.name}.encoding")
+    is_new = encoded is None and not folder.exists()
     extraction = Extraction(
         os.fspath(model), os.fspath(data), folder, kind=kind, dataset=dataset, dataset_options=dataset_options
     )
+    if is_new:
+        (folder / OWN).touch()
     summary = extraction.run(processes, verbose=verbose)
     tell(summary)
     store = extraction.output.open_store()
@@ -115,7 +119,7 @@ def index_data(
         model=source,
         seed=seed,
     )
-    if not kept:
+    if encoded is None and (folder / OWN).exists():
         shutil.rmtree(folder, ignore_errors=True)
     return index
 

@@ -32,7 +32,7 @@ def _fill(path, items, encoding=ENCODING, **reasons):
 
 def test_summary(tmp_path):
     output = _fill(tmp_path / "out", ITEMS[:2] + ITEMS[3:], d="not\nreadable")
-    summary = output.summary(ITEMS, shards=5, absent=["z.jpg"])
+    summary = output.summary(ITEMS, shards=5, absent={"z.jpg": "it is listed, and not on disk"})
     assert (summary.items, summary.stored, summary.missing) == (5, 2, ["c.jpg"])
     assert summary.failed == {"d, e.jpg": "not readable", "z.jpg": "it is listed, and not on disk"}
     assert summary.shards == {number: int(number == shard_of("c.jpg", 5)) for number in range(1, 6)}

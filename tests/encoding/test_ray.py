@@ -1,6 +1,11 @@
 """The same store from Ray: on one machine, on a cluster that loses one of two, and where items kill their workers."""
 
+import functools
 import importlib.util
+import itertools
+import os
+import shutil
+import signal
 import threading
 import time
 import types
@@ -9,7 +14,8 @@ import numpy as np
 import pytest
 
 from keras_fvvae.encoding.extraction import Extraction
-from keras_fvvae.encoding.item_encoder import Encoding
+from keras_fvvae.encoding.fetching import FetchError
+from keras_fvvae.encoding.item_encoder import Encoding, Result
 from keras_fvvae.encoding.plan import PLAN, read_part, write_plan
 from keras_fvvae.errors import RunError
 
@@ -84,10 +90,9 @@ def test_a_machine_that_is_lost(run, images, tmp_path, cluster, small_parts):
     assert_equal(by_ray, here)
 
 
-@pytest.mark.parametrize("cpus", [1000])
-def test_no_machine_is_large_enough(run, images, tmp_path, cpus):
-    with pytest.raises(RunError, match="No machine of the Ray cluster has 1000 CPUs"):
-        Extraction(run, images, tmp_path / "out").run(engine="ray", ray_cpus=cpus, verbose=0)
+def test_no_machine_is_large_enough(run, images, tmp_path):
+    with pytest.raises(RunError, match="No machine of the Ray cluster has the 1000 CPUs that --ray-cpus"):
+        Extraction(run, images, tmp_path / "out").run(engine="ray", ray_cpus=1000, verbose=0)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379"])
@@ -105,72 +110,164 @@ def test_what_a_task_raises(run, images, tmp_path):
 
 
 class Cluster:
-    """A stand-in of Ray in which a task dies where its part holds an item of that name, or always."""
+    """A stand-in of Ray of one machine of two CPUs, on which the tasks of `_encode` run one after the other.
 
-    def __init__(self, output, deadly):
-        self.output, self.deadly, self.started = output, deadly, []
+    Its model is none: a worker dies over an item of a deadly name, or while it loads the model.
+    """
+
+    def __init__(self, deadly=(), cpus=2.0):
+        self.deadly, self.cpus, self.tried, self.failing_starts = set(deadly), cpus, [], iter(())
 
     def nodes(self):
-        return [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 64.0}}]
+        dead = {"Alive": False, "Resources": {"CPU": 64.0}}
+        return [{"Alive": True, "Resources": {"CPU": self.cpus}}, {"Alive": True, "Resources": {}}, dead]
 
     def remote(self, **options):
         assert options["max_retries"] == 0
-        return lambda function: types.SimpleNamespace(remote=lambda output, part, cpus: (len(self.started), part))
+        return lambda function: types.SimpleNamespace(remote=lambda *arguments: functools.partial(function, *arguments))
 
     def wait(self, tasks, timeout):
         return tasks[:1], tasks[1:]
 
     def get(self, task):
-        from pathlib import Path
+        task()
 
+    def cancel(self, task, force):
+        pass
+
+    def load(self, encoding, cpus):
         from ray.exceptions import WorkerCrashedError
 
-        from keras_fvvae.encoding.item_encoder import Result
-
-        part = Path(task[1])
-        items = read_part(part)
-        self.started.append([item.name for item in items])
-        if self.deadly is None or any(item.name == self.deadly for item in items):
+        if next(self.failing_starts, False):
             raise WorkerCrashedError
-        writer = self.output.writer()
+        return self
+
+    def encode(self, output, part):
+        from ray.exceptions import WorkerCrashedError
+
+        items = read_part(part)
+        self.tried.append([item.name for item in items])
+        if self.deadly.intersection(self.tried[-1]):
+            raise WorkerCrashedError
+        writer = output.writer()
         for item in items:
             writer.keep(Result(item.key, np.zeros((1, 2), "float32")))
         writer.flush()
         part.unlink()
 
-    def cancel(self, task, force):
-        raise AssertionError("nothing runs any more")
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    from keras_fvvae.encoding import ray_tasks
+
+    def make(extraction, cluster, cpus=2):
+        monkeypatch.setattr(ray_tasks, "_encoder", cluster.load)
+        return ray_tasks._Job(cluster, extraction.output, tmp_path / PLAN, extraction.items, cpus)
+
+    return make
 
 
-def job(extraction, tmp_path, deadly):
-    from keras_fvvae.encoding.ray_tasks import _Job
-
-    return _Job(Cluster(extraction.output, deadly), extraction.output, tmp_path / PLAN, extraction.items, 1)
-
-
-def test_an_item_that_kills_its_workers(run, images, tmp_path, small_parts):
-    """Its part dies three times, then it does alone; the others of its part are stored, and it is on the list."""
+@pytest.mark.parametrize("places", [[5], [1, 5, 9, 13, 17, 21, 25], [0, 1, 2, 3, 40]])
+def test_items_that_kill_their_workers(run, images, tmp_path, small_parts, job, places):
+    """Their parts die three times, then they do alone; the others are stored, and they are on the list."""
     extraction = Extraction(run, images, tmp_path / "out")
-    deadly = extraction.items[5].name
-    work = job(extraction, tmp_path, deadly)
-    counts = []
-    work.run(counts.append)
+    deadly = [extraction.items[place].name for place in places]
+    cluster, counts = Cluster(deadly), []
+    job(extraction, cluster).run(counts.append)
     summary = extraction.summary()
-    assert list(summary.failed) == [deadly]
-    assert "3 workers died while they encoded it (" in summary.failed[deadly]
-    assert summary.complete
+    assert sorted(summary.failed) == sorted(deadly)
+    assert all("3 workers died while they encoded it (" in reason for reason in summary.failed.values())
+    assert (summary.missing, summary.stored) == ([], len(extraction.items) - len(deadly))
     assert counts[-1] == len(extraction.items)
-    assert [len(names) for names in work.ray.started if deadly in names] == [4, 4, 4, 1, 1, 1]
+    assert [len(names) for names in cluster.tried if deadly[0] in names] == [4, 4, 4, 1, 1, 1]
+    assert not list((tmp_path / PLAN).iterdir())
 
 
-def test_workers_that_die_everywhere(run, images, tmp_path, small_parts):
-    extraction = Extraction(run, images, tmp_path / "out")
-    work = job(extraction, tmp_path, None)
-    work.ray.cancel = lambda task, force: None
-    with pytest.raises(RunError, match="Workers on Ray die wherever they are started"):
-        work.run(lambda done: None)
-    assert not extraction.summary().failed
-    assert len(extraction.summary().missing) == len(extraction.items)
+@pytest.mark.parametrize("before", [0, 4])
+def test_workers_that_die_everywhere(run, images, tmp_path, small_parts, job, before):
+    """While they load the model, from the beginning or later: that is no item's fault."""
+    extraction, cluster = Extraction(run, images, tmp_path / "out"), Cluster()
+    cluster.failing_starts = itertools.chain([False] * (before // 4), itertools.repeat(True))
+    with pytest.raises(RunError, match="Workers on Ray die wherever they are started, before they encode anything: "):
+        job(extraction, cluster).run(lambda done: None)
+    summary = extraction.summary()
+    assert (summary.failed, summary.stored, len(summary.missing)) == ({}, before, len(extraction.items) - before)
+
+
+def test_workers_that_die_at_the_start_now_and_then(run, images, tmp_path, small_parts, job):
+    extraction, cluster = Extraction(run, images, tmp_path / "out"), Cluster()
+    cluster.failing_starts = itertools.cycle([True] * 6 + [False])
+    job(extraction, cluster).run(lambda done: None)
+    summary = extraction.summary()
+    assert (summary.failed, summary.missing) == ({}, [])
+
+
+@pytest.mark.parametrize(("machine", "cpus", "taken", "workers"), [(2, None, 2, 1), (64, None, 4, 16), (64, 6, 6, 10)])
+def test_cpus_of_a_worker(run, images, tmp_path, job, machine, cpus, taken, workers):
+    """Four, where there are so many."""
+    work = job(Extraction(run, images, tmp_path / "out"), Cluster(cpus=float(machine)), cpus)
+    assert (work.cpus, work.slots) == (taken, workers)
+
+
+@pytest.mark.parametrize(("machine", "cpus"), [(2, 3), (0, None)])
+def test_cpus_that_no_machine_has(run, images, tmp_path, job, machine, cpus):
+    with pytest.raises(RunError, match=rf"the {cpus or 1} CPUs that --ray-cpus .* the largest has {machine}\. Give"):
+        job(Extraction(run, images, tmp_path / "out"), Cluster(cpus=float(machine)), cpus)
+    assert not (tmp_path / PLAN).exists()
+
+
+def test_a_store_that_is_gone(run, images, tmp_path, job, monkeypatch):
+    """What a task says of it is said once."""
+    from ray.exceptions import RayTaskError
+
+    extraction, cluster = Extraction(run, images, tmp_path / "out"), Cluster()
+    error = FetchError("s3://bucket/x.jpg cannot be read: no route. What was encoded is kept.")
+
+    def get(task):
+        raise RayTaskError("_encode", "a traceback", error)
+
+    monkeypatch.setattr(cluster, "get", get)
+    with pytest.raises(RunError) as raised:
+        job(extraction, cluster).run(lambda done: None)
+    assert str(raised.value) == str(error)
+
+
+def _kill_over_some():
+    """What a worker of Ray begins with: from now on it dies over items that say so."""
+    from keras_fvvae.encoding import item_encoder
+
+    fetched = item_encoder.fetched
+
+    def deadly(item):
+        if "deadly" in item.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return fetched(item)
+
+    item_encoder.fetched = deadly
+
+
+@pytest.mark.slow
+def test_real_workers_that_are_killed(run, images, tmp_path, monkeypatch):
+    """In a row, over three parts of one item, where there is room for one worker; each counts, as starts take long."""
+    import ray
+
+    from keras_fvvae.encoding import ray_tasks
+
+    monkeypatch.setattr(Encoding, "chunk_items", 1)
+    monkeypatch.setattr(ray_tasks, "MAX_DEATHS", 1)
+    data = tmp_path / "data"
+    data.mkdir()
+    for number, path in enumerate(sorted(images.glob("part1/*.png"))[:6]):
+        shutil.copy(path, data / (f"{number}-deadly.png" if number < 3 else f"{number}.png"))
+    extraction = Extraction(run, data, tmp_path / "out")
+    hook = {"worker_process_setup_hook": _kill_over_some, "env_vars": {"PYTHONPATH": os.getcwd()}}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook)
+    try:
+        summary = extraction.run(engine="ray", verbose=0)
+    finally:
+        ray.shutdown()
+    assert sorted(summary.failed) == ["0-deadly.png", "1-deadly.png", "2-deadly.png"]
+    assert (summary.stored, summary.missing) == (3, [])
 
 
 def test_what_is_left_is_planned(run, images, tmp_path, small_parts):

@@ -2,14 +2,16 @@
 
 import gzip
 import io
+import os
 import tarfile
 import uuid
 
 import pytest
 
 from keras_fvvae.encoding.extraction import Extraction
+from keras_fvvae.encoding.fetching import fetched
 from keras_fvvae.encoding.items import Item, Shard
-from keras_fvvae.encoding.stored_items import fetched, find_stored
+from keras_fvvae.encoding.stored_items import find_stored
 from keras_fvvae.errors import DataError
 from tests.encoding.conftest import write_run
 
@@ -76,14 +78,75 @@ def test_of_one_name_twice_the_later_counts(tmp_path):
         assert path.read_bytes() == b"newer"
 
 
-def test_links_in_a_tar_file_are_followed_nowhere(tmp_path):
+def _add_link(tar, name, target, kind=tarfile.LNKTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    tar.addfile(info)
+
+
+def _add_file(tar, name, content):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+def test_hard_links_of_files_on_disk(tmp_path):
+    """What `tar` writes of a file that it has already written under another name."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "1.jpg").write_bytes(b"one")
+    os.link(tmp_path / "a" / "1.jpg", tmp_path / "b" / "2.jpg")
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for name, kind, target in (("1.jpg", tarfile.SYMTYPE, "/etc/passwd"), ("2.jpg", tarfile.LNKTYPE, "1.jpg")):
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, target
-            tar.addfile(info)
-    with pytest.raises(DataError, match="holds no images by their names: 1 files, 1 of them tar files"):
+        for name in "ab":
+            tar.add(tmp_path / name, arcname=f"./{name}")
+        assert tar.getmember("./b/2.jpg").islnk()
+    found = find_stored(tmp_path / "x.tar")
+    assert [item.key for item in found.items] == ["x.tar/a/1.jpg:3", "x.tar/b/2.jpg:3"]
+    assert found.absent == {}
+    for item in found.items:
+        with fetched(item) as path:
+            assert path.read_bytes() == b"one"
+
+
+def test_hard_links_name_what_is_before_them(tmp_path):
+    """Also of what is no item itself, of links, and of labels; and the file that had the name by then."""
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        _add_file(tar, ".pool/7", b"seven")
+        _add_file(tar, "a/1.jpg", b"old")
+        _add_link(tar, "a/2.jpg", ".pool/7")
+        _add_link(tar, "a/3.jpg", "a/2.jpg")
+        _add_link(tar, "a/4.jpg", "./a/1.jpg")
+        _add_file(tar, "a/1.jpg", b"newer")
+        _add_file(tar, "a/1.cls", b"cat")
+        _add_link(tar, "a/2.cls", "a/1.cls")
+    found = find_stored(tmp_path / "x.tar")
+    contents = {}
+    for item in found.items:
+        with fetched(item) as path:
+            contents[item.name.removeprefix("x.tar/a/")] = path.read_bytes()
+    assert contents == {"1.jpg": b"newer", "2.jpg": b"seven", "3.jpg": b"seven", "4.jpg": b"old"}
+    assert found.labels == {"x.tar/a/1.jpg": "cat", "x.tar/a/2.jpg": "cat"}
+
+
+def test_links_that_lead_to_nothing_are_counted(tmp_path, run):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        _add_link(tar, "1.jpg", "/etc/passwd", tarfile.SYMTYPE)
+        _add_link(tar, "2.jpg", "1.jpg")
+        _add_link(tar, "3.jpg", "/etc/passwd")
+        _add_link(tar, "notes.txt", "nothing")
+    with pytest.raises(DataError, match=r"1 files, 1 of them tar files\. x.tar/1.jpg is a symbolic link"):
         find_stored(tmp_path / "x.tar")
+    with tarfile.open(tmp_path / "x.tar", "a") as tar:
+        _add_file(tar, "4.jpg", b"four")
+        _add_link(tar, "5.jpg", "4.jpg")
+    found = find_stored(tmp_path / "x.tar")
+    assert [item.name for item in found.items] == ["x.tar/4.jpg", "x.tar/5.jpg"]
+    assert list(found.absent) == ["x.tar/1.jpg", "x.tar/2.jpg", "x.tar/3.jpg"]
+    parts = [find_stored(tmp_path / "x.tar", shard=Shard(number, 2)) for number in (1, 2)]
+    assert sorted(name for part in parts for name in part.absent) == sorted(found.absent)
+    summary = Extraction(run, tmp_path / "x.tar", tmp_path / "out", kind="image").summary()
+    assert (summary.items, len(summary.missing)) == (5, 2)
+    assert summary.failed["x.tar/3.jpg"].startswith("a hard link to '/etc/passwd', of which the tar file holds no")
 
 
 def test_videos_where_there_are_any(tmp_path):

@@ -115,5 +115,28 @@ def test_vectors_of_encode_are_taken_and_kept(files, tmp_path, monkeypatch):
         index_data(MODEL, files, tmp_path / "index")
 
 
+def test_a_folder_of_vectors_that_was_there_before_is_kept(files, tmp_path, monkeypatch):
+    """Somebody's own, of the same model, has the name that `index` would take for its own."""
+    Extraction(MODEL, files, tmp_path / "index.encoding").run(verbose=0)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("keras_fvvae.encoding.extraction.encode_in_processes", None)  # nothing is encoded again
+    assert len(index_data(MODEL, files, tmp_path / "index")) == 26
+    assert [path for path in sorted(tmp_path.rglob("*")) if tmp_path / "index" not in (path, path.parent)] == before
+
+
+def test_vectors_of_a_call_that_was_stopped_are_taken_and_removed(files, tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "build", stop)
+        with pytest.raises(KeyboardInterrupt):
+            index_data(MODEL, files, tmp_path / "index", verbose=0)
+    assert (tmp_path / "index.encoding").is_dir()
+    monkeypatch.setattr("keras_fvvae.encoding.extraction.encode_in_processes", None)  # nothing is encoded again
+    assert len(index_data(MODEL, files, tmp_path / "index")) == 26
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
 def test_labels_of_folders():
     assert [folder_label(name) for name in ("val/cat/a.jpg", "val/a.jpg", "cats/val/a.jpg")] == ["cat", "val", "cats"]
