@@ -47,7 +47,7 @@ _division_options = section(
         help="Processes of this machine (or Beam's, with --runner), or workers on Ray.",
     ),
     click.option("--ray-address", metavar="ADDRESS", help="auto or HOST:PORT of a cluster. Default: this machine."),
-    click.option("--ray-cpus", type=click.IntRange(1), help="Of a worker on Ray. Default: 4, or what the largest machine has."),
+    click.option("--ray-cpus", type=click.IntRange(1), help="Of a worker on Ray. Default: 4, or all of a machine."),
 )
 _store_options = section(
     "What is stored",
