@@ -305,12 +305,13 @@ class Training:
     def _activations(self) -> ActivationInputs:
         """Cached activations; of several workers each computes its part first."""
         recipe, backbone, cache, workers = self.recipe, self._backbone, self.settings.cache, self.workers
+        is_given = self.settings.backbone is not None
         if workers.count > 1:
             # Of another machine's, in a common cache, the rest is found, otherwise computed by `prepare`.
             share = self.collection.subset(np.arange(workers.index, len(self.collection), workers.count))
-            ActivationInputs(share, recipe, backbone, cache).prepare(self.settings.verbose)
+            ActivationInputs(share, recipe, backbone, cache, is_given=is_given).prepare(self.settings.verbose)
             workers.barrier()
-        return ActivationInputs(self.collection, recipe, backbone, cache)
+        return ActivationInputs(self.collection, recipe, backbone, cache, is_given=is_given)
 
     def _usable(self, skipped: dict[int, str]) -> Collection:
         write_reasons(self.run, files.SKIPPED, self.collection, skipped)

@@ -40,6 +40,7 @@ class ActivationInputs:
         backbone: model from images to activation maps.
         directory: of the `FeatureStore`s.
         shard_bytes: size of their shards.
+        is_given: whether the backbone is a model of the caller's, of which the recipe need not tell all.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ActivationInputs:
         backbone: keras.Model,
         directory: str | os.PathLike,
         shard_bytes: int = SHARD_BYTES,
+        is_given: bool = False,
     ):
         self.collection = collection
         self.recipe = recipe
@@ -60,7 +62,7 @@ class ActivationInputs:
             "backbone": recipe.backbone,
             "tap": recipe.tap,
             "weights": weights_digest(backbone),
-            **_architecture(recipe, backbone),
+            **_architecture(recipe, backbone, is_given),
             **_precision(backbone),
             **self.views.settings(collection.kind),
         }
@@ -222,9 +224,9 @@ def _maps(streams, network, views):
         return [maps.astype(stream.store.dtype) for maps, stream in zip(whole, streams, strict=True)]
 
 
-def _architecture(recipe, model):
+def _architecture(recipe, model, is_given):
     """What tells networks with the same weights apart; nothing for one of the table that is built without options."""
-    if recipe.backbone not in BACKBONES:
+    if is_given or recipe.backbone not in BACKBONES:
         return {"architecture": architecture_digest(model)}
     options = {name: value for name, value in recipe.backbone_options.items() if name not in _WIDTHS}
     settings = {"backbone_options": options} if options else {}

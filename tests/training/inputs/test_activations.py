@@ -123,6 +123,16 @@ def test_stores_that_were_right_keep_their_keys(activations, changes, further):
     assert {key: settings[key] for key in settings.keys() - of_0_1} == further
 
 
+def test_given_models_of_the_same_weights_have_stores_of_their_own(videos, video_recipe, tmp_path):
+    """Of them the recipe need not tell all."""
+    paths = []
+    for strides in ([2, 2, 1], [2, 1, 2]):
+        keras.utils.set_random_seed(0)
+        backbone = build_recipe_backbone(video_recipe.replace(backbone_options={"filters": 4, "strides": strides}), None)
+        paths.append(ActivationInputs(videos, video_recipe, backbone, tmp_path, is_given=True).store.path)
+    assert paths[0] != paths[1]
+
+
 @pytest.mark.parametrize("limit", [1, 4, 7, 1000])
 def test_batches_are_in_order_and_bounded(activations, monkeypatch, limit):
     monkeypatch.setattr(inputs_module, "MAX_READ", limit)
