@@ -26,6 +26,8 @@ __all__ = ["UNSEEN_SCORE", "OneVsRestSVM", "RowBlocks"]
 
 # Score of a class without training samples: below any decision value on unit-length vectors.
 UNSEEN_SCORE = -1e9
+# Rows of the kernel that are copied at a time in cross-validation.
+SCORED_ROWS = 256
 FLOATS = [np.float64, np.float32, np.float16]
 
 
@@ -299,7 +301,8 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
                 f"Class {rarest!r} has {counts.min()} samples, fewer than the {self.cv} folds of `cv`; use fewer folds "
                 "or one `C` without `probability`."
             )
-        splits = list(check_cv(self.cv, labels, classifier=True).split(labels, labels))
+        splits = check_cv(self.cv, labels, classifier=True).split(labels, labels)
+        splits = [(_positions(train), _positions(test)) for train, test in splits]
         for fold, (train, _) in enumerate(splits):
             missing = set(range(len(counts))) - set(labels[train].tolist())
             if missing:
@@ -314,14 +317,13 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         accuracies = np.zeros((len(candidates), len(splits)))
         folds = np.full(len(labels), -1)
         for fold, (train, test) in enumerate(splits):
-            train = np.unique(train)  # whatever the order in which a splitter names them
             folds[test] = fold
-            across = gram[np.ix_(test, train)]
             for row, C in enumerate(candidates):
                 description = f"Fold {fold + 1} of {len(splits)}, C = {C:g}"
                 fold_key = f"{key} {np.asarray(train).tolist()}" if key else ""
                 duals, intercepts = self._solve(gram, targets[:, train], C, fold_key, description, train)
-                scores[row, test] = across @ duals.T + intercepts
+                for part in np.array_split(test, -(-len(test) // SCORED_ROWS)):  # of the matrix a small copy at a time
+                    scores[row, part] = gram[np.ix_(part, train)] @ duals.T + intercepts
                 accuracies[row, fold] = np.mean(_winners(scores[row, test]) == labels[test])
         best = int(accuracies.mean(axis=1).argmax())
         self.C_ = candidates[best]
@@ -350,6 +352,12 @@ def _candidates(C):
     if not len(values) or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"`C` must be positive. Received: C={C}")
     return values.tolist()
+
+
+def _positions(part):
+    """Rising positions of the samples of a part, of which a splitter has given positions or a mask."""
+    part = np.asarray(part)
+    return np.flatnonzero(part) if part.dtype == bool else np.unique(part)
 
 
 def _winners(scores):

@@ -145,6 +145,20 @@ def test_folds_that_keep_groups_together():
         assert fitted.cv_scores_[0, fold] == one.score(raw[test], labels[test])
 
 
+def test_splits_are_positions_in_any_order_or_masks():
+    raw, labels = _raw()
+    splits = list(StratifiedKFold(3).split(raw, labels))
+    shuffled = [(train[::-1], test[::-1]) for train, test in splits]
+    masks = [tuple(np.isin(np.arange(len(labels)), part) for part in pair) for pair in splits]
+    expected, *others = [
+        OneVsRestSVM(C=[0.01, 100.0], probability=True, cv=cv, **RAW).fit(raw, labels)
+        for cv in (splits, shuffled, masks)
+    ]
+    for fitted in others:
+        np.testing.assert_array_equal(fitted.cv_scores_, expected.cv_scores_)
+        np.testing.assert_array_equal(fitted.cv_decisions_, expected.cv_decisions_)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_are_those_of_scikit_learns_calibration(classes):
     raw, labels = _raw(classes=classes, per_class=15)

@@ -128,7 +128,9 @@ def test_given_models_of_the_same_weights_have_stores_of_their_own(videos, video
     paths = []
     for strides in ([2, 2, 1], [2, 1, 2]):
         keras.utils.set_random_seed(0)
-        backbone = build_recipe_backbone(video_recipe.replace(backbone_options={"filters": 4, "strides": strides}), None)
+        backbone = build_recipe_backbone(
+            video_recipe.replace(backbone_options={"filters": 4, "strides": strides}), None
+        )
         paths.append(ActivationInputs(videos, video_recipe, backbone, tmp_path, is_given=True).store.path)
     assert paths[0] != paths[1]
 
