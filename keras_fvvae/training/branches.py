@@ -86,8 +86,9 @@ class JoinedTraining(Training):
         for name, run in self._runs.items():
             if run.validation:
                 title = representation_title(run.recipe)
-                said = selection_note(title, run.validation, self.usable.kind), overfitting(title, run.validation)
-                self.usable.notes.append(f"Branch {name}: {' '.join(said)}".rstrip())
+                said = selection_note(title, run.validation, self.usable.kind)
+                overfits = overfitting(title, run.validation, run.recipe)
+                self.usable.notes.append(f"Branch {name}: {said} {overfits}".rstrip())
         self.run.write_json(files.HISTORY, {})
 
     def encode(self) -> None:

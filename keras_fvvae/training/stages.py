@@ -299,7 +299,8 @@ class Training:
             margins = [margins_of(scores[name], labels) for name in (own, AVERAGES)]
             said = warning(own, compare(*margins), self.recipe, f"test {kind}s")
         if not said and self._outcome:
-            said = warning(own, self._outcome, self.recipe, f"validation {kind}s") or overfitting(own, self._outcome)
+            said = warning(own, self._outcome, self.recipe, f"validation {kind}s")
+            said = said or overfitting(own, self._outcome, self.recipe)
         return said
 
     def _activations(self) -> ActivationInputs:

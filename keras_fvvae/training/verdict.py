@@ -113,28 +113,31 @@ def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
     )
 
 
-def overfitting(name: str, outcome: dict[str, Any]) -> str:
-    """What to say where a validation part was classified significantly worse later than at the step that is kept.
+def overfitting(name: str, outcome: dict[str, Any], recipe: Recipe) -> str:
+    """What to say where a validation part was classified significantly worse later than at its best step.
 
     Args:
         name: of the representation.
         outcome: what `validation.json` holds.
+        recipe: of the training, whose settings the advice is about.
 
     Example:
         >>> scores = {"75": {"accuracy": 0.9}, "150": {"accuracy": 0.7}, "300": {"accuracy": 0.6}}
-        >>> overfitting("FV-VAE", {"best_step": 75, "scores": scores})[:67]
+        >>> overfitting("FV-VAE", {"best_step": 75, "scores": scores}, Recipe())[:68]
         'FV-VAE overfits: the validation part is 90.0 % right after step 75, '
-        >>> overfitting("FV-VAE", {"best_step": 300, "scores": scores})
+        >>> overfitting("FV-VAE", {"best_step": 300, "scores": scores}, Recipe())
         ''
     """
     steps = {int(step): score["accuracy"] for step, score in outcome["scores"].items()}
-    best, last = outcome["best_step"], max(steps)
-    if best == last:
+    kept, last = outcome["best_step"], max(steps)
+    if kept == last:  # otherwise the last is significantly worse: `keras_fvvae.training.selection.best_step`
         return ""
+    best = max(steps, key=lambda step: steps[step])
+    of_fv_vae = recipe.representation == "fv_vae"
+    advice = "fewer latent variables (`--set latent_dim=63`) or more items of each class" if of_fv_vae else "more items"
     return (
-        f"{name} overfits: the validation part is {100 * steps[best]:.1f} % right after step {best}, whose weights are "
-        f"kept, and significantly less later, {100 * steps[last]:.1f} % after step {last}. Try fewer latent variables "
-        f"(`--set latent_dim=63`), a smaller `lambda3`, or more items of each class."
+        f"{name} overfits: the validation part is {100 * steps[best]:.1f} % right after step {best}, and significantly "
+        f"less, {100 * steps[last]:.1f} %, after step {last}. The weights after step {kept} are kept. Try {advice}."
     )
 
 
