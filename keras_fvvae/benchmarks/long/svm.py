@@ -16,7 +16,6 @@ share, and noise e; then signed square root and unit length (left to the library
 import argparse
 import json
 import platform
-import resource
 import tempfile
 import threading
 import time
@@ -214,7 +213,8 @@ def _agreement(one, other):
 
 
 def _peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not `ru_maxrss`: a process begins with that of the one that started it, which has written 10 GB.
+    return _resident_mb("VmHWM")
 
 
 def _resident_mb(field="VmRSS"):
