@@ -86,7 +86,7 @@ class JoinedTraining(Training):
         for name, run in self._runs.items():
             if run.validation:
                 title = representation_title(run.recipe)
-                said = selection_note(title, run.validation, self.usable.kind)
+                said = selection_note(title, run.validation, self.usable.kind, run.recipe.refit)
                 overfits = overfitting(title, run.validation, run.recipe)
                 self.usable.notes.append(f"Branch {name}: {said} {overfits}".rstrip())
         self.run.write_json(files.HISTORY, {})

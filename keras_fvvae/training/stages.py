@@ -287,8 +287,7 @@ class Training:
         if self._outcome:
             self.run.write_json(files.VALIDATION, self._outcome)
             title, kind = representation_title(self.recipe), self.usable.kind
-            again = f" It was trained anew on all {kind}s for as many steps." if self.recipe.refit else ""
-            self.usable.notes.append(selection_note(title, self._outcome, kind) + again)
+            self.usable.notes.append(selection_note(title, self._outcome, kind, self.recipe.refit))
 
     def _warning(self, scores):
         """Of the vectors; then of the test part, or of the validation part, which may be larger or all there is."""

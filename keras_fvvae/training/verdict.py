@@ -95,13 +95,14 @@ def nothing_encoded(name: str, vectors: np.ndarray, recipe: Recipe) -> str:
     return f"{name} encodes nothing: {zero} of {len(rows)} vectors looked at are zero. Try {remedy}."
 
 
-def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
+def selection_note(name: str, outcome: dict[str, Any], kind: str, refit: bool = False) -> str:
     """What a validation part chose, in a sentence.
 
     Args:
         name: of the representation.
         outcome: what `validation.json` holds.
         kind: of the items, `"image"` or `"video"`.
+        refit: whether the training was then repeated on all of them.
     """
     last, planned, held_out = max(map(int, outcome["scores"])), outcome["planned_steps"], outcome["held_out"]
     begin = f"Of {planned} steps," if last == planned else f"The training stopped at step {last} of {planned};"
@@ -110,6 +111,7 @@ def selection_note(name: str, outcome: dict[str, Any], kind: str) -> str:
         f"{begin} the weights after step {outcome['best_step']} are kept, chosen on the validation part "
         f"({held_out} of the {outcome['learnt'] + held_out} training {kind}s{scored}: {name} "
         f"{100 * outcome['accuracy']:.1f} %, AVE {100 * outcome['average_accuracy']:.1f} %)."
+        + (f" It was trained anew on all {kind}s for as many steps." if refit else "")
     )
 
 
