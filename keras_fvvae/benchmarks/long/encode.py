@@ -31,6 +31,7 @@ def main() -> None:
         tap=arguments.tap or None,
         input_size=[arguments.size, arguments.size],
         descriptors=arguments.descriptors,
+        latent_dim=arguments.latent_dim,
     )
     with tempfile.TemporaryDirectory() as folder:
         paths = image_paths(arguments.data, Path(folder) / "images", arguments.images)
@@ -61,6 +62,7 @@ def _arguments():
     parser.add_argument("--tap", default="conv5_4", help="empty for the last convolutional stage")
     parser.add_argument("--size", type=int, default=448)
     parser.add_argument("--descriptors", default="dense", choices=("dense", "spp"))
+    parser.add_argument("--latent-dim", type=int, default=255)
     parser.add_argument("--bfloat16", action="store_true", help="also with the backbone in bfloat16")
     parser.add_argument("--out", help="JSON file to write the result to")
     return parser.parse_args()
