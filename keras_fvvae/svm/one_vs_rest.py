@@ -318,13 +318,18 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
         folds = np.full(len(labels), -1)
         for fold, (train, test) in enumerate(splits):
             folds[test] = fold
-            for row, C in enumerate(candidates):
-                description = f"Fold {fold + 1} of {len(splits)}, C = {C:g}"
-                fold_key = f"{key} {np.asarray(train).tolist()}" if key else ""
-                duals, intercepts = self._solve(gram, targets[:, train], C, fold_key, description, train)
-                for part in np.array_split(test, -(-len(test) // SCORED_ROWS)):  # of the matrix a small copy at a time
-                    scores[row, part] = gram[np.ix_(part, train)] @ duals.T + intercepts
-                accuracies[row, fold] = np.mean(_winners(scores[row, test]) == labels[test])
+            fold_key = f"{key} {train.tolist()}" if key else ""
+            solved = [
+                self._solve(
+                    gram, targets[:, train], C, fold_key, f"Fold {fold + 1} of {len(splits)}, C = {C:g}", train
+                )
+                for C in candidates
+            ]
+            for part in np.array_split(test, -(-len(test) // SCORED_ROWS)):
+                across = gram[np.ix_(part, train)]  # a small copy of the matrix, for all candidates
+                for row, (duals, intercepts) in enumerate(solved):
+                    scores[row, part] = across @ duals.T + intercepts
+            accuracies[:, fold] = [np.mean(_winners(one[test]) == labels[test]) for one in scores]
         best = int(accuracies.mean(axis=1).argmax())
         self.C_ = candidates[best]
         if len(candidates) > 1:
