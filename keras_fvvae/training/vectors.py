@@ -135,8 +135,8 @@ def encode_vectors(
 def _compress(encoder, vectors, train_count, path, verbose):
     """Adapts the PCA on the training part of normalised vectors, and replaces their file by the compressed ones."""
     encoder.compression.adapt(vectors[:train_count], verbose=verbose)
-    blocks = (vectors[rows] for rows in row_slices(len(vectors), vectors[:1].nbytes))
-    compressed = np.concatenate([ops.convert_to_numpy(encoder.compression(np.array(block))) for block in blocks])
+    parts = row_parts(vectors, np.arange(len(vectors)))
+    compressed = np.concatenate([ops.convert_to_numpy(encoder.compression(part)) for part in parts])
     write_npy(path, compressed.astype("<f4"))
 
 
