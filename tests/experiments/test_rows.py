@@ -185,6 +185,21 @@ def test_collections_are_shared_by_what_decides_data_and_input(tmp_path, recipe,
     assert len(loaded) == 5
 
 
+def _in_both_orders(rows, folder):
+    """Outcomes by name, of the rows in their order and in the other one, each in folders of its own."""
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        own = folder / str(number)
+        experiment = Experiment(
+            own / "runs", backbone_weights=None, cache=own / "cache", verbose=0,
+            part=lambda digits: digits.subset(np.arange(270, 330)),
+        )  # fmt: skip
+        outcomes = {outcome.name: outcome for outcome in experiment.run(order)}
+        assert [outcome.reason for outcome in outcomes.values()] == [""] * len(rows)
+        found.append(outcomes)
+    return found
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path, recipe):
     """Whichever row fine-tunes the backbone and trains the FV-VAE that others share: the same bits."""
     tuned = recipe.replace(fine_tune_steps=3, fine_tune_batch_size=4, lambda3=10.0, backbone_options={"filters": 6})
@@ -194,16 +209,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path, recipe):
         Row("fv", tuned),
         Row("kronecker", tuned.replace(information="kronecker", pca_components=5)),
     ]
-    found = []
-    for number, order in enumerate((rows, rows[::-1])):
-        folder = tmp_path / str(number)
-        experiment = Experiment(
-            folder / "runs", backbone_weights=None, cache=folder / "cache", verbose=0,
-            part=lambda digits: digits.subset(np.arange(270, 330)),
-        )  # fmt: skip
-        outcomes = {outcome.name: outcome for outcome in experiment.run(order)}
-        assert [outcome.reason for outcome in outcomes.values()] == [""] * len(rows)
-        found.append(outcomes)
+    found = _in_both_orders(rows, tmp_path)
     for row in rows:
         vectors, *others = [np.load(outcomes[row.name].run / "vectors.npy") for outcomes in found]
         for other, outcomes in zip(others, found[1:], strict=True):
@@ -216,14 +222,7 @@ def test_the_order_of_rows_does_not_matter_to_what_a_validation_part_says(tmp_pa
     monkeypatch.setattr(stages, "MIN_VALIDATION_ITEMS", 6)
     scored = recipe.replace(lambda3=10.0, backbone_options={"filters": 4}, validation=0.5, steps=4)
     rows = [Row("usual", scored), Row("spectral", scored.replace(vector_normalization="spectral", svm_c=0.01))]
-    found = []
-    for number, order in enumerate((rows, rows[::-1])):
-        folder = tmp_path / str(number)
-        experiment = Experiment(
-            folder / "runs", backbone_weights=None, cache=folder / "cache", verbose=0,
-            part=lambda digits: digits.subset(np.arange(270, 330)),
-        )  # fmt: skip
-        found.append({outcome.name: outcome for outcome in experiment.run(order)})
+    found = _in_both_orders(rows, tmp_path)
     for row in rows:
         one, other = [(outcomes[row.name].run / "validation.json").read_text() for outcomes in found]
         assert one == other
