@@ -18,6 +18,7 @@ from keras_fvvae.backbones.table import BACKBONES
 from keras_fvvae.errors import KerasFVVAEError, RecipeError
 from keras_fvvae.recipes import Recipe
 from keras_fvvae.utils.cache import cache_folder
+from keras_fvvae.utils.cores import processor_lines
 from keras_fvvae.utils.files import write_json
 
 PRECISIONS = ("float32", "bfloat16")
@@ -114,9 +115,8 @@ def _key(recipe):
 
 def _processor():
     """What tells processors apart; what Python knows of them is "x86_64"."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
+    lines = processor_lines()
+    if not lines:
         return platform.processor() or platform.machine()
     return sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
 

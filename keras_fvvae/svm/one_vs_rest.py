@@ -320,9 +320,7 @@ class OneVsRestSVM(ClassifierMixin, BaseEstimator):
             folds[test] = fold
             fold_key = f"{key} {train.tolist()}" if key else ""
             solved = [
-                self._solve(
-                    gram, targets[:, train], C, fold_key, f"Fold {fold + 1} of {len(splits)}, C = {C:g}", train
-                )
+                self._solve(gram, targets[:, train], C, fold_key, f"Fold {fold + 1} of {len(splits)}, C = {C:g}", train)
                 for C in candidates
             ]
             for part in np.array_split(test, -(-len(test) // SCORED_ROWS)):

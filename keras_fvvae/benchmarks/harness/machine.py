@@ -3,9 +3,8 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from keras_fvvae.utils.cores import usable_cores
+from keras_fvvae.utils.cores import processor_lines, usable_cores
 
 PACKAGES = ("keras_fvvae", "tensorflow", "keras", "numpy", "scikit-learn", "cyvlfeat", "scikit-image")
 
@@ -48,8 +47,4 @@ def _cpu():
 
 def _of_processor(*fields):
     """The first of these fields of Linux's description of it, "" where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(fields)), "")
+    return next((line.split(":", 1)[1].strip() for line in processor_lines() if line.startswith(fields)), "")
